@@ -1,0 +1,70 @@
+"""The genres and instruments of MagnaTagATune: which tags count, and every order and code in which they appear.
+
+Each list lives here and nowhere else. The tag lists are those of the published original, spaces already written as `_`.
+"""
+
+# Label of each class inside the network (its position).
+GENRES = ("classical", "baroque", "opera", "medieval", "jazz", "rock")
+
+# A clip tagged with several of the six is given the first of these: the rarer and more specific genre wins.
+PRIORITY = ("baroque", "medieval", "opera", "classical", "jazz", "rock")
+
+# First column of music_dataset.csv, as the StyleSpace experiment reads it.
+STYLE_SPACE_CODES = {"classical": 1, "baroque": 2, "rock": 3, "opera": 4, "medieval": 5, "jazz": 6}
+
+GENRE_TAGS = tuple(
+    """hard_rock classical funcky soft_rock jazz spacey folk new_age funk middle_eastern medieval classic electronic
+    chanting opera country electro reggae tribal dark irish electronica operatic arabic trance drone heavy_metal disco
+    deep jungle pop celtic orchestral eastern punk blues indian rock dance jazzy techno house oriental rap metal hip_hop
+    choir baroque""".split()
+)
+
+INSTRUMENT_TAGS = tuple(
+    """bongos harpsichord sitar clarinet woodwind horns guitar banjo violins synth trumpet percussion drum bass
+    harpsicord drums organ acoustic_guitar electric_guitar classical_guitar violin horn synthesizer bells harp lute oboe
+    viola piano flutes sax piano_solo guitars cello flute fiddle""".split()
+)
+
+# Tags that MagnaTagATune's players used for the same genre (--merge-synonyms); each key is one of the six.
+SYNONYMS = {
+    "baroque": (),
+    "medieval": (),
+    "opera": ("operatic",),
+    "classical": ("classic", "clasical"),
+    "jazz": ("jazzy",),
+    "rock": ("hard_rock", "soft_rock"),
+}
+
+
+def label_order(genres):
+    """Classes in label order for a set of genres given in priority order.
+
+    Parameters
+    ----------
+    genres : sequence of str
+        Genres in priority order.
+
+    Returns
+    -------
+    tuple of str
+        `GENRES` when they are the six of MagnaTagATune, in the published order of labels; else `genres` as given.
+    """
+    return GENRES if set(genres) == set(GENRES) else tuple(genres)
+
+
+def style_space_codes(genres):
+    """Code of each genre in the first column of music_dataset.csv.
+
+    Parameters
+    ----------
+    genres : sequence of str
+        Classes in label order.
+
+    Returns
+    -------
+    dict of str to int
+        `STYLE_SPACE_CODES` for the six genres; for any others, label + 1.
+    """
+    if set(genres) <= set(GENRES):
+        return STYLE_SPACE_CODES
+    return {genre: label + 1 for label, genre in enumerate(genres)}
