@@ -73,8 +73,8 @@ def replacing(path):
     Yields
     ------
     Path
-        A temporary name in the same folder, with the same ending. On a clean exit it replaces `path`; on an exception it
-        is removed and `path` is left as it was.
+        A temporary name in the same folder, with the same ending. On a clean exit it replaces `path`; on an exception
+        it is removed and `path` is left as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def read_table(path, columns, made_by):
 
 
 def fingerprint(*paths):
-    """Short SHA-256 over the contents of files: tells whether an input has changed since an artifact was made from it."""
+    """Short SHA-256 over the contents of files: tells whether an input has changed since it was last used."""
     digest = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:
@@ -240,8 +240,10 @@ def refuse_other_settings(what, made, asked):
         return
     made = made if isinstance(made, dict) else {}
     differing = [key for key in {**made, **asked} if made.get(key) != asked.get(key)]
-    of = {name: ", ".join(f"{key} = {settings.get(key)}" for key in differing)
-          for name, settings in (("made", made), ("asked", asked))}
+    of = {
+        name: ", ".join(f"{key} = {settings.get(key)}" for key in differing)
+        for name, settings in (("made", made), ("asked", asked))
+    }
     raise PipelineError(
         f"{what} was made with other settings ({of['made']}) than this run's ({of['asked']}). "
         "Run with the settings it was made with, give --overwrite to make it anew, or use another --root."

@@ -27,7 +27,10 @@ def parser(description):
 
     parser = argparse.ArgumentParser(description=description, formatter_class=Formatter, allow_abbrev=False)
     parser.add_argument(
-        "--root", type=Path, default=REPOSITORY, metavar="DIR",
+        "--root",
+        type=Path,
+        default=REPOSITORY,
+        metavar="DIR",
         help="folder that holds datasets/, models/ and results/",
     )
     return parser
