@@ -36,6 +36,43 @@ def parser(description):
     return parser
 
 
+def progress(items, total, unit):
+    """Pass items through with a progress bar on stderr; in a log file a line now and then.
+
+    Parameters
+    ----------
+    items : iterable
+    total : int
+        How many there are.
+    unit : str
+        What one of them is called.
+
+    Returns
+    -------
+    iterable
+    """
+    from tqdm import tqdm
+
+    every = 0.2 if sys.stderr.isatty() else 30
+    return tqdm(items, total=total, unit=unit, mininterval=every, miniters=1, dynamic_ncols=True, smoothing=0.05)
+
+
+def positive(text):
+    """An argument that is a whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def shard(text):
+    """An argument `I/N`: the I-th of N parts, 1 <= I <= N; gives (I, N)."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text} is not I/N with 1 <= I <= N, such as 3/20")
+    return int(part), int(parts)
+
+
 def run(main):
     """Run a script's `main` as a command: exit status, and one clear line for what the user can mend.
 

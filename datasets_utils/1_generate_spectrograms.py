@@ -1,0 +1,84 @@
+"""Step 1: a log-mel spectrogram (.npy) of every clip below datasets/mp3_files.
+
+    python3 1_generate_spectrograms.py
+    python3 1_generate_spectrograms.py --root ~/magnatagatune --jobs 8
+    python3 1_generate_spectrograms.py --check
+    python3 1_generate_spectrograms.py --shard 3/20        (one of 20 jobs of a cluster)
+    python3 1_generate_spectrograms.py --dask tcp://host:8786
+
+Makes what is missing and says so; run it again after an interruption. What cannot be read stands in
+datasets/spectrograms/failures.csv with the reason.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+
+import clip_loop
+import command_line
+import spectrogram_folder
+from artifacts import Artifacts, PipelineError, remove_unfinished
+
+
+def main(argv=None):
+    args = parse(argv)
+    paths = Artifacts(args.root)
+    if args.check:
+        return check(paths.spectrograms)
+    if not paths.mp3_files.is_dir():
+        raise PipelineError(
+            f"{paths.mp3_files} does not exist. Put MagnaTagATune's folders 0-9 and a-f there (README, 'The data set'),"
+            " or run `make demo` to try everything on music that the project composes itself."
+        )
+    if args.overwrite:
+        spectrogram_folder.remove(paths.spectrograms, args.shard)
+    spectrogram_folder.prepare(paths.spectrograms)
+    remove_unfinished(paths.spectrograms)
+    counts = spectrogram_folder.fill(
+        paths.spectrograms,
+        paths.mp3_files,
+        jobs=args.jobs,
+        time_limit=args.time_limit,
+        dask=args.dask,
+        shard=args.shard,
+        retry_failed=args.retry_failed,
+    )
+    return 0 if counts["done"] else 1
+
+
+def parse(argv):
+    parser = command_line.parser(__doc__)
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--jobs", type=command_line.positive, default=cores, metavar="N", help="worker processes")
+    parser.add_argument("--overwrite", action="store_true", help="make all spectrograms anew")
+    parser.add_argument("--retry-failed", action="store_true", help="try the clips in failures.csv again")
+    parser.add_argument(
+        "--check", action="store_true", help="make nothing; verify every spectrogram, list what is wrong"
+    )
+    parser.add_argument("--shard", type=command_line.shard, metavar="I/N", help="do only the I-th of N parts")
+    parser.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work: its scheduler's address")
+    parser.add_argument(
+        "--time-limit", type=float, default=clip_loop.TIME_LIMIT, metavar="S", help="seconds for one clip"
+    )
+    return parser.parse_args(argv)
+
+
+def check(folder):
+    """List every spectrogram that is wrong; exit status 1 if there is any."""
+    spectrogram_folder.prepare(folder)
+    problems = checked = 0
+    for path, problem in spectrogram_folder.check(folder):
+        checked += 1
+        if problem:
+            problems += 1
+            print(f"{path}: {problem}")
+    print(
+        f"{checked} spectrograms checked, {problems} wrong" + (": delete them and run step 1 again" if problems else "")
+    )
+    return 1 if problems or not checked else 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)

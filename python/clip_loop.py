@@ -1,0 +1,142 @@
+"""One loop over many clips in worker processes: a clip that kills its worker costs that clip, not the run.
+
+Locally the workers are joblib's (loky); with a Dask scheduler they are the cluster's.
+"""
+
+import contextlib
+import faulthandler
+import itertools
+import os
+import signal
+import threading
+import time
+
+CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
+TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
+
+
+def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None):
+    """Call `function(clip)` for every clip, in worker processes, in no particular order.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name; takes one clip and returns None, or the reason (str) why it failed. Must bear to be called
+        again for a clip that was interrupted.
+    clips : iterable of str
+        Consumed as it is needed: memory does not grow with its length.
+    jobs : int
+        Number of worker processes; ignored with `dask`.
+    time_limit : float
+        Seconds after which a clip's worker is killed.
+    dask : str, optional
+        Address of a Dask scheduler, such as `tcp://host:8786`.
+
+    Yields
+    ------
+    clip : str
+    failure : str or None
+        What `function` returned, or how the clip ended its worker.
+    """
+    clips = iter(clips)
+    while True:
+        unfinished = set()
+        try:
+            yield from _in_parallel(function, clips, unfinished, jobs=jobs, time_limit=time_limit, dask=dask)
+            return
+        except _worker_died():
+            # Which of them did it is not known: each is tried again alone.
+            yield from _one_by_one(function, sorted(unfinished), time_limit)
+
+
+def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask):
+    """As `run`; keeps in `unfinished` the clips that were handed out and did not come back."""
+    import joblib
+
+    def tasks():
+        while task := list(itertools.islice(clips, CLIPS_PER_TASK)):
+            unfinished.update(task)
+            yield joblib.delayed(_do_task)(function, task, os.getpid() if dask is None else None, time_limit)
+
+    with _backend(jobs, dask) as options:
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
+        for clip, failure in itertools.chain.from_iterable(parallel(tasks())):
+            unfinished.discard(clip)
+            yield clip, failure
+
+
+@contextlib.contextmanager
+def _backend(jobs, dask):
+    import joblib
+
+    if dask is None:
+        # joblib runs a single job in this very process, where a crash would cost the run: so two, of which one waits.
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            yield {"n_jobs": max(2, jobs), "pre_dispatch": 2 * jobs if jobs > 1 else 1}
+        return
+    import dask_cluster
+
+    with dask_cluster.connect(dask) as client, joblib.parallel_config(backend="dask", client=client):
+        yield {"n_jobs": -1, "pre_dispatch": "2 * n_jobs"}
+
+
+def _one_by_one(function, clips, time_limit):
+    """Each clip alone in a worker, so that a death can be laid to its clip."""
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    for clip in clips:
+        executor = get_reusable_executor(max_workers=1, env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+        began = time.monotonic()
+        try:
+            yield from executor.submit(_do_task, function, [clip], os.getpid(), time_limit).result()
+        except BrokenProcessPool:
+            seconds = time.monotonic() - began
+            yield clip, f"no end after {time_limit:g} s" if seconds >= time_limit else "the decoder crashed on it"
+
+
+def _worker_died():
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    try:
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        return (BrokenProcessPool,)
+    return (BrokenProcessPool, KilledWorker)
+
+
+def _do_task(function, clips, parent, time_limit):
+    """In the worker: `function` for a few clips, each under the time limit."""
+    _prepare_worker(parent)
+    done = []
+    for clip in clips:
+        # A C thread that needs no lock of ours: it ends the process even while a decoder hangs.
+        with open(os.devnull, "w") as nowhere:
+            faulthandler.dump_traceback_later(time_limit, exit=True, file=nowhere)
+            try:
+                done.append((clip, function(clip)))
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+    return done
+
+
+_prepared = False
+
+
+def _prepare_worker(parent):
+    """Once per worker: silent decoders, Ctrl-C left to the parent, and no life after the parent's death."""
+    global _prepared
+    if _prepared:
+        return
+    _prepared = True
+    if parent is None:  # a Dask worker: its nanny sees to all that
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libmpg123 prints a line for each frame that it dislikes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent):
+    while os.getppid() == parent:
+        time.sleep(0.25)
+    os._exit(1)

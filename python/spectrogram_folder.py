@@ -1,0 +1,364 @@
+"""The folder of spectrograms: which clips there are, which are done, which failed and why; making and checking one."""
+
+import csv
+import functools
+import io
+import os
+import time
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+import audio
+import clip_loop
+import clip_names
+import command_line
+import spectrogram
+from artifacts import (
+    PipelineError,
+    read_json,
+    refuse_other_settings,
+    replacing,
+    write_json,
+    write_text,
+)
+
+STEP = "datasets_utils/1_generate_spectrograms.py"
+SECONDS_MISSING = 1.0  # an excerpt shorter by this than its name says has lost its end
+SECONDS_BETWEEN_LISTS = 1.0  # failures.csv is written anew at most this often
+
+
+def list_clips(folder):
+    """Paths of the recordings below a folder, sorted within each folder; dot files and other files are passed over.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Yields
+    ------
+    str
+        Path relative to `folder`, with `/`. Symbolic links are followed, each folder once.
+    """
+    yield from _list(Path(folder), "", audio.FILE_ENDINGS, set())
+
+
+def list_spectrograms(folder):
+    """Paths of the spectrograms below a folder, as `list_clips` gives those of recordings."""
+    yield from _list(Path(folder), "", (".npy",), set())
+
+
+def _list(folder, prefix, endings, seen):
+    with os.scandir(folder) as entries:
+        entries = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir():
+            identity = (entry.stat().st_dev, entry.stat().st_ino)
+            if identity not in seen:  # a link may lead back up
+                yield from _list(Path(entry.path), f"{prefix}{entry.name}/", endings, seen | {identity})
+        elif entry.name.lower().endswith(endings):
+            yield prefix + entry.name
+
+
+def spectrogram_name(clip):
+    """Path of a clip's spectrogram, relative to the spectrograms' folder."""
+    folder = clip.rpartition("/")[0]
+    return f"{folder}/{clip_names.stem(clip)}.npy".lstrip("/")
+
+
+def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry_failed=False):
+    """Make every spectrogram that is missing, print what is done and what remains, keep failures.csv up to date.
+
+    Parameters
+    ----------
+    folder, clips_folder : Path
+        The spectrograms; the recordings.
+    jobs, time_limit, dask
+        As in `clip_loop.run`.
+    shard : tuple of int, optional
+        (i, n): do the i-th of n parts only.
+    retry_failed : bool
+        Try the clips that failed before again.
+
+    Returns
+    -------
+    collections.Counter
+        Number of clips `done`, `failed` and `to do`.
+
+    Raises
+    ------
+    PipelineError
+        If there is no recording at all.
+    """
+    failures = {} if retry_failed else read_failures(folder)
+    known = frozenset(failures)
+    counts = survey(clips_folder, folder, known)
+    if not counts:
+        raise PipelineError(f"{clips_folder} holds no recording ({', '.join(audio.FILE_ENDINGS)}).")
+    if shard:
+        counts = survey(clips_folder, folder, known, shard)
+    print(_plan(counts, shard), flush=True)
+    try:
+        if counts["to do"]:
+            to_do = clips_to_do(clips_folder, folder, known, shard)
+            make = functools.partial(generate, clips_folder=clips_folder, folder=folder)
+            outcomes = clip_loop.run(make, to_do, jobs=jobs, time_limit=time_limit, dask=dask)
+            _record(command_line.progress(outcomes, counts["to do"], "clip"), counts, failures, folder, shard)
+    finally:
+        write_failures(folder, failures, shard)
+        print(f"{counts['done']} done, {counts['failed']} failed, {counts['to do']} remain")
+        if counts["failed"]:
+            print(f"why they failed: {folder / 'failures.csv'}")
+    return counts
+
+
+def _plan(counts, shard):
+    part = f" in shard {shard[0]} of {shard[1]}" if shard else ""
+    failed = f", {counts['failed']} failed before (--retry-failed tries them again)" if counts["failed"] else ""
+    return f"{counts.total()} clips{part}: {counts['done']} done, {counts['to do']} to do{failed}"
+
+
+def _record(outcomes, counts, failures, folder, shard):
+    """Count each outcome; write the failures down now and then, for whoever is watching or kills the run."""
+    written = time.monotonic()
+    for clip, failure in outcomes:
+        counts["to do"] -= 1
+        counts["failed" if failure else "done"] += 1
+        if failure:
+            failures[printable(clip)] = failure
+            if time.monotonic() - written > SECONDS_BETWEEN_LISTS:
+                write_failures(folder, failures, shard)
+                written = time.monotonic()
+
+
+def in_shard(path, shard):
+    """Whether a spectrogram belongs to a shard.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the spectrograms' folder.
+    shard : tuple of int, or None
+        (i, n), 1 <= i <= n; None stands for all.
+
+    Returns
+    -------
+    bool
+        By a checksum of the name, so that it does not matter which other clips there are.
+    """
+    return shard is None or zlib.crc32(os.fsencode(path)) % shard[1] == shard[0] - 1
+
+
+def generate(clip, *, clips_folder, folder):
+    """Make and save one spectrogram.
+
+    Parameters
+    ----------
+    clip : str
+        Path relative to `clips_folder`.
+    clips_folder, folder : Path
+        The recordings; the spectrograms.
+
+    Returns
+    -------
+    str or None
+        Why there is no spectrogram, or None if there is one.
+    """
+    try:
+        clip.encode()
+    except UnicodeEncodeError:
+        return "the file name is not valid UTF-8, and CSV files are: rename it"
+    if _namesake(clips_folder, clip):
+        return f"{_namesake(clips_folder, clip)} would give the same {spectrogram_name(clip)}: rename one of them"
+    try:
+        samples = audio.load(clips_folder / clip)
+        require_whole_excerpt(clip, len(samples) / audio.SAMPLE_RATE)
+        log_mel = spectrogram.log_mel(samples)
+    except audio.UnreadableAudioError as error:
+        return str(error)
+    except MemoryError:
+        return "out of memory"
+    except OSError as error:
+        if not clips_folder.exists():
+            raise PipelineError(
+                f"{clips_folder} has vanished. Bring it back and run the same command again."
+            ) from error
+        return f"cannot be read: {error.strerror}"
+    save(folder / spectrogram_name(clip), log_mel)
+    return None
+
+
+def save(path, log_mel):
+    """Write one spectrogram as a whole artifact, in the settings' dtype."""
+    content = io.BytesIO()
+    np.save(content, np.ascontiguousarray(log_mel, dtype=spectrogram.SETTINGS["dtype"]))
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getvalue())  # np.save to a file hides the reason when the disk is full
+
+
+def require_whole_excerpt(clip, seconds):
+    """Raise audio.UnreadableAudioError if an excerpt named as in MagnaTagATune is shorter than its name says."""
+    name = clip_names.parse(clip)
+    # Only `artist-album-NN-title-start-end`, at most a minute: "symphony-5-1808" says nothing of seconds.
+    if name.start is None or name.song.count("-") < 3 or not 0 < name.end - name.start <= 60:
+        return
+    if seconds < name.end - name.start - SECONDS_MISSING:
+        said = name.end - name.start
+        raise audio.UnreadableAudioError(f"truncated: the name says {said} seconds, {seconds:.1f} are there")
+
+
+def _namesake(clips_folder, clip):
+    """An earlier clip that differs from this one in its ending only, or None."""
+    base = clip[: -len(Path(clip).suffix)]
+    for ending in sorted({*audio.FILE_ENDINGS, *map(str.upper, audio.FILE_ENDINGS)}):
+        if base + ending < clip and (clips_folder / (base + ending)).exists():
+            return base + ending
+    return None
+
+
+def prepare(folder):
+    """Make the folder; refuse it if its spectrograms were made with other settings than `spectrogram.SETTINGS`."""
+    settings_file = folder / "settings.json"
+    if settings_file.exists():
+        refuse_other_settings(folder, read_json(settings_file, STEP), spectrogram.SETTINGS)
+        return
+    if folder.exists() and any(list_spectrograms(folder)):
+        raise PipelineError(
+            f"{folder} holds spectrograms but no settings.json that says how they were made. "
+            "Move them away, or give --overwrite to make them anew."
+        )
+    write_json(settings_file, spectrogram.SETTINGS)
+
+
+def remove(folder, shard=None):
+    """Remove the spectrograms (of a shard), and what is known of failures and settings."""
+    for path in list_spectrograms(folder) if folder.exists() else ():
+        if in_shard(path, shard):
+            (folder / path).unlink()
+    for path in [folder / "settings.json", *folder.glob("failures*.csv")] if shard is None else ():
+        path.unlink(missing_ok=True)
+
+
+def survey(clips_folder, folder, failures, shard=None):
+    """Count the clips by what is to be done with them.
+
+    Parameters
+    ----------
+    clips_folder, folder : Path
+        The recordings; the spectrograms.
+    failures : container of str
+        Clips that failed before.
+    shard : tuple of int, optional
+
+    Returns
+    -------
+    collections.Counter
+        `done`, `failed` and `to do`.
+    """
+    counts = Counter()
+    for clip in list_clips(clips_folder):
+        if in_shard(spectrogram_name(clip), shard):
+            counts[_state(clip, folder, failures)] += 1
+    return counts
+
+
+def clips_to_do(clips_folder, folder, failures, shard=None):
+    """Yield the clips that `survey` counts as `to do`; parameters as there."""
+    for clip in list_clips(clips_folder):
+        if in_shard(spectrogram_name(clip), shard) and _state(clip, folder, failures) == "to do":
+            yield clip
+
+
+def _state(clip, folder, failures):
+    if printable(clip) in failures:
+        return "failed"
+    return "done" if os.path.exists(os.path.join(folder, spectrogram_name(clip))) else "to do"
+
+
+def read_failures(folder):
+    """What could not be read, from failures.csv and those of shards.
+
+    Parameters
+    ----------
+    folder : Path
+        The spectrograms.
+
+    Returns
+    -------
+    dict of str to str
+        Reason by clip.
+    """
+    failures = {}
+    for path in sorted(Path(folder).glob("failures*.csv")):
+        with open(path, encoding="utf-8", newline="") as file:
+            failures.update(row[:2] for row in _after_header(csv.reader(file)))
+    return failures
+
+
+def _after_header(rows):
+    """Rows of two or more fields after the first row."""
+    next(rows, None)
+    return (row for row in rows if len(row) >= 2)
+
+
+def write_failures(folder, failures, shard=None):
+    """Write failures.csv (`mp3_path,error`), sorted; a shard writes a file of its own.
+
+    Parameters
+    ----------
+    folder : Path
+    failures : dict of str to str
+    shard : tuple of int, optional
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["mp3_path", "error"])
+    rows.writerows(sorted(failures.items()))
+    name = "failures.csv" if shard is None else f"failures-{shard[0]}-of-{shard[1]}.csv"
+    write_text(folder / name, text.getvalue())
+    if shard is None:
+        for path in folder.glob("failures-*-of-*.csv"):
+            path.unlink()  # now in failures.csv
+
+
+def printable(clip):
+    """A path as text that UTF-8 can hold: bytes that it cannot are written as `\\xNN`."""
+    return os.fsencode(clip).decode("utf-8", "backslashreplace")
+
+
+def check(folder):
+    """Verify every spectrogram of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Yields
+    ------
+    path : str
+        Relative to `folder`.
+    problem : str or None
+        What is wrong with it; None if nothing is.
+    """
+    for path in list_spectrograms(folder):
+        yield path, problem_of(folder / path)
+
+
+def problem_of(path):
+    """What is wrong with a spectrogram file (shape, dtype, range), or None."""
+    dtype, floor = spectrogram.SETTINGS["dtype"], spectrogram.FLOOR_DB
+    try:
+        content = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        return f"not a readable .npy file ({error})"
+    if content.dtype != dtype:
+        return f"dtype {content.dtype} instead of {dtype}"
+    if content.ndim != 2 or content.shape[0] != spectrogram.N_MELS or content.shape[1] == 0:
+        return f"shape {content.shape} instead of ({spectrogram.N_MELS}, frames)"
+    if not np.isfinite(content).all():
+        return "values that are not finite"
+    if content.min() < floor or content.max() > 0:
+        return f"values from {content.min():g} to {content.max():g} dB instead of {floor:g} to 0"
+    return None
