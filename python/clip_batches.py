@@ -1,0 +1,123 @@
+"""Clips from disk to batches: read by threads ahead of the network, shuffled by seed, cropped, augmented.
+
+Only a few batches are in memory at any time, so the size of a data set is bounded by the disk alone.
+"""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+import augmentation
+from artifacts import PipelineError
+
+FLOOR_DB = -80.0  # a column of this value everywhere is silence or padding; the network leaves it out
+BATCHES_AHEAD = 4
+
+
+def load_clip(path):
+    """Read one spectrogram.
+
+    Parameters
+    ----------
+    path : Path
+        A .npy file of shape (mels, frames) in dB.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (mels, frames).
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, is no .npy file of that shape, or holds NaN or infinity.
+    """
+    try:
+        clip = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise PipelineError(f"{path} is not a readable spectrogram ({error}). {_MEND}") from error
+    if clip.ndim != 2 or 0 in clip.shape or not np.issubdtype(clip.dtype, np.number):
+        raise PipelineError(f"{path} holds {clip.dtype} of shape {clip.shape}, not (mels, frames). {_MEND}")
+    clip = clip.astype(np.float32)
+    if not np.isfinite(clip).all():
+        raise PipelineError(f"{path} holds NaN or infinity. {_MEND}")
+    return clip
+
+
+_MEND = "Delete it and run datasets_utils/1_generate_spectrograms.py again."
+
+
+def crop(clip, frames, rng):
+    """A random stretch of a clip; one that is shorter is padded with silence at its end.
+
+    Parameters
+    ----------
+    clip : numpy.ndarray
+        Shape (mels, frames of the clip).
+    frames : int
+        Length wanted.
+    rng : numpy.random.Generator
+        Chooses the start.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (mels, frames).
+    """
+    spare = clip.shape[1] - frames
+    if spare >= 0:
+        start = rng.integers(spare + 1)
+        return clip[:, start : start + frames]
+    return np.pad(clip, ((0, 0), (0, -spare)), constant_values=FLOOR_DB)
+
+
+def training_batches(paths, labels, n_classes, *, batch_size, frames, augment, seed, epoch, threads=2):
+    """One epoch of shuffled, cropped and augmented batches.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Spectrogram files.
+    labels : sequence of int
+        Label of each.
+    n_classes : int
+        Width of the targets.
+    batch_size, frames : int
+        Clips per batch (the last one is as large as what is left) and frames per crop.
+    augment : dict
+        Keyword arguments of `augmentation.augment`.
+    seed, epoch : int
+        Together they decide everything random, so an epoch can be repeated alone.
+    threads : int
+        Batches that are made at the same time.
+
+    Yields
+    ------
+    clips : numpy.ndarray
+        float32, shape (batch, mels, frames), dB.
+    targets : numpy.ndarray
+        float32, shape (batch, n_classes), rows add to 1.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(paths))
+    parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+    def make(number):
+        rng = np.random.default_rng([seed, epoch, number])
+        clips = np.stack([crop(load_clip(paths[i]), frames, rng) for i in parts[number]])
+        targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in parts[number]]]
+        return augmentation.augment(clips, targets, rng, **augment)
+
+    return ahead(make, len(parts), threads)
+
+
+def ahead(make, count, threads):
+    """Yield make(0), ..., make(count - 1) in order, made by threads a few items ahead of their use."""
+    with ThreadPoolExecutor(threads) as pool:
+        pending = deque()
+        for number in range(count):
+            pending.append(pool.submit(make, number))
+            if len(pending) > max(BATCHES_AHEAD, threads):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
