@@ -184,9 +184,9 @@ def read_table(path, columns, made_by):
     return table
 
 
-def fingerprint(*paths):
-    """Short SHA-256 over the contents of files: tells whether an input has changed since it was last used."""
-    digest = hashlib.sha256()
+def fingerprint(*paths, text=""):
+    """Short SHA-256 over the contents of files, and a text: tells whether an input has changed since it was used."""
+    digest = hashlib.sha256(os.fsencode(text))
     for path in paths:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

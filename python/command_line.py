@@ -10,7 +10,7 @@ from artifacts import REPOSITORY, PipelineError
 
 
 def parser(description):
-    """An argparse parser with `--root`, whose help shows the description as written and every default.
+    """An argparse parser with `--root`, whose help shows the description as written and ends with the default.
 
     Parameters
     ----------
@@ -22,8 +22,11 @@ def parser(description):
     argparse.ArgumentParser
     """
 
-    class Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-        pass
+    class Formatter(argparse.RawDescriptionHelpFormatter):
+        def _get_help_string(self, action):
+            if action.default in (None, False, argparse.SUPPRESS) or "default" in action.help:
+                return action.help  # "(default: False)" tells nobody anything
+            return f"{action.help} (default: %(default)s)"
 
     parser = argparse.ArgumentParser(description=description, formatter_class=Formatter, allow_abbrev=False)
     parser.add_argument(

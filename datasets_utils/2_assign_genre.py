@@ -1,0 +1,89 @@
+"""Step 2: the genre and instrument tags of every clip that has a spectrogram.
+
+    python3 2_assign_genre.py
+    python3 2_assign_genre.py --merge-synonyms          (opera + operatic, jazz + jazzy, rock + hard rock, ...)
+    python3 2_assign_genre.py --genres-from-folders     (no annotations: mp3_files/<genre>/*.mp3)
+
+Reads datasets/annotations_final.csv once, writes datasets/tagged_spectrograms.csv: one row per clip and tag.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+
+import command_line
+import tags
+from artifacts import Artifacts, PipelineError, fingerprint, is_made, record_made, require, write_table
+from spectrogram_folder import list_spectrograms, spectrogram_name
+
+
+def main(argv=None):
+    args = parse(argv)
+    paths = Artifacts(args.root)
+    spectrograms = found_spectrograms(paths, needed=args.genres_from_folders)
+    settings = {"merge_synonyms": args.merge_synonyms, "genres_from_folders": args.genres_from_folders}
+    annotations_file = [] if args.genres_from_folders or not paths.annotations.exists() else [paths.annotations]
+    inputs = fingerprint(*annotations_file, text="\n".join(sorted(spectrograms)))
+    settings_file = paths.tagged.with_suffix(".json")
+    if is_made([paths.tagged], settings_file, settings, inputs, args.overwrite):
+        print(f"{paths.tagged} is up to date, nothing to do")
+        return
+    table = folder_tags(spectrograms) if args.genres_from_folders else annotated_tags(paths, spectrograms, args)
+    if not len(table):
+        raise PipelineError(f"No clip has a genre or instrument tag: nothing to write to {paths.tagged}.")
+    write_table(paths.tagged, table)
+    record_made(settings_file, settings, inputs)
+    print(f"{len(table)} tags of {table['clip_id'].nunique()} clips: {paths.tagged}")
+
+
+def parse(argv):
+    parser = command_line.parser(__doc__)
+    parser.add_argument(
+        "--merge-synonyms", action="store_true", help="count opera and operatic as one genre, and so on"
+    )
+    parser.add_argument("--genres-from-folders", action="store_true", help="take the first folder's name as the genre")
+    parser.add_argument("--overwrite", action="store_true", help="make the table anew, also with other settings")
+    return parser.parse_args(argv)
+
+
+def found_spectrograms(paths, needed):
+    """Spectrograms at hand; an empty set where there is neither music nor spectrograms, only annotations."""
+    found = set(list_spectrograms(paths.spectrograms)) if paths.spectrograms.is_dir() else set()
+    if not found and (needed or paths.mp3_files.exists()):
+        raise PipelineError(f"{paths.spectrograms} holds no spectrogram. Run 1_generate_spectrograms.py first.")
+    return found
+
+
+def folder_tags(spectrograms):
+    table = tags.folder_tag_table(spectrograms)
+    print("\n".join(f"{genre}: {count} clips" for genre, count in table["tag"].value_counts().sort_index().items()))
+    return table
+
+
+def annotated_tags(paths, spectrograms, args):
+    import annotations
+
+    require(paths.annotations.parent, "step 1, or `make demo`,")
+    clips, tag_columns = annotations.read(paths.annotations)
+    clips["spectrogram"] = clips["mp3_path"].map(spectrogram_name)
+    if spectrograms:
+        there = clips["spectrogram"].isin(spectrograms)
+        name_some("annotated, but without a spectrogram", clips["mp3_path"][~there])
+        name_some("with a spectrogram, but not annotated", sorted(spectrograms - set(clips["spectrogram"])))
+        clips, tag_columns = clips[there], tag_columns[there]
+    else:
+        print("There are no spectrograms yet: all annotated clips are listed. Run 1_generate_spectrograms.py to train.")
+    if args.merge_synonyms:
+        tag_columns, added = tags.merge_synonyms(tag_columns)
+        print("synonyms add " + ", ".join(f"{count} clips to {genre}" for genre, count in added.items()))
+    return tags.tag_table(clips, tag_columns)
+
+
+def name_some(what, names):
+    if len(names):
+        print(f"{len(names)} clips {what}: {', '.join(list(names)[:3])}{', ...' if len(names) > 3 else ''}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

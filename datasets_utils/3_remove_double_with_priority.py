@@ -1,0 +1,74 @@
+"""Step 3: one genre per clip, the first in order of priority.
+
+    python3 3_remove_double_with_priority.py
+    python3 3_remove_double_with_priority.py --genres techno,indian,ambient
+
+Reads datasets/tagged_spectrograms.csv, writes datasets/six_genres.csv (of six genres or however many --genres names).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+
+import command_line
+import genres
+import tags
+from artifacts import Artifacts, PipelineError, fingerprint, is_made, read_table, record_made, require, write_table
+
+STEP_2 = "datasets_utils/2_assign_genre.py"
+
+
+def main(argv=None):
+    args = parse(argv)
+    paths = Artifacts(args.root)
+    require(paths.tagged, STEP_2)
+    settings, inputs = (
+        {"genres": list(genres.label_order(args.genres)), "priority": args.genres},
+        fingerprint(paths.tagged),
+    )
+    settings_file = paths.genres.with_suffix(".json")
+    if is_made([paths.genres], settings_file, settings, inputs, args.overwrite):
+        print(f"{paths.genres} is up to date, nothing to do")
+        return
+    tagged = read_table(paths.tagged, tags.TAGGED_COLUMNS, STEP_2)
+    table = tags.one_genre_per_clip(tagged, args.genres)
+    if not len(table):
+        there = sorted(set(tagged["tag"][tagged["kind"] == "genre"]))
+        raise PipelineError(
+            f"No clip has one of {', '.join(args.genres)}. Genres there are: {', '.join(there) or 'none'}."
+        )
+    write_table(paths.genres, table)
+    record_made(settings_file, settings, inputs)
+    print_counts(table, settings["genres"], paths.genres)
+
+
+def parse(argv):
+    parser = command_line.parser(__doc__)
+    parser.add_argument(
+        "--genres", type=genre_list, default=list(genres.PRIORITY), metavar="A,B,C",
+        help="the genres that count, the one that wins first",
+    )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="make the table anew, also with other genres")
+    return parser.parse_args(argv)
+
+
+def genre_list(text):
+    names = [name.strip().replace(" ", "_") for name in text.split(",") if name.strip()]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError("two or more different genres are needed")
+    return names
+
+
+def print_counts(table, classes, path):
+    counts = table["genre"].value_counts().reindex(classes, fill_value=0)
+    print("genre        label   clips")
+    for label, (genre, count) in enumerate(counts.items()):
+        print(f"{genre:<12} {label:>5} {count:>7}")
+    print(f"{'all':<18} {len(table):>7}\n{path}")
+    if (counts == 0).any():
+        print(f"no clip at all: {', '.join(counts.index[counts == 0])}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,85 @@
+"""Step 4: the clips split into train, validation and test (72 %, 8 %, 20 %).
+
+    python3 4_save_train_and_test.py
+    python3 4_save_train_and_test.py --group-by song        (all clips of a song in one part; or: artist)
+    python3 4_save_train_and_test.py --split-from DIR       (as published: {train,val,test}_{files,labels}.txt)
+
+Reads datasets/six_genres.csv, writes datasets/train_test_val/{train,val,test}.csv.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+
+import command_line
+import split
+from artifacts import (
+    Artifacts,
+    PipelineError,
+    fingerprint,
+    is_made,
+    read_json,
+    read_table,
+    record_made,
+    require,
+    write_table,
+)
+from tags import GENRE_COLUMNS
+
+STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
+FEWEST_CLIPS = 10
+
+
+def main(argv=None):
+    args = parse(argv)
+    paths = Artifacts(args.root)
+    require(paths.genres, STEP_3)
+    classes = read_json(paths.genres.with_suffix(".json"), STEP_3)["settings"]["genres"]
+    settings = {
+        "genres": classes,
+        "group_by": args.group_by,
+        "split_from": str(args.split_from) if args.split_from else None,
+    }
+    inputs, settings_file = fingerprint(paths.genres), paths.split_folder / "settings.json"
+    if is_made([paths.split(part) for part in split.PARTS], settings_file, settings, inputs, args.overwrite):
+        print(f"{paths.split_folder} is up to date, nothing to do")
+        return
+    table = read_table(paths.genres, GENRE_COLUMNS, STEP_3)
+    parts = make_split(table, args)
+    settings_file.unlink(missing_ok=True)  # it vouches for the three files together
+    for part in split.PARTS:
+        write_table(paths.split(part), parts[part])
+    record_made(settings_file, settings, inputs)
+    print(split.counts_table(parts, classes))
+    absent = sorted(set(classes) - set(parts["train"]["genre"]))
+    if absent:
+        print(f"warning: no clip of {', '.join(absent)} is in train: a network cannot learn it")
+    print(paths.split_folder)
+
+
+def parse(argv):
+    parser = command_line.parser(__doc__)
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--group-by", choices=("song", "artist"), help="keep all clips of a song or artist in one part")
+    way.add_argument("--split-from", type=Path, metavar="DIR", help="folder of a published split's six files")
+    parser.add_argument("--overwrite", action="store_true", help="split anew, also in another way")
+    return parser.parse_args(argv)
+
+
+def make_split(table, args):
+    if args.split_from:
+        parts, remarks = split.published(table, args.split_from)
+        print(*remarks, sep="\n", end="\n" if remarks else "")
+        return parts
+    if len(table) < FEWEST_CLIPS:
+        raise PipelineError(f"{len(table)} clips are too few to split: at least {FEWEST_CLIPS} are needed.")
+    if args.group_by is None:
+        return split.at_random(table)
+    parts = split.by_group(table, args.group_by)
+    print(f"split by {args.group_by}; {split.deviation(parts)}")
+    return parts
+
+
+if __name__ == "__main__":
+    command_line.run(main)
