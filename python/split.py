@@ -102,9 +102,10 @@ def _fold(table, groups, share):
     wanted = table["genre"].value_counts() * share
 
     def distance(fold):
-        # Rare genres count as much as frequent ones; a fold that takes all of a genre leaves none to learn from.
+        # Rare genres count as much as frequent ones. Worse than any deviation: a genre of which the fold has no clip,
+        # and worst one of which it has all, so that none is left to learn from.
         counts = fold["genre"].value_counts().reindex(wanted.index, fill_value=0)
-        return ((counts - wanted).abs() / wanted).mean() + 100 * (counts == wanted / share).sum()
+        return ((counts - wanted).abs() / wanted).mean() + (counts == 0).sum() + 100 * (counts == wanted / share).sum()
 
     best = None
     for random_state in range(RANDOM_STATE, RANDOM_STATE + SHUFFLES):
