@@ -1,0 +1,73 @@
+"""Classify the test set and write predictions and features.
+
+    python3 2-testing.py
+    python3 2-testing.py --model ../models/epoch_07_0.8125.h5
+    python3 2-testing.py --split all
+
+Without --model it takes the epoch of lowest validation loss in models/, or the provided best_model.h5 if there is none.
+Writes results/prediction.npy, prediction_probabilities.npy, music_dataset_testing.csv (name and features of each
+clip), the same table as music_dataset_testing.npz, and testing.json, which tells what they were made from.
+"""
+
+from pathlib import Path
+
+import command_line
+import model_choice
+import split
+import tested
+from artifacts import Artifacts, PipelineError
+
+FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
+NAMED = 5  # how many missing spectrograms a message lists
+
+
+def main(argv=None):
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--model", type=Path, metavar="FILE", help="Keras .h5 file; chosen as above if not given")
+    parser.add_argument("--split", choices=tested.PARTS, default="test", help="all but test get files of their own")
+    parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips at a time")
+    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
+    args = parser.parse_args(argv)
+    where = Artifacts(args.root)
+    files = tested.files(where, args.split)
+
+    clips, classes = tested.read_clips(where, args.split), tuple(split.read_classes(where))
+    model_file, why = (args.model, "given by --model") if args.model else model_choice.choose(where)
+    print(f"model: {model_file} ({why})")
+    model_choice.refuse_unfit(model_file, classes, where)
+    about = tested.about_run(where, args.split, model_file, classes)
+    if not args.overwrite and tested.is_made(files, about):
+        print(f"nothing to do: the {len(clips)} clips of {args.split} are done with this model ({files.features})")
+        return
+    probabilities, features = classify(model_file, spectrograms_of(clips, where), args.batch_size, classes)
+    tested.write(files, clips, classes, probabilities, features, about)
+    accuracy = (probabilities.argmax(axis=1) == clips["label"]).mean()
+    print(f"{len(clips)} clips of {args.split} done, accuracy {accuracy:.4f}: {files.features}")
+
+
+def spectrograms_of(clips, where):
+    """Spectrogram file of every clip; a PipelineError names those that are missing."""
+    files = [where.spectrograms / spectrogram for spectrogram in clips["spectrogram"]]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        raise PipelineError(
+            f"{len(missing)} of {len(files)} clips have no spectrogram: {', '.join(missing[:NAMED])}{more}. "
+            f"Run {FIRST_STEP} and the steps after it again."
+        )
+    return files
+
+
+def classify(model_file, spectrograms, batch_size, classes):
+    """Probabilities (N, C) and features (N, 512) of the clips."""
+    from tqdm import tqdm
+
+    import prediction
+
+    model = model_choice.load(model_file, classes)
+    with tqdm(total=len(spectrograms), unit="clip") as bar:
+        return prediction.predict(model, spectrograms, batch_size, progress=lambda done: bar.update(done - bar.n))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

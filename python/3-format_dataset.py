@@ -1,0 +1,49 @@
+"""Write the features of the test set in the format of the StyleSpace experiment.
+
+    python3 3-format_dataset.py
+
+Reads results/music_dataset_testing.csv. Writes results/music_dataset.csv (no header; the genre's code,
+`<clip_id>_<name>`, the features) and the same as music_dataset.npz.
+"""
+
+import command_line
+import feature_table
+import tested
+from artifacts import Artifacts, fingerprint
+from genres import style_space_codes
+
+NAME = "python/3-format_dataset.py"
+
+
+def main(argv=None):
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
+    args = parser.parse_args(argv)
+    where = Artifacts(args.root)
+    arrays = where.music_dataset.with_suffix(".npz")
+
+    names, features = feature_table.read_csv(where.test_features)
+    source = fingerprint(where.test_features)
+    if not args.overwrite and is_made(where.music_dataset, arrays, source):
+        print(f"nothing to do: {where.music_dataset} holds these {len(names)} clips")
+        return
+    classes = tested.classes_of(where)
+    codes = style_space_codes(classes)
+    genres, clips = zip(*(feature_table.split_row_name(name, classes) for name in names), strict=True)
+    coded = [(codes[genre], clip) for genre, clip in zip(genres, clips, strict=True)]
+    feature_table.write_csv(where.music_dataset, coded, features)
+    model = tested.record(where).get("model", "unknown")
+    feature_table.write_npz(arrays, features, clips, genres, model=model, source=source)
+    counts = ", ".join(f"{genre} ({codes[genre]}) {genres.count(genre)}" for genre in classes)
+    print(f"{len(names)} clips with {features.shape[1]} features: {counts}: {where.music_dataset}")
+
+
+def is_made(table, arrays, source):
+    """Tell whether both files exist and were made from the CSV with this fingerprint."""
+    if not (table.exists() and arrays.exists()):
+        return False
+    return str(feature_table.read_npz(arrays, NAME).get("source")) == source
+
+
+if __name__ == "__main__":
+    command_line.run(main)

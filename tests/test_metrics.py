@@ -1,0 +1,145 @@
+"""The numbers of the report, against scikit-learn and by hand."""
+
+import json
+
+import metrics
+import numpy as np
+import pytest
+import report
+from artifacts import PipelineError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+CLASSES = ("classical", "baroque", "opera")
+TRUTH = np.array([0, 0, 0, 1, 1, 2])
+PROBABILITIES = np.array(
+    [[0.6, 0.29, 0.11], [0.2, 0.68, 0.12], [0.5, 0.37, 0.13], [0.1, 0.76, 0.14], [0.19, 0.28, 0.53], [0.21, 0.09, 0.7]]
+)
+PREDICTED = PROBABILITIES.argmax(axis=1)
+TESTED = [f"f/{song}-0-29.npy" for song in ("a-x-01-s", "a-x-01-s", "b-x-01-s", "c-x-01-s", "d-x-01-s", "d-x-02-t")]
+
+
+def evaluate(truth=TRUTH, predicted=PREDICTED, probabilities=PROBABILITIES, classes=CLASSES):
+    return metrics.evaluate(truth, predicted, probabilities, classes)
+
+
+def test_metrics_by_hand():
+    found = evaluate()
+    assert found["clips"] == 6
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert found["confusion"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    assert found["top"] == pytest.approx({"1": 4 / 6, "2": 1, "3": 1})
+    assert found["absent"] == [] and found["rows_not_summing_to_1"] == 0
+    assert found["per_class"][0] == pytest.approx(
+        {"genre": "classical", "precision": 1, "recall": 2 / 3, "f_score": 0.8, "support": 3}
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 8))
+def test_metrics_agree_with_scikit_learn(seed, n_classes):
+    rng = np.random.default_rng(seed)
+    truth = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, 40)])
+    probabilities = rng.dirichlet(np.ones(n_classes), len(truth))
+    predicted = probabilities.argmax(axis=1)
+    found = evaluate(truth, predicted, probabilities, [f"g{label}" for label in range(n_classes)])
+    assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(truth, predicted))
+    assert found["matthews"] == pytest.approx(sk.matthews_corrcoef(truth, predicted))
+    assert found["f_score"] == pytest.approx(sk.f1_score(truth, predicted, average="macro"))
+    assert found["roc_auc"] == pytest.approx(
+        sk.roc_auc_score(truth, probabilities, multi_class="ovr", average="macro"), abs=1e-12
+    )
+    for k in (1, 2, 3):
+        labels = range(n_classes)
+        assert found["top"][str(k)] == pytest.approx(sk.top_k_accuracy_score(truth, probabilities, k=k, labels=labels))
+
+
+def test_class_without_test_clips_is_reported_and_left_out_of_the_means():
+    kept = TRUTH != 2
+    found = evaluate(TRUTH[kept], PREDICTED[kept], PROBABILITIES[kept])
+    assert found["absent"] == ["opera"]
+    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert found["per_class"][2] == {"genre": "opera", "precision": 0.0, "recall": None, "f_score": None, "support": 0}
+    each = [sk.roc_auc_score(TRUTH[kept] == label, PROBABILITIES[kept][:, label]) for label in (0, 1)]
+    assert found["roc_auc"] == pytest.approx(np.mean(each))
+    assert "No test clip: opera" in report.text({**found, "leakage": None}, CLASSES)
+
+
+def test_single_class_has_no_roc_curve():
+    found = evaluate(np.zeros(6, int))
+    assert found["roc_auc"] is None
+    assert "ROC AUC = undefined" in report.text({**found, "leakage": None}, CLASSES)
+    json.dumps(found, allow_nan=False)
+
+
+def test_softmax_over_the_whole_batch_is_mended_and_reported():
+    scale = np.array([1, 0.1, 0.3, 0.7, 0.2, 0.05])[:, None]
+    found = evaluate(probabilities=(PROBABILITIES * scale).astype(np.float32))
+    assert found["rows_not_summing_to_1"] == 5
+    assert found["roc_auc"] == pytest.approx(evaluate()["roc_auc"])
+    as_saved = np.mean([sk.roc_auc_score(TRUTH == label, (PROBABILITIES * scale)[:, label]) for label in range(3)])
+    assert found["roc_auc_as_saved"] == pytest.approx(as_saved) != found["roc_auc"]
+    line = next(line for line in report.text({**found, "leakage": None}, CLASSES).splitlines() if "do not add" in line)
+    assert f"as saved {as_saved:.3f}" in line and f"normalised per clip {found['roc_auc']:.3f}" in line
+
+
+def test_rows_of_zeros_become_equal_probabilities():
+    assert metrics.normalise(np.array([[0, 0], [1e-30, 3e-30]])) == pytest.approx(np.array([[0.5, 0.5], [0.25, 0.75]]))
+
+
+def test_fewer_classes_than_k():
+    found = evaluate(np.array([0, 1]), np.array([0, 0]), np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b"))
+    assert found["top"] == {"1": 0.5, "2": 1.0, "3": 1.0}
+
+
+def test_leakage_counts_songs_and_artists_of_train():
+    trained = ["0/a-x-01-s-29-58.npy", "1/d-y-01-other-0-29.npy"]
+    found = metrics.evaluate_with_leakage(TRUTH, PREDICTED, PROBABILITIES, CLASSES, TESTED, trained)
+    leakage = found["leakage"]
+    assert leakage["song_share"] == pytest.approx(2 / 6)
+    assert leakage["artist_share"] == pytest.approx(4 / 6)
+    assert leakage["other_songs"] == metrics.evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:], CLASSES)
+    text = report.text(found, CLASSES)
+    assert "song is also in train: 33.3%" in text and "artist is also in train: 66.7%" in text
+    assert "On the 4 test clips of songs that are not in train:" in text
+
+
+def test_leakage_when_every_song_is_in_train_or_nothing_is_known():
+    arguments = TRUTH, PREDICTED, PROBABILITIES, CLASSES, TESTED
+    everything = metrics.evaluate_with_leakage(*arguments, TESTED)
+    assert everything["leakage"]["other_songs"] is None
+    assert "There is no test clip of a song that is not in train" in report.text(everything, CLASSES)
+    assert "unknown" in report.text(metrics.evaluate_with_leakage(*arguments, None), CLASSES)
+
+
+def test_empty_test_set_is_an_error():
+    empty = np.zeros(0, int)
+    with pytest.raises(PipelineError, match="empty"):
+        metrics.evaluate_with_leakage(empty, empty, np.zeros((0, 3)), CLASSES, [], [])
+
+
+def test_report_begins_with_the_originals_lines():
+    found = metrics.evaluate_with_leakage(TRUTH, PREDICTED, PROBABILITIES, CLASSES, TESTED, [])
+    assert report.text(found, CLASSES).splitlines()[:10] == [
+        "[[2 1 0]",
+        " [0 1 1]",
+        " [0 0 1]]",
+        "TOP_1: 0.6667",
+        "TOP_2: 1.0000",
+        "TOP_3: 1.0000",
+        "Test Set Accuracy =  0.67",
+        f"Test Set Matthews Coef =  {sk.matthews_corrcoef(TRUTH, PREDICTED):.2f}",
+        f"Test Set F-score =  {sk.f1_score(TRUTH, PREDICTED, average='macro'):.2f}",
+        f"ROC AUC = {found['roc_auc']:.3f}",
+    ]
+
+
+def test_matrix_of_many_classes_and_clips_is_written_whole():
+    n_classes = 60
+    truth = np.repeat(np.arange(n_classes), 1500)
+    found = evaluate(truth, truth, np.eye(n_classes)[truth], [f"g{label}" for label in range(n_classes)])
+    rows = report.text({**found, "leakage": None}, [f"g{label}" for label in range(n_classes)]).splitlines()[:n_classes]
+    parsed = np.array([row.strip("[] ").split() for row in rows], dtype=int)
+    assert (parsed == 1500 * np.eye(n_classes)).all()
