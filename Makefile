@@ -1,0 +1,55 @@
+# The pipeline's commands; `make help` lists them. Needs Python 3.11 and nothing else.
+PYTHON ?= python3.11
+ifeq (, $(shell command -v $(PYTHON) 2>/dev/null))
+PYTHON := python3
+endif
+ROOT ?= .
+SPLIT ?=
+EPOCHS ?= 20
+PY := .venv/bin/python
+
+# A terminal full of TensorFlow's start-up remarks hides what matters.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test demo pipeline bench clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: .venv/.installed  ## make .venv and install what the pipeline needs
+
+.venv/.installed: requirements.txt
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+test: .venv/.installed-dev  ## run the linter and all tests
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest
+
+demo: venv  ## compose a small data set and run every step on it, under demo/
+	$(PY) datasets_utils/0_make_demo_dataset.py --root demo
+	@$(MAKE) --no-print-directory pipeline ROOT=demo SPLIT="--group-by song"
+	@echo; echo "The demo's music is composed and synthetic: its numbers show that the pipeline works, no more."
+
+pipeline: venv  ## run every step on your data: make pipeline ROOT=dir [EPOCHS=20] [SPLIT="--group-by song"]
+	$(PY) datasets_utils/1_generate_spectrograms.py --root $(ROOT)
+	$(PY) datasets_utils/2_assign_genre.py --root $(ROOT)
+	$(PY) datasets_utils/3_remove_double_with_priority.py --root $(ROOT)
+	$(PY) datasets_utils/4_save_train_and_test.py --root $(ROOT) $(SPLIT)
+	$(PY) python/1-training.py --root $(ROOT) --epochs $(EPOCHS)
+	$(PY) results_utils/plot_loss_accuracy_curves.py --root $(ROOT)
+	$(PY) python/2-testing.py --root $(ROOT)
+	$(PY) python/3-format_dataset.py --root $(ROOT)
+	$(PY) results_utils/manage_prediction.py --root $(ROOT)
+	@echo; cat $(ROOT)/results/res.txt
+	@echo; ls $(ROOT)/results/*.png $(ROOT)/results/*.svg
+
+clean:  ## remove what `make demo` made
+	rm -rf demo
