@@ -1,0 +1,32 @@
+"""Keras, imported quietly: on any backend, without TensorFlow's start-up remarks."""
+
+import contextlib
+import os
+
+
+def load_keras():
+    """Import Keras and the backend that KERAS_BACKEND names (TensorFlow by default).
+
+    Returns
+    -------
+    module
+        `keras`. Import it through here first; a later `import keras` finds it loaded.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _without_stderr():
+        import keras
+    return keras
+
+
+@contextlib.contextmanager
+def _without_stderr():
+    """What C++ prints to file descriptor 2 is lost, for no variable silences it; exceptions are raised as ever."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
