@@ -15,6 +15,8 @@ def load_keras():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _without_stderr():
         import keras
+
+        keras.ops.zeros(1)  # starts the runtime, which has remarks of its own
     return keras
 
 
