@@ -60,12 +60,10 @@ def spectrograms_of(clips, where):
 
 def classify(model_file, spectrograms, batch_size, classes):
     """Probabilities (N, C) and features (N, 512) of the clips."""
-    from tqdm import tqdm
-
     import prediction
 
     model = model_choice.load(model_file, classes)
-    with tqdm(total=len(spectrograms), unit="clip") as bar:
+    with command_line.progress(None, len(spectrograms), "clip") as bar:
         return prediction.predict(model, spectrograms, batch_size, progress=lambda done: bar.update(done - bar.n))
 
 

@@ -32,6 +32,8 @@ def _admitted():
     admitted = {("numpy", "dtype"): _dtype, ("numpy", "ndarray"): np.ndarray, ("_codecs", "encode"): _encode}
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         admitted |= {(module, "scalar"): scalar, (module, "_reconstruct"): reconstruct}
+    from_buffer = np.zeros(1).__reduce_ex__(5)[0]
+    admitted |= {(module, "_frombuffer"): from_buffer for module in ("numpy.core.numeric", "numpy._core.numeric")}
     return admitted
 
 

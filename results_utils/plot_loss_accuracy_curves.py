@@ -16,7 +16,6 @@ import figures
 import history
 from artifacts import Artifacts, PipelineError
 
-
 REQUIRED = ("loss", "val_loss", "categorical_accuracy", "val_categorical_accuracy")
 
 

@@ -2,14 +2,15 @@
 
 import json
 
-import metrics
 import numpy as np
 import pytest
-import report
-from artifacts import PipelineError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+
+import metrics
+import report
+from artifacts import PipelineError
 
 CLASSES = ("classical", "baroque", "opera")
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -79,7 +80,7 @@ def test_softmax_over_the_whole_batch_is_mended_and_reported():
     found = evaluate(probabilities=(PROBABILITIES * scale).astype(np.float32))
     assert found["rows_not_summing_to_1"] == 5
     assert found["roc_auc"] == pytest.approx(evaluate()["roc_auc"])
-    as_saved = np.mean([sk.roc_auc_score(TRUTH == label, (PROBABILITIES * scale)[:, label]) for label in range(3)])
+    as_saved = np.mean([sk.roc_auc_score(label == TRUTH, (PROBABILITIES * scale)[:, label]) for label in range(3)])
     assert found["roc_auc_as_saved"] == pytest.approx(as_saved) != found["roc_auc"]
     line = next(line for line in report.text({**found, "leakage": None}, CLASSES).splitlines() if "do not add" in line)
     assert f"as saved {as_saved:.3f}" in line and f"normalised per clip {found['roc_auc']:.3f}" in line

@@ -1,0 +1,368 @@
+"""Testing, formatting and reporting, each through its script's command line."""
+
+import csv
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_results import (
+    REPOSITORY,
+    main_of,
+    make_history,
+    make_model,
+    make_results,
+    make_spectrograms,
+    make_split,
+)
+
+import feature_table
+import tested
+from artifacts import Artifacts, PipelineError
+from genres import GENRES
+
+classify_clips = main_of("python/2-testing.py")
+format_dataset = main_of("python/3-format_dataset.py")
+manage_prediction = main_of("results_utils/manage_prediction.py")
+SONGS = ("rock", "a.b", "a", 'the "big" rock, live')
+
+
+@pytest.fixture
+def where(tmp_path):
+    return make_split(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A root with spectrograms and three checkpoints, of which the second is the best."""
+    pytest.importorskip("keras")
+    where = make_split(tmp_path_factory.mktemp("trained"))
+    make_spectrograms(where)
+    make_history(where, [1.5, 1.2, 1.3])
+    for epoch, accuracy in ((1, "0.4000"), (2, "0.4100"), (3, "0.4200")):
+        make_model(where.models / f"epoch_{epoch:02d}_{accuracy}.h5", seed=epoch)
+    return where
+
+
+def run(main, where, *arguments):
+    main(["--root", str(where.root), *map(str, arguments)])
+
+
+# 2-testing.py
+
+
+def test_testing_writes_the_contract(trained, capsys):
+    run(classify_clips, trained, "--overwrite")
+    assert "epoch_02_0.4100.h5 (epoch 2, lowest validation loss: 1.2000)" in capsys.readouterr().out
+    clips = tested.read_clips(trained, "test")
+    prediction, probabilities = np.load(trained.prediction), np.load(trained.probabilities)
+    assert prediction.shape == (12,) and prediction.dtype.kind == "i"
+    assert probabilities.shape == (12, 6) and probabilities.dtype == np.float32
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (prediction == probabilities.argmax(axis=1)).all()
+    with open(trained.test_features, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    stems = [name.split("/")[1] for name in clips["spectrogram"]]
+    columns = zip(clips["genre"], clips["clip_id"], stems, strict=True)
+    assert [row[0] for row in rows] == [f"{genre}.{clip_id}_{name}" for genre, clip_id, name in columns]
+    assert {len(row) for row in rows} == {513}
+    arrays = feature_table.read_npz(trained.test_features.with_suffix(".npz"), "")
+    assert (np.array([row[1:] for row in rows], dtype=np.float32) == arrays["features"]).all()
+    assert len(np.unique(arrays["features"], axis=0)) == 12
+    assert arrays["genres"].tolist() == clips["genre"].tolist() and arrays["classes"].tolist() == list(GENRES)
+
+
+def test_testing_again_does_only_what_changed(trained, capsys):
+    run(classify_clips, trained, "--overwrite")
+    before = [path.stat().st_mtime_ns for path in tested.files(trained)]
+    first = trained.test_features.read_bytes()
+    run(classify_clips, trained)
+    assert "nothing to do" in capsys.readouterr().out
+    assert [path.stat().st_mtime_ns for path in tested.files(trained)] == before
+    run(classify_clips, trained, "--model", trained.models / "epoch_01_0.4000.h5")
+    assert trained.test_features.read_bytes() != first
+    run(classify_clips, trained)
+    assert trained.test_features.read_bytes() == first
+    tested.files(trained).record.unlink()  # as after an interruption
+    capsys.readouterr()
+    run(classify_clips, trained)
+    assert "nothing to do" not in capsys.readouterr().out and tested.files(trained).exist()
+
+
+def test_other_parts_leave_the_results_of_test_alone(trained):
+    run(classify_clips, trained, "--overwrite")
+    before = [path.read_bytes() for path in tested.files(trained)]
+    for part, count in (("val", 6), ("all", 36)):
+        run(classify_clips, trained, "--split", part, "--batch-size", 5)
+        assert len(np.load(tested.files(trained, part).prediction)) == count
+        assert len(feature_table.read_names(trained.results / f"music_dataset_{part}.csv")) == count
+    assert [path.read_bytes() for path in tested.files(trained)] == before
+
+
+def test_testing_refuses_what_does_not_fit(trained, tmp_path):
+    other = tmp_path / "other.h5"
+    for message, model in (
+        (r"other.h5 knows the classes blues, rock; the data set has classical", {"classes": ("blues", "rock")}),
+        (r"n_mels = 128; those in .* have n_mels = 96", {"settings": {"n_mels": 128}}),
+        (r"does not fit: .*activation_1", {"layer": "elsewhere"}),
+    ):
+        settings = json.loads(trained.spectrogram_settings.read_text()) | model.pop("settings", {})
+        make_model(other, **model, settings=settings)
+        with pytest.raises(PipelineError, match=message):
+            run(classify_clips, trained, "--model", other, "--overwrite")
+    other.write_bytes(other.read_bytes()[:5000])
+    with pytest.raises(PipelineError, match=r"other\.h5 is not a readable Keras"):
+        run(classify_clips, trained, "--model", other)
+    with pytest.raises(PipelineError, match=r"nowhere\.h5 does not exist"):
+        run(classify_clips, trained, "--model", tmp_path / "nowhere.h5")
+
+
+def test_testing_names_missing_and_corrupt_spectrograms(trained, tmp_path):
+    path = trained.spectrograms / tested.read_clips(trained, "test")["spectrogram"][3]
+    content = path.read_bytes()
+    try:
+        path.unlink()
+        with pytest.raises(PipelineError, match=r"1 of 12 clips have no spectrogram.*1_generate") as error:
+            run(classify_clips, trained, "--overwrite")
+        assert str(path) in str(error.value)
+        path.write_bytes(content[:200])
+        with pytest.raises(PipelineError, match="not a readable spectrogram") as error:
+            run(classify_clips, trained, "--overwrite")
+        assert str(path) in str(error.value)
+    finally:
+        path.write_bytes(content)
+
+
+def test_provided_network_is_taken_where_nothing_was_trained(where, monkeypatch, tmp_path):
+    import model_choice
+
+    monkeypatch.setattr(model_choice, "PROVIDED_MODEL", tmp_path / "best_model.h5")
+    path, why = model_choice.choose(where)
+    assert path == tmp_path / "best_model.h5" and "holds no epoch_" in why
+
+
+@pytest.mark.parametrize(
+    ("kept", "chosen"), [(("01_0.4000", "02_0.4100"), "02_0.4100"), (("01_0.4000", "02_0.9999"), "01_0.4000")]
+)
+def test_best_checkpoint_is_one_of_this_history(where, kept, chosen):
+    """Epoch 3 is best but its file is gone; an epoch 2 with another accuracy is from another training."""
+    import history
+
+    make_history(where, [1.5, 1.4, 1.3])
+    for name in kept:
+        (where.models / f"epoch_{name}.h5").touch()
+    path, why = history.best_checkpoint(where.models, where.history)
+    assert path.name == f"epoch_{chosen}.h5" and "of the checkpoints still there" in why
+
+
+def test_checkpoints_without_a_usable_history_are_an_error(where):
+    import history
+
+    make_history(where, [float("nan")])
+    (where.models / "epoch_01_0.4000.h5").touch()
+    with pytest.raises(PipelineError, match=r"no validation loss.*--model"):
+        history.best_checkpoint(where.models, where.history)
+    where.history.unlink()
+    with pytest.raises(PipelineError, match=r"no history\.pkl.*--model"):
+        history.best_checkpoint(where.models, where.history)
+
+
+# 3-format_dataset.py
+
+
+def test_music_dataset_reads_as_the_style_space_experiment_does(where, capsys):
+    make_results(where)
+    run(format_dataset, where)
+    codes, names, features = [], [], []
+    with open(where.music_dataset, newline="", encoding="utf-8") as file:
+        for row in csv.reader(file):
+            codes.append(int(row[0]))
+            names.append(row[1])
+            features.append([float(number) for number in row[2:]])
+    clips = tested.read_clips(where, "test")
+    expected = {"classical": 1, "baroque": 2, "rock": 3, "opera": 4, "medieval": 5, "jazz": 6}
+    assert codes == [expected[genre] for genre in clips["genre"]] and set(codes) == {1, 2, 3, 4, 5, 6}
+    assert names == [f"{row.clip_id}_{row.spectrogram[2:-4]}" for row in clips.itertuples()]
+    assert {len(row) for row in features} == {512}
+    arrays = feature_table.read_npz(where.music_dataset.with_suffix(".npz"), "")
+    assert (np.array(features, dtype=np.float32) == arrays["features"]).all()
+    assert arrays["names"].tolist() == names and arrays["model"] == "0123"
+    capsys.readouterr()
+    run(format_dataset, where)
+    assert "nothing to do" in capsys.readouterr().out
+    make_results(where, seed=2)
+    before = where.music_dataset.read_bytes()
+    run(format_dataset, where)
+    assert where.music_dataset.read_bytes() != before
+
+
+def test_other_genres_get_codes_from_1(tmp_path):
+    where = make_split(tmp_path, classes=("blues", "r.n.b", "r"))
+    make_results(where, classes=("blues", "r.n.b", "r"))
+    run(format_dataset, where)
+    with open(where.music_dataset, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows] == ["1", "1", "2", "2", "3", "3"]
+    assert [row[1].partition("_")[0] for row in rows] == tested.read_clips(where, "test")["clip_id"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "Run python/2-testing.py first"),
+        ("", "is empty"),
+        ("rock.1_a.npy,1,2\nrock.2_b.npy,1\n", "line 2: 1 features where the first row has 2"),
+        ("rock.1_a.npy,1,x\n", "line 1: .*'x'"),
+        ("rock.1_a.npy\n", "line 1: 0 features"),
+        ("polka.1_a.npy,1,2\n", "polka.1_a.npy.*does not begin with one of the genres"),
+    ],
+)
+def test_damaged_feature_tables(tmp_path, content, message):
+    where = Artifacts(tmp_path)
+    if content is not None:
+        where.results.mkdir()
+        where.test_features.write_text(content)
+    with pytest.raises(PipelineError, match=message):
+        run(format_dataset, where)
+    assert not where.music_dataset.exists()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(SONGS),
+    st.from_regex(r"[0-9]{1,6}", fullmatch=True),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1),
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=4),
+)
+def test_any_name_and_number_survive_the_csv(tmp_path_factory, genre, clip_id, name, numbers):
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    written = feature_table.row_name(genre, clip_id, f"f/{name}.npy")
+    features = np.array([numbers], dtype=np.float32)
+    feature_table.write_csv(path, [(written,)], features)
+    names, read = feature_table.read_csv(path)
+    assert names == [written] == feature_table.read_names(path)
+    assert (read == features).all()
+    assert feature_table.split_row_name(written, SONGS) == (genre, f"{clip_id}_{name}")
+
+
+# manage_prediction.py
+
+
+def test_report_is_written_and_repeats_byte_for_byte(where, capsys):
+    make_results(where)
+    run(manage_prediction, where)
+    paths = [where.report, where.metrics, where.confusion_matrix, where.confusion_matrix.with_suffix(".svg")]
+    first = [path.read_bytes() for path in paths]
+    found = json.loads(where.metrics.read_text())
+    predicted = np.load(where.prediction)
+    assert found["accuracy"] == pytest.approx((predicted == tested.read_clips(where, "test")["label"]).mean())
+    assert found["leakage"]["song_share"] == 0.5 and found["leakage"]["artist_share"] == 1
+    assert found["leakage"]["other_songs"]["clips"] == 6
+    text = where.report.read_text()
+    assert f"Test Set Accuracy =  {found['accuracy']:.2f}\n" in text and text in capsys.readouterr().out
+    assert first[2].startswith(b"\x89PNG")
+    run(manage_prediction, where)
+    assert [path.read_bytes() for path in paths] == first
+
+
+def test_results_of_another_number_of_clips_are_refused(where):
+    make_results(where)
+    np.save(where.prediction, np.load(where.prediction)[:-2])
+    with pytest.raises(PipelineError, match=r"prediction.npy has 10 clips.* 12, .*test.csv 12.*2-testing.py"):
+        run(manage_prediction, where)
+    assert not where.report.exists()
+
+
+def test_results_of_another_split_of_equal_size_are_refused(where):
+    make_results(where)
+    lines = where.split("test").read_text().splitlines()
+    where.split("test").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")
+    with pytest.raises(PipelineError, match=r"clip 1 is 125_.* and 136_.*2-testing.py"):
+        run(manage_prediction, where)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("prediction", lambda array: array + 6, "labels outside 0-5"),
+        ("prediction", lambda array: array[:, None], "not an array of numbers in 1D"),
+        ("probabilities", lambda array: array[:, :5], "has 5 classes, the clips have 6"),
+        ("probabilities", lambda array: array * np.nan, "no probabilities"),
+        ("probabilities", lambda array: array.astype(object), "not a readable array"),
+    ],
+)
+def test_damaged_predictions_are_refused(where, name, change, message):
+    make_results(where)
+    path = getattr(where, name)
+    np.save(path, change(np.load(path)), allow_pickle=True)
+    with pytest.raises(PipelineError, match=message):
+        run(manage_prediction, where)
+
+
+def test_truncated_predictions_are_refused(where):
+    make_results(where)
+    where.probabilities.write_bytes(where.probabilities.read_bytes()[:150])
+    with pytest.raises(PipelineError, match=r"prediction_probabilities\.npy is not a readable array"):
+        run(manage_prediction, where)
+
+
+def test_genre_without_test_clips(where):
+    table = tested.read_clips(where, "test")
+    table[table["genre"] != "opera"].to_csv(where.split("test"), index=False)
+    make_results(where)
+    run(manage_prediction, where)
+    assert "No test clip: opera" in where.report.read_text()
+    assert json.loads(where.metrics.read_text())["absent"] == ["opera"]
+
+
+def test_the_originals_artifacts_go_through(tmp_path):
+    """Results alone: names in .jpg, softmax over the whole batch, labels as Keras gave them, Windows line ends."""
+    where = make_split(tmp_path / "made")
+    probabilities = make_results(where)
+    original = Artifacts(tmp_path / "original")
+    original.results.mkdir(parents=True)
+    np.save(original.prediction, probabilities.argmax(axis=1))
+    np.save(original.probabilities, (probabilities / 64).astype(np.float32))
+    table = where.test_features.read_text().replace(".npy,", ".jpg,").replace("\n", "\r\n")
+    original.test_features.write_text(table, newline="")
+    run(manage_prediction, original)
+    run(manage_prediction, where)
+    ours, theirs = where.report.read_text().splitlines(), original.report.read_text().splitlines()
+    assert theirs[:13] == ours[:13] and "Test Set Accuracy" in theirs[9]
+    assert "Probabilities of 12 of 12 clips do not add to 1" in original.report.read_text()
+    assert "unknown, there is no split" in original.report.read_text()
+    run(format_dataset, original)
+    run(format_dataset, where)
+    assert original.music_dataset.read_bytes() == where.music_dataset.read_bytes()
+
+
+def test_step_run_before_its_predecessor_exits_with_one_clear_line(tmp_path):
+    for script, needed in (
+        ("results_utils/manage_prediction.py", "python/2-testing.py"),
+        ("results_utils/plot_loss_accuracy_curves.py", "python/1-training.py"),
+        ("python/2-testing.py", "datasets_utils/4_save_train_and_test.py"),
+    ):
+        command = [sys.executable, str(REPOSITORY / script), "--root", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+        assert f"Run {needed} first" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_predictions_are_not_unpickled(where):
+    """np.load of an object array would run code."""
+
+    class Bomb:
+        def __reduce__(self):
+            return (where.root.joinpath("boom").mkdir, ())
+
+    make_results(where)
+    where.prediction.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(PipelineError, match=r"prediction\.npy"):
+        run(manage_prediction, where)
+    assert not (where.root / "boom").exists()

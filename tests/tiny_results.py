@@ -1,0 +1,109 @@
+"""A tiny data set, network and set of results in the real layout, for the tests of what comes after training."""
+
+import importlib.util
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+import spectrogram
+import tested
+from artifacts import Artifacts
+from genres import GENRES
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def main_of(script):
+    """The `main` of a script, whose name cannot be imported."""
+    spec = importlib.util.spec_from_file_location("script", REPOSITORY / script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def make_split(root, classes=GENRES, clips_per_class=(3, 1, 2), artist="artist {genre}"):
+    """Write train.csv, val.csv, test.csv and the settings; no spectrogram.
+
+    Every clip of test but the first of each genre is of a song that is in train.
+    """
+    where = Artifacts(root)
+    where.split_folder.mkdir(parents=True)
+    number = 100
+    for part, count in zip(("train", "val", "test"), clips_per_class, strict=True):
+        rows = []
+        for label, genre in enumerate(classes):
+            for index in range(count):
+                number += 1
+                song = "known" if part == "train" or (part == "test" and index) else f"new {part}"
+                name = f"{artist.format(genre=genre)}-album-01-{song}-{number}-{number + 29}"
+                rows.append((str(number), f"{number % 16:x}/{name}.npy", genre, label))
+        table = pandas.DataFrame(rows, columns=["clip_id", "spectrogram", "genre", "label"])
+        table.to_csv(where.split(part), index=False)
+    settings = {"settings": {"genres": list(classes), "group_by": None}, "inputs": "0"}
+    (where.split_folder / "settings.json").write_text(json.dumps(settings))
+    where.spectrograms.mkdir(parents=True)
+    where.spectrogram_settings.write_text(json.dumps(spectrogram.SETTINGS))
+    return where
+
+
+def make_spectrograms(where, seed=1):
+    """Write a spectrogram of random numbers and length for every clip of the split."""
+    rng = np.random.default_rng(seed)
+    for name in tested.read_clips(where, "all")["spectrogram"]:
+        path = where.spectrograms / name
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, rng.uniform(-80, 0, (96, rng.integers(40, 60))).astype(np.float16))
+
+
+def make_model(path, classes=GENRES, seed=1, settings=spectrogram.SETTINGS, layer="activation_1"):
+    """Write a network that takes any length and has the two layers that the contract names."""
+    import keras
+
+    import checkpoints
+
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((96, None))
+    x = keras.layers.Permute((2, 1))(inputs)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    x = keras.layers.Rescaling(1 / 40, offset=1)(x)
+    x = keras.layers.Dense(512, name="dense_1")(x)
+    x = keras.layers.Activation("relu", name=layer)(x)
+    outputs = keras.layers.Dense(len(classes), activation="softmax", name="classifier")(x)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoints.save(keras.Model(inputs, outputs), path, {"classes": list(classes), "spectrogram_settings": settings})
+
+
+def make_history(where, val_loss, **others):
+    """Write history.pkl; `others` add or replace lists."""
+    history = {
+        "loss": [loss - 0.1 for loss in val_loss],
+        "categorical_accuracy": [0.5 + 0.01 * epoch for epoch in range(len(val_loss))],
+        "val_loss": list(val_loss),
+        "val_categorical_accuracy": [0.4 + 0.01 * epoch for epoch in range(len(val_loss))],
+        "val_balanced_accuracy": [0.3 + 0.01 * epoch for epoch in range(len(val_loss))],
+    }
+    where.models.mkdir(parents=True, exist_ok=True)
+    where.history.write_bytes(pickle.dumps({**history, **others}))
+    return history
+
+
+def make_results(where, seed=1, classes=GENRES, model="0123"):
+    """Write what 2-testing.py writes, from random numbers, mostly right; returns the probabilities."""
+    rng = np.random.default_rng(seed)
+    clips = tested.read_clips(where, "test")
+    logits = rng.normal(size=(len(clips), len(classes)))
+    logits[np.arange(len(clips)), clips["label"]] += 1.5
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    features = rng.exponential(size=(len(clips), 512)).astype(np.float32)
+    about = {
+        "split": "test",
+        "classes": list(classes),
+        "model_file": "epoch_02_0.4100.h5",
+        "model": model,
+        "clips": "0",
+    }
+    tested.write(tested.files(where), clips, classes, probabilities.astype(np.float32), features, about)
+    return probabilities
