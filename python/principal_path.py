@@ -1,0 +1,177 @@
+"""A walk between two points that stays where the data is.
+
+The principal path of M. J. Ferrarotti, W. Rocchia, S. Decherchi, "Finding principal paths in data space", IEEE
+Transactions on Neural Networks and Learning Systems, 2019: k-means whose waypoints w_0 ... w_{n+1} are chained between
+two fixed ends. It minimises
+
+    sum_i ||x_i - w_c(i)||^2  +  s * sum_j ||w_{j+1} - w_j||^2
+
+with c(i) the waypoint nearest to x_i. A large s gives a straight line of even steps, s = 0 plain k-means.
+"""
+
+import numpy as np
+
+WAYPOINTS = 50  # besides the two ends
+# The regulariser s, from stiff to free; each path starts from the one before.
+STIFFNESS = (*np.logspace(5, -5, 50), 0.0)
+MAX_ROUNDS = 200  # of assignment and solution; tens are usual
+MOST_LANDMARKS = 2000  # points that the shortest path may visit: the distances between all of them are held in memory
+
+
+def find(points, start, end, waypoints=WAYPOINTS):
+    """The principal path between two of the points.
+
+    Parameters
+    ----------
+    points : numpy.ndarray of float, shape (N, D)
+    start, end : int
+        Rows of `points`: the ends. They differ.
+    waypoints : int
+        How many there are between the ends.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (waypoints + 2, D)
+        The first and the last are the two points. Of the paths of every stiffness, that at the elbow of unevenness.
+    """
+    points = np.asarray(points, np.float64)
+    visited = points[shortest(points, start, end)]
+    path = resample(visited, waypoints + 2)
+    corridor = near(points, path, longest_step=steps(visited).max())
+    corridor[[start, end]] = False  # they are waypoints already
+    paths = []
+    for stiffness in STIFFNESS:
+        path = relax(path, points[corridor], stiffness)
+        paths.append(path)
+    return paths[elbow([steps(path).var() for path in paths])]
+
+
+def shortest(points, start, end):
+    """The way from point to point that costs least when a step costs its length squared: many short steps, no leap.
+
+    Parameters
+    ----------
+    points : numpy.ndarray of float, shape (N, D)
+    start, end : int
+
+    Returns
+    -------
+    list of int
+        Rows of `points` from `start` to `end`. Among many points only an evenly spaced part is visited.
+    """
+    from scipy.sparse.csgraph import dijkstra
+
+    rows = np.unique([*range(0, len(points), -(-len(points) // MOST_LANDMARKS)), start, end])
+    costs = squared_distances(points[rows], points[rows])
+    # A cost of 0 means "no way" to scipy; equal points are to be joined all the same.
+    costs = np.maximum(costs, np.finfo(float).eps * costs.max())
+    first, last = np.searchsorted(rows, [start, end])
+    _, before = dijkstra(costs, indices=first, return_predecessors=True)
+    way = [last]
+    while way[-1] != first:
+        way.append(before[way[-1]])
+    return [int(row) for row in rows[way[::-1]]]
+
+
+def resample(line, count):
+    """Evenly spaced points on a line through points.
+
+    Parameters
+    ----------
+    line : numpy.ndarray, shape (M, D)
+        M >= 2.
+    count : int
+
+    Returns
+    -------
+    numpy.ndarray, shape (count, D)
+        The ends are those of `line`; `resample([a, b], count)` is the straight line from a to b.
+    """
+    line = np.asarray(line, np.float64)
+    at = np.concatenate([[0], np.cumsum(steps(line))])
+    wanted = np.linspace(0, at[-1], count)
+    return np.stack([np.interp(wanted, at, column) for column in line.T], axis=1)
+
+
+def near(points, path, longest_step):
+    """Which points lie no further from a path than `longest_step`: bool, shape (N,).
+
+    The others are not on the way, and would draw the stiff first paths into another part of the space (the paper
+    filters the data for the same reason).
+    """
+    return squared_distances(points, path).min(axis=1) <= longest_step**2
+
+
+def relax(path, points, stiffness):
+    """Minimise the sum above by turns: assign each point to its nearest waypoint, then solve for the waypoints.
+
+    Parameters
+    ----------
+    path : numpy.ndarray, shape (M, D)
+        To start from; its ends stay.
+    points : numpy.ndarray, shape (N, D)
+    stiffness : float
+        s, 0 or more.
+
+    Returns
+    -------
+    numpy.ndarray, shape (M, D)
+    """
+    nearest = None
+    for _ in range(MAX_ROUNDS):
+        before, nearest = nearest, squared_distances(points, path).argmin(axis=1)
+        if before is not None and (before == nearest).all():
+            break
+        path = solve(path, points, nearest, stiffness)
+    return path
+
+
+def solve(path, points, nearest, stiffness):
+    """Best inner waypoints for an assignment: the zeros of the derivative of the sum above.
+
+    (n_j + 2 s) w_j - s w_{j-1} - s w_{j+1} = sum of the n_j points of waypoint j, a tridiagonal system.
+    """
+    from scipy.linalg import solveh_banded
+
+    counts = np.bincount(nearest, minlength=len(path))[1:-1].astype(float)
+    sums = np.zeros_like(path)
+    np.add.at(sums, nearest, points)
+    sums = sums[1:-1]
+    if stiffness == 0:  # a waypoint without points is then free: it stays where it is
+        sums[counts == 0] = path[1:-1][counts == 0]
+        counts[counts == 0] = 1
+    sums[0] += stiffness * path[0]
+    sums[-1] += stiffness * path[-1]
+    bands = np.zeros((2, len(sums)))
+    bands[0, 1:] = -stiffness
+    bands[1] = counts + 2 * stiffness
+    return np.vstack([path[:1], solveh_banded(bands, sums), path[-1:]])
+
+
+def elbow(unevenness):
+    """The stiffness from which on the steps become uneven.
+
+    Parameters
+    ----------
+    unevenness : sequence of float
+        Variance of the lengths of the steps, for each of `STIFFNESS`.
+
+    Returns
+    -------
+    int
+        Position of the value furthest below the straight line from the first to the last. The stiffness is taken on
+        the logarithmic scale on which it is spaced; on a linear one all elbows would lie in the corner.
+    """
+    values = np.asarray(unevenness, float)
+    return int(np.argmax(np.linspace(values[0], values[-1], len(values)) - values))
+
+
+def steps(path):
+    """Lengths of the steps between neighbouring waypoints, shape (M - 1,)."""
+    return np.linalg.norm(np.diff(path, axis=0), axis=1)
+
+
+def squared_distances(a, b):
+    """Squared Euclidean distances, shape (len(a), len(b)), never below 0."""
+    products = (a**2).sum(axis=1)[:, None] - 2 * a @ b.T + (b**2).sum(axis=1)
+    return np.maximum(products, 0)
