@@ -1,5 +1,6 @@
 """The pictures of the results: confusion matrix and training curves. The same input gives the same bytes."""
 
+import io
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ GREY = "#666666"
 MOST_POINTS = 30  # with more epochs, dots on a curve would hide it
 FITS_A_CELL = 9  # characters of a genre's name that stand level below a column
 LONGEST_NAME = 24  # characters of a genre's name in a picture
-FORMATS = {"svg": {"Date": None}, "png": {"Software": None}}
+METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 
 class Line(NamedTuple):
@@ -60,11 +61,19 @@ def save(figure, *paths):
     *paths : Path
         The ending tells the format.
     """
+    for path in paths:
+        with replacing(path) as temporary:
+            temporary.write_bytes(render(figure, path.suffix[1:]))
+
+
+def render(figure, kind):
+    """A figure as bytes of `kind` "png" or "svg"."""
     import matplotlib
 
-    for path in paths:
-        with matplotlib.rc_context(STYLE), replacing(path) as temporary:
-            figure.savefig(temporary, dpi=150, metadata=FORMATS[path.suffix[1:]])
+    content = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(content, format=kind, dpi=150, metadata=METADATA[kind])
+    return content.getvalue()
 
 
 def short(name):

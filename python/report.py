@@ -79,6 +79,11 @@ def _leakage(found):
     if leakage is None:
         yield ["Songs and artists shared with the training set: unknown, there is no split beside these results"]
         return
+    if found.get("trained_on_this_split") is False:
+        yield [
+            "The network was trained on another data set or split than this train.csv:",
+            "it may have learned from clips of this test set, and the shares below do not tell",
+        ]
     yield [
         f"Test clips whose song is also in train: {leakage['song_share']:.1%}",
         f"Test clips whose artist is also in train: {leakage['artist_share']:.1%}",

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+import checkpoints
 import feature_table
+import metrics
 from artifacts import PipelineError, fingerprint, read_json, replacing, require, write_json
 from genres import GENRES
 
@@ -30,13 +32,15 @@ class Tested(NamedTuple):
     """Predictions and the clips they belong to.
 
     `clips` has the columns of the split's CSVs; `trained` are the spectrograms of the training set, None when not
-    known; `predicted` (N,) int; `probabilities` (N, C) float as saved; `about` is the record of 2-testing.py, {} for
-    results of other origin.
+    known; `trained_on_this_split` tells whether the network learned from just these, None when not known;
+    `predicted` (N,) int; `probabilities` (N, C) float as saved; `about` is the record of 2-testing.py, {} for results
+    of other origin.
     """
 
     classes: tuple
     clips: object
     trained: list | None
+    trained_on_this_split: bool | None
     predicted: np.ndarray
     probabilities: np.ndarray
     about: dict
@@ -97,8 +101,10 @@ def about_run(artifacts, part, model_file, classes):
     Returns
     -------
     dict
-        `split`, `classes`, `model_file` (its name), `model` and `clips` (fingerprints).
+        `split`, `classes`, `model_file` (its name), `model` and `clips` (fingerprints), `network` (what the model says
+        of its training).
     """
+    known = {key: value for key, value in checkpoints.read_about(model_file).items() if key != "classes"}
     parts = ("train", "val", "test") if part == "all" else (part,)
     return {
         "split": part,
@@ -106,6 +112,7 @@ def about_run(artifacts, part, model_file, classes):
         "model_file": model_file.name,
         "model": fingerprint(model_file),
         "clips": fingerprint(*map(artifacts.split, parts), artifacts.spectrogram_settings),
+        "network": known,
     }
 
 
@@ -177,7 +184,28 @@ def read(artifacts):
     _check_values(paths, predicted, probabilities, classes)
     if trained is not None and paths.features.exists():
         _check_names(artifacts, paths.features, clips, classes)
-    return Tested(classes, clips, trained, predicted.astype(int), probabilities, about)
+    here = _trained_on_this_split(artifacts, about)
+    return Tested(classes, clips, trained, here, predicted.astype(int), probabilities, about)
+
+
+def measure(results):
+    """All metrics of results; see `metrics.evaluate_with_leakage`, to which it adds `trained_on_this_split`."""
+    found = metrics.evaluate_with_leakage(
+        results.clips["label"].to_numpy(),
+        results.predicted,
+        results.probabilities,
+        results.classes,
+        results.clips["spectrogram"],
+        results.trained,
+    )
+    return {**found, "trained_on_this_split": results.trained_on_this_split}
+
+
+def _trained_on_this_split(artifacts, about):
+    trained_on = about.get("network", {}).get("split")
+    if trained_on is None or not artifacts.split("test").exists():
+        return None
+    return trained_on == fingerprint(artifacts.split("train"), artifacts.split("val"))  # as 1-training.py records it
 
 
 def _clips_of_split(artifacts):

@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 
 import command_line
 import figures
-import metrics
 import report
 import tested
 from artifacts import Artifacts, write_json, write_text
@@ -23,14 +22,7 @@ def main(argv=None):
     args = command_line.parser(__doc__).parse_args(argv)
     where = Artifacts(args.root)
     results = tested.read(where)
-    found = metrics.evaluate_with_leakage(
-        results.clips["label"].to_numpy(),
-        results.predicted,
-        results.probabilities,
-        results.classes,
-        results.clips["spectrogram"],
-        results.trained,
-    )
+    found = tested.measure(results)
     text = report.text(found, results.classes)
     write_text(where.report, text)
     write_json(where.metrics, {"classes": list(results.classes), **found})

@@ -22,7 +22,7 @@ from tiny_results import (
 
 import feature_table
 import tested
-from artifacts import Artifacts, PipelineError
+from artifacts import Artifacts, PipelineError, fingerprint
 from genres import GENRES
 
 classify_clips = main_of("python/2-testing.py")
@@ -317,6 +317,14 @@ def test_genre_without_test_clips(where):
     run(manage_prediction, where)
     assert "No test clip: opera" in where.report.read_text()
     assert json.loads(where.metrics.read_text())["absent"] == ["opera"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_report_says_when_the_network_was_trained_on_another_split(where, same):
+    make_results(where, network={"split": fingerprint(where.split("train"), where.split("val")) if same else "0"})
+    run(manage_prediction, where)
+    assert json.loads(where.metrics.read_text())["trained_on_this_split"] is same
+    assert ("trained on another data set or split" in where.report.read_text()) is not same
 
 
 def test_the_originals_artifacts_go_through(tmp_path):

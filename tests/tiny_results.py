@@ -90,7 +90,7 @@ def make_history(where, val_loss, **others):
     return history
 
 
-def make_results(where, seed=1, classes=GENRES, model="0123"):
+def make_results(where, seed=1, classes=GENRES, model="0123", network=None):
     """Write what 2-testing.py writes, from random numbers, mostly right; returns the probabilities."""
     rng = np.random.default_rng(seed)
     clips = tested.read_clips(where, "test")

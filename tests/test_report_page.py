@@ -1,0 +1,211 @@
+"""results/report.html: what it says, and how a real browser shows it."""
+
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import threading
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_results import main_of, make_history, make_results, make_split
+
+import html_page
+import tested
+from artifacts import Artifacts
+
+make_report = main_of("results_utils/make_report.py")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NASTY = "a<script>alert(1)<b>b&\"'#?%41 é"  # a file name can hold all of this but the slash
+HOSTILE_GENRES = ("<img src=x onerror=alert(1)>", 'a"b', "rock & roll")
+
+
+def write_recordings(where, every=2):
+    """Write a second of noise as mp3 for every second clip of the test set."""
+    names = tested.read_clips(where, "test")["spectrogram"][::every]
+    rng = np.random.default_rng(1)
+    for name in names:
+        path = where.mp3_files / f"{name.removesuffix('.npy')}.mp3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, rng.normal(scale=0.1, size=16000), 16000, format="MP3")
+
+
+def write_report(where):
+    make_report(["--root", str(where.root)])
+    return (where.results / "report.html").read_text(encoding="utf-8")
+
+
+def wrong(where):
+    return int((np.load(where.prediction) != tested.read_clips(where, "test")["label"]).sum())
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A report on hostile names, with half of the recordings there."""
+    where = make_split(tmp_path_factory.mktemp("report"), HOSTILE_GENRES, clips_per_class=(4, 2, 30), artist=NASTY)
+    make_history(where, [1.5, 1.2, 1.3])
+    network = {"network": "crnn", "epochs": 3, "note": "<i>"}
+    make_results(where, classes=HOSTILE_GENRES, network=network, seed=3)
+    write_recordings(where)
+    write_report(where)
+    assert wrong(where) >= 10
+    return where
+
+
+def test_names_are_escaped_and_nothing_points_outside(report):
+    text = (report.results / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in text and "<i>" not in text and "onerror=alert(1)>" not in text
+    assert escape(NASTY.replace("_", " ")) in text and escape(HOSTILE_GENRES[0]) in text
+    sources = re.findall(r'(?:src|href)="([^"]*)"', text)
+    players = [source for source in sources if not source.startswith("data:")]
+    assert not re.search(r"url\(|@import|https?://", re.sub(r'"data:[^"]*"', "", text))
+    assert players and all(source.startswith("../datasets/mp3_files/") for source in players)
+    files = [Path(os.path.normpath(report.results / unquote(source))) for source in players]
+    assert all(file.is_file() for file in files) and len(set(files)) == len(files)
+    assert len(players) + text.count("recording missing") == 10
+
+
+def test_report_repeats_byte_for_byte(report):
+    first = (report.results / "report.html").read_bytes()
+    write_report(report)
+    assert (report.results / "report.html").read_bytes() == first
+
+
+def test_numbers_of_the_data_set(tmp_path):
+    where = make_split(tmp_path, clips_per_class=(3, 1, 2))
+    make_results(where)
+    text = write_report(where)
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
+    # The three train clips of a genre are of one song; the two of test of two.
+    assert ["opera", "3", "1", "1", "1", "1", "1", "2", "2", "1"] in rows
+    assert ["all", "18", "6", "6", "6", "6", "6", "12", "12", "6"] in rows
+    assert "50.0% are of a song that is also in the training set, 100.0% of an artist" in text
+    assert "no history of the training" in text
+
+
+def test_most_confused_come_first(tmp_path):
+    where = make_split(tmp_path)
+    probabilities = make_results(where, seed=5)
+    text = write_report(where)
+    shown = re.findall(r"<td>[^<]*?\xa0(\d+)%</td>", text[text.index("Most confused") :])
+    leads = [int(predicted) - int(true) for true, predicted in zip(shown[::2], shown[1::2], strict=True)]
+    assert len(leads) == min(wrong(where), 10) > 2
+    assert all(first >= second - 1 for first, second in pairwise(leads))  # 1: rounding
+    truth = tested.read_clips(where, "test")["label"].to_numpy()
+    lead = probabilities.max(axis=1) - probabilities[np.arange(len(truth)), truth]
+    assert leads[0] == pytest.approx(100 * lead.max(), abs=1.01)
+
+
+def test_nothing_confused_and_a_genre_without_clips(tmp_path):
+    where = make_split(tmp_path)
+    table = tested.read_clips(where, "test")
+    table[table["genre"] != "opera"].to_csv(where.split("test"), index=False)
+    make_results(where)
+    perfect = np.eye(6, dtype=np.float32)[tested.read_clips(where, "test")["label"]]
+    np.save(where.probabilities, perfect)
+    np.save(where.prediction, perfect.argmax(axis=1))
+    text = write_report(where)
+    assert "No test clip is classified wrongly." in text and "No test clip: opera" in text
+
+
+def test_results_of_other_origin_without_a_split(tmp_path):
+    made = make_split(tmp_path / "made")
+    make_results(made)
+    alone = Artifacts(tmp_path / "alone")
+    alone.results.mkdir(parents=True)
+    for path in (made.prediction, made.probabilities, made.test_features):
+        shutil.copy(path, alone.results)
+    text = write_report(alone)
+    assert "There is no split beside these results" in text and "<audio" not in text
+
+
+def test_commands_repeat_what_was_done(tmp_path):
+    where = make_split(tmp_path / "a b")
+    make_results(where)
+    settings = json.loads((where.split_folder / "settings.json").read_text())
+    settings["settings"]["group_by"] = "song"
+    (where.split_folder / "settings.json").write_text(json.dumps(settings))
+    where.models.mkdir()
+    trained = {"settings": {"network": "crnn", "epochs": 3, "batch_size": 16, "seed": 7, "mixup": 0.3}}
+    where.training_settings.write_text(json.dumps(trained))
+    text = write_report(where)
+    root = escape(f"--root '{where.root}'")
+    assert f"python3 datasets_utils/4_save_train_and_test.py {root} --group-by song\n" in text
+    assert f"python3 python/1-training.py {root} --network crnn --epochs 3 --batch-size 16 --seed 7\n" in text
+
+
+@given(st.text())
+def test_any_text_is_escaped(text):
+    cell = str(html_page.table([], [[text]]))
+    assert re.search(r"<td>(.*)</td>", cell, re.DOTALL)[1] == escape(text)
+    assert html_page.player(None, text).count("<") == 2
+
+
+# In a real browser.
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine")
+    quiet = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+    with playwright.sync_playwright() as started:
+        yield started.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", *quiet, "--disable-component-update", "--disable-sync"],
+            viewport={"width": 1100, "height": 900},
+        )
+
+
+@pytest.fixture
+def server(report):
+    """The root folder over http, as when a report is put on a server."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(report.root))
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as started:
+        threading.Thread(target=started.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{started.server_address[1]}"
+        started.shutdown()
+
+
+PICTURES = "() => [...document.images].map(image => image.complete && image.naturalWidth > 100)"
+DURATIONS = """() => Promise.all([...document.querySelectorAll("audio")].map(audio => new Promise(done => {
+    audio.onloadedmetadata = () => done(audio.duration);
+    audio.onerror = () => done(audio.error.message);
+    audio.preload = "metadata";
+    audio.load();
+})))"""
+
+
+@pytest.mark.parametrize("over", ["file", "http"])
+def test_browser_shows_pictures_and_plays_recordings(report, browser, server, over):
+    page = browser.new_page()
+    complaints, requested = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.on("request", lambda request: requested.append(request.url))
+    base = report.root.as_uri() if over == "file" else server
+    page.goto(f"{base}/results/report.html")
+    assert page.evaluate(PICTURES) == [True] * 3
+    players = page.locator("audio").count()
+    durations = page.evaluate(DURATIONS)
+    assert len(durations) == players > 0
+    assert durations == pytest.approx([1] * players, abs=0.2)
+    assert page.locator(".missing").count() == 10 - players > 0
+    assert NASTY in page.locator("body").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert complaints == []
+    assert all(url.startswith((base, "data:")) for url in requested)
+    page.close()
