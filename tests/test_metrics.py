@@ -62,6 +62,7 @@ def test_class_without_test_clips_is_reported_and_left_out_of_the_means():
     found = evaluate(TRUTH[kept], PREDICTED[kept], PROBABILITIES[kept])
     assert found["absent"] == ["opera"]
     assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert found["f_score"] == pytest.approx((4 / 5 + 1 / 2) / 2)
     assert found["per_class"][2] == {"genre": "opera", "precision": 0.0, "recall": None, "f_score": None, "support": 0}
     each = [sk.roc_auc_score(TRUTH[kept] == label, PROBABILITIES[kept][:, label]) for label in (0, 1)]
     assert found["roc_auc"] == pytest.approx(np.mean(each))

@@ -93,6 +93,20 @@ def test_testing_again_does_only_what_changed(trained, capsys):
     assert "nothing to do" not in capsys.readouterr().out and tested.files(trained).exist()
 
 
+def test_interrupted_testing_does_not_pass_for_finished(where, monkeypatch):
+    make_results(where, seed=1)
+    before = tested.files(where).features.read_bytes()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(feature_table, "write_csv", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_results(where, seed=2)
+    assert not tested.files(where).exist()
+    assert tested.files(where).features.read_bytes() == before
+
+
 def test_other_parts_leave_the_results_of_test_alone(trained):
     run(classify_clips, trained, "--overwrite")
     before = [path.read_bytes() for path in tested.files(trained)]
