@@ -45,7 +45,7 @@ def main(argv=None):
         shard=args.shard,
         retry_failed=args.retry_failed,
     )
-    return 0 if counts["done"] else 1
+    return 1 if counts["failed"] and not counts["done"] else 0
 
 
 def parse(argv):

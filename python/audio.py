@@ -8,16 +8,18 @@ import mpeg
 
 SAMPLE_RATE = 22050
 FILE_ENDINGS = (".mp3", ".wav", ".flac", ".ogg", ".opus")
-BLOCK = 65536  # frames decoded at a time: small enough for the cache and for any number of channels
-MAX_SECONDS = 30 * 60  # a longer "clip" would not fit the memory that step 1 promises per worker
+# Decoded at a time: a clip of a minute in one go, since soundfile seeks after each read and a seek decodes frames anew.
+BLOCK = 1 << 20  # samples of all channels
+CHUNK = 1 << 14  # resampled at a time, and handed on while still in the cache
+MAX_SECONDS = 30 * 60  # a longer recording is no clip
 
 
 class UnreadableAudioError(Exception):
     """A recording that cannot be used. The message is the reason, without the path."""
 
 
-def load(path, *, max_seconds=MAX_SECONDS):
-    """Decode, mix to mono, resample.
+def stream(path, *, max_seconds=MAX_SECONDS):
+    """Decode, mix to mono and resample, block by block, in bounded memory.
 
     Parameters
     ----------
@@ -26,41 +28,17 @@ def load(path, *, max_seconds=MAX_SECONDS):
     max_seconds : float
         Longest recording accepted.
 
-    Returns
-    -------
-    numpy.ndarray, float32, shape (samples,)
-        Mono at 22,050 Hz, within float rounding of `librosa.load(path, sr=22050)`.
-
-    Raises
-    ------
-    UnreadableAudioError
-        If it is empty, junk, truncated, longer than `max_seconds`, or holds values that are not finite.
-    """
-    blocks, total = [], 0
-    for block in stream(path):
-        total += len(block)
-        if total > max_seconds * SAMPLE_RATE:
-            raise UnreadableAudioError(f"longer than {max_seconds / 60:g} minutes: cut it into clips first")
-        blocks.append(block)
-    return np.concatenate(blocks)
-
-
-def stream(path):
-    """Yield what `load` returns, block by block, for recordings of any length.
-
-    Parameters
-    ----------
-    path : path-like
-
     Yields
     ------
     numpy.ndarray, float32, shape (samples,)
-        Consecutive blocks of mono samples at 22,050 Hz; not all of one length.
+        Consecutive blocks of mono samples at 22,050 Hz, not all of one length; together, within float rounding,
+        `librosa.load(path, sr=22050)`.
 
     Raises
     ------
     UnreadableAudioError
-        As `load`. A truncated mp3 raises before the first block, others when their end is reached.
+        If it is empty, junk, truncated or longer than `max_seconds`. A truncated mp3 raises before the first block,
+        others when their end is reached.
     """
     import soundfile
 
@@ -70,41 +48,51 @@ def stream(path):
         # As bytes: soundfile cannot encode a name that is not UTF-8.
         with soundfile.SoundFile(os.fsencode(path)) as file:
             expected = _expected_seconds(path, file)
-            yield from _resampled(file, expected)
+            read = yield from _resampled(file, max_seconds * file.samplerate)
+            _require_whole(read / file.samplerate, expected)
     except soundfile.LibsndfileError as error:
         raise UnreadableAudioError(f"not readable as audio: {error.error_string.strip()}") from error
-    except RuntimeError as error:  # soxr's
-        raise UnreadableAudioError(f"cannot be resampled from {file.samplerate} Hz: {error}") from error
 
 
-def _resampled(file, expected):
-    """Mono blocks at 22,050 Hz of an open soundfile, as many samples in all as librosa gives."""
-    import soxr
-
+def _resampled(file, most):
+    """Mono blocks at 22,050 Hz of an open soundfile, in all as long as librosa's; returns the number of frames read."""
     rate = file.samplerate
-    resampler = (
-        soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ") if rate != SAMPLE_RATE else None
-    )
-    read, given = 0, 0
+    resample = _resampler(rate)
+    frames, read, given = max(1, BLOCK // file.channels), 0, 0
     while True:
-        block = file.read(BLOCK, dtype="float32")
-        last = len(block) < BLOCK
+        block = file.read(frames, dtype="float32")
         read += len(block)
-        if block.ndim > 1:
-            block = block.mean(axis=1)
-        if not np.isfinite(block).all():
-            raise UnreadableAudioError("holds samples that are not finite numbers")
-        block = resampler.resample_chunk(block, last=last) if resampler else block
-        given += len(block)
-        if len(block):
-            yield block
-        if last:
+        if read > most:
+            raise UnreadableAudioError(f"longer than {most / rate / 60:g} minutes: cut it into clips first")
+        for start in range(0, max(1, len(block)), CHUNK):
+            last = len(block) < frames and start + CHUNK >= len(block)
+            chunk = resample(_mono(block[start : start + CHUNK]), last)
+            given += len(chunk)
+            if len(chunk):
+                yield chunk
+        if len(block) < frames:
             break
-    _require_whole(read / rate, expected)
     # librosa.resample pads to this length where the resampler gives less.
     padding = int(np.ceil(read * (SAMPLE_RATE / rate))) - given
     if padding > 0:
         yield np.zeros(padding, np.float32)
+    return read
+
+
+def _resampler(rate):
+    """A function of (chunk, whether it is the last) that gives what it can of the chunk at 22,050 Hz."""
+    import soxr
+
+    if rate == SAMPLE_RATE:
+        return lambda chunk, last: chunk
+    try:
+        return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ").resample_chunk
+    except (RuntimeError, ValueError) as error:
+        raise UnreadableAudioError(f"cannot be resampled from {rate} Hz: {error}") from error
+
+
+def _mono(chunk):
+    return chunk if chunk.ndim == 1 else chunk.mean(axis=1)
 
 
 def _expected_seconds(path, file):

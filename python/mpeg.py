@@ -3,6 +3,7 @@
 Source of the header's layout and tables: ISO/IEC 11172-3 and 13818-3, layer III.
 """
 
+import functools
 import struct
 from typing import NamedTuple
 
@@ -64,14 +65,15 @@ def scan(data):
 
 def read_frame(data, position):
     """The layer III frame whose header stands at `position`, or None if none does."""
-    if data[position] != 0xFF or data[position + 1] & 0xE6 != 0xE2:  # 11 sync bits, layer III
+    return _frame(data[position : position + 4])
+
+
+@functools.lru_cache(maxsize=1024)  # a file's frames have few different headers
+def _frame(header):
+    if header[0] != 0xFF or header[1] & 0xE6 != 0xE2:  # 11 sync bits, layer III
         return None
-    version = data[position + 1] >> 3 & 3
-    bit_rate_index, rate_index, padding = (
-        data[position + 2] >> 4,
-        data[position + 2] >> 2 & 3,
-        data[position + 2] >> 1 & 1,
-    )
+    version, padding = header[1] >> 3 & 3, header[2] >> 1 & 1
+    bit_rate_index, rate_index = header[2] >> 4, header[2] >> 2 & 3
     if version == 1 or rate_index == 3:  # reserved
         return None
     bit_rate = BIT_RATES[1 if version == 3 else 2][bit_rate_index]
