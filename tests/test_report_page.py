@@ -64,6 +64,7 @@ def report(tmp_path_factory):
 def test_names_are_escaped_and_nothing_points_outside(report):
     text = (report.results / "report.html").read_text(encoding="utf-8")
     assert "<script" not in text and "<i>" not in text and "onerror=alert(1)>" not in text
+    assert "<td>note</td><td>&lt;i&gt;</td>" in text
     assert escape(NASTY.replace("_", " ")) in text and escape(HOSTILE_GENRES[0]) in text
     sources = re.findall(r'(?:src|href)="([^"]*)"', text)
     players = [source for source in sources if not source.startswith("data:")]

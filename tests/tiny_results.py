@@ -104,6 +104,7 @@ def make_results(where, seed=1, classes=GENRES, model="0123", network=None):
         "model_file": "epoch_02_0.4100.h5",
         "model": model,
         "clips": "0",
+        "network": network or {},
     }
     tested.write(tested.files(where), clips, classes, probabilities.astype(np.float32), features, about)
     return probabilities
