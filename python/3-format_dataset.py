@@ -9,7 +9,7 @@ Reads results/music_dataset_testing.csv. Writes results/music_dataset.csv (no he
 import command_line
 import feature_table
 import tested
-from artifacts import Artifacts, fingerprint
+from artifacts import Artifacts, fingerprint, require
 from genres import style_space_codes
 
 NAME = "python/3-format_dataset.py"
@@ -22,11 +22,12 @@ def main(argv=None):
     where = Artifacts(args.root)
     arrays = where.music_dataset.with_suffix(".npz")
 
-    names, features = feature_table.read_csv(where.test_features)
+    require(where.test_features, feature_table.TESTING)
     source = fingerprint(where.test_features)
     if not args.overwrite and is_made(where.music_dataset, arrays, source):
-        print(f"nothing to do: {where.music_dataset} holds these {len(names)} clips")
+        print(f"nothing to do: {where.music_dataset} was made from this {where.test_features.name}")
         return
+    names, features = feature_table.read_csv(where.test_features)
     classes = tested.classes_of(where)
     codes = style_space_codes(classes)
     genres, clips = zip(*(feature_table.split_row_name(name, classes) for name in names), strict=True)

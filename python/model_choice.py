@@ -1,5 +1,6 @@
 """Which network is used, and whether it fits the data."""
 
+import backend
 import checkpoints
 import history
 from artifacts import PROVIDED_MODEL, PipelineError, read_json
@@ -81,6 +82,7 @@ def load(model_file, classes):
     PipelineError
         If the file cannot be read or the network does not fit.
     """
+    backend.load_keras()
     model, _ = checkpoints.load(model_file)
     layers = [layer.name for layer in model.layers]
     if "activation_1" not in layers or len(model.input_shape) != 3 or model.output_shape[-1] != len(classes):
