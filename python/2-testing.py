@@ -18,6 +18,7 @@ import tested
 from artifacts import Artifacts, PipelineError
 
 FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
+LAST_STEP = "datasets_utils/4_save_train_and_test.py"
 NAMED = 5  # how many missing spectrograms a message lists
 
 
@@ -47,6 +48,8 @@ def main(argv=None):
 
 def spectrograms_of(clips, where):
     """Spectrogram file of every clip; a PipelineError names those that are missing."""
+    if clips.empty:
+        raise PipelineError(f"The split has no such clips. Run {LAST_STEP} on more clips, or give another --split.")
     files = [where.spectrograms / spectrogram for spectrogram in clips["spectrogram"]]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:

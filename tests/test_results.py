@@ -93,6 +93,12 @@ def test_testing_again_does_only_what_changed(trained, capsys):
     assert "nothing to do" not in capsys.readouterr().out and tested.files(trained).exist()
 
 
+def test_part_without_clips_is_an_error(tmp_path, trained):
+    where = make_split(tmp_path, clips_per_class=(2, 0, 1))
+    with pytest.raises(PipelineError, match="no such clips"):
+        run(classify_clips, where, "--split", "val", "--model", trained.models / "epoch_01_0.4000.h5")
+
+
 def test_interrupted_testing_does_not_pass_for_finished(where, monkeypatch):
     make_results(where, seed=1)
     before = tested.files(where).features.read_bytes()
