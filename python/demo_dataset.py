@@ -46,12 +46,12 @@ TITLES = {
 # Where each genre is recorded, likelier places more often.
 PLACES = {
     "classical": ("hall", "hall", "hall", "chamber", "church", "studio", "shellac"),
-    "rock": ("studio", "studio", "studio", "studio", "chamber", "hall"),
+    "rock": ("mastered", "mastered", "mastered", "studio", "chamber", "hall"),
     "baroque": ("chamber", "chamber", "hall", "church", "church", "studio"),
-    "jazz": ("studio", "studio", "studio", "chamber", "chamber", "shellac"),
+    "jazz": ("studio", "studio", "mastered", "chamber", "chamber", "shellac"),
     "medieval": ("church", "church", "church", "hall", "chamber", "studio"),
     "opera": ("hall", "hall", "chamber", "church", "studio", "shellac"),
-    "other": ("studio", "studio", "chamber", "hall"),
+    "other": ("mastered", "studio", "chamber", "hall"),
 }
 
 
@@ -101,11 +101,11 @@ def _piece(number, seed):
     band, album = place % len(artists), place // len(artists)
     rng = random.Random(f"name {seed} {number}")
     # An artist is at home in two or three neighbouring styles, as real ones are.
-    style = band + album % 3
+    style = band + 2 * (album % 3)
     title = f"{rng.choice(words(TITLES[genre]))}_{rng.choice('abcdefg')}_{rng.choice(('major', 'minor'))}"
     if genre in ("rock", "jazz", "medieval", "other"):
         title = rng.choice(words(TITLES[genre]))
-    song = f"{artists[band]}-{words(ALBUMS)[(album // 3 + band) % 10]}-{album + 1:02d}-{title}"
+    song = f"{artists[band]}-{words(ALBUMS)[(album // 3 + len(artists[band])) % 10]}-{album + 1:02d}-{title}"
     return Piece(number, seed, genre, artists[band], style, song)
 
 

@@ -419,13 +419,15 @@ def perform(score, rng):
     beats = max(note.beat + note.length for part in score.parts for note in part.notes)
     clock = _clock(score, beats, rng)
     loudness = _loudness(score, beats, rng)
+    silence = rng.choice((0.0, 0.2, 0.6, rng.uniform(0, 4)))  # before the first note
     midi = pretty_midi.PrettyMIDI(resolution=480, initial_tempo=score.tempo)
     for part in score.parts:
         name = f"sing {part.singer} {part.unison} {part.vibrato:.2f}" if part.singer else ""
         instrument = pretty_midi.Instrument(max(part.program, 0), is_drum=part.program == DRUMS, name=name)
+        touch = 1.0 if part.singer else rng.choice((0.6, 0.8, 1.0, 1.0))  # staccato to legato
         for note in part.notes:
-            start = max(0.0, clock(note.beat) + rng.gauss(0, part.loose))
-            end = max(start + 0.04, clock(note.beat + note.length))
+            start = silence + max(0.0, clock(note.beat) + rng.gauss(0, part.loose))
+            end = max(start + 0.04, silence + clock(note.beat + note.length * touch))
             stress = (0.5 + 0.5 * loudness(note.beat) if part.program == DRUMS else loudness(note.beat)) * rng.gauss(
                 1, 0.06
             )
@@ -461,12 +463,12 @@ def _clock(score, beats, rng):
 def _loudness(score, beats, rng):
     """A function from beats to a factor for velocities: a level per stretch, a slow swell within it."""
     stretch = rng.choice((8, 16, 16, 32))
-    levels = [1 - score.dynamics * rng.uniform(0, 1.5) for _ in range(int(beats / stretch) + 2)]
+    levels = [max(0.25, 1 - score.dynamics * rng.uniform(0, 2.2)) for _ in range(int(beats / stretch) + 2)]
     period, phase = rng.choice((6, 8, 16)), rng.uniform(0, 6.3)
 
     def loudness(beat):
         wave = math.sin(2 * math.pi * beat / period + phase)
-        return levels[min(int(beat / stretch), len(levels) - 1)] * (1 + 0.4 * score.dynamics * wave)
+        return levels[min(int(beat / stretch), len(levels) - 1)] * (1 + 0.6 * score.dynamics * wave)
 
     return loudness
 

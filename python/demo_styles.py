@@ -85,7 +85,7 @@ def chant_line(rng, key, beats, low):
             notes.append(Note(beat, length, pitch, 80))
             beat += length
         notes.append(Note(beat, 2.5, final, 74))
-        beat += 2.5 + rng.choice((0.7, 1.0, 1.5))
+        beat += 2.5 + rng.choice((0.7, 1.0, 1.5, 3.0))
     return [note for note in notes if note.beat < beats]
 
 
@@ -95,7 +95,7 @@ def chant(rng):
     beats = beats_of(tempo, 4)
     voice, low = rng.choice([("bass", 41), ("tenor", 46), ("tenor", 47), ("alto", 55), ("soprano", 58)])
     line = chant_line(rng, key, beats, low + rng.randint(0, 3))
-    parts = [Part(52, line, 110, loose=0.03, singer=voice, unison=rng.choice((1, 3, 5, 7)))]
+    parts = [Part(52, line, 110, loose=0.03, singer=voice, unison=rng.choice((1, 2, 3, 4)))]
     texture = rng.choice(("unison", "unison", "octaves", "fifths", "drone"))
     if texture == "octaves":
         parts.append(Part(52, transposed(line, 12, -10), 90, loose=0.03, singer="alto", unison=3))
@@ -103,7 +103,7 @@ def chant(rng):
         parts.append(Part(52, transposed(line, 7, -4), 96, loose=0.03, singer=voice, unison=2))
     if texture == "drone":
         parts.append(Part(52, drone(key, beats, low - 6, 8), 84, singer="bass", unison=2))
-    return Score(tempo, parts, ("medieval", "chant", "chanting", "choir", "vocal"), rubato=0.05, dynamics=0.15)
+    return Score(tempo, parts, ("medieval", "chant", "chanting", "choir", "vocal"), rubato=0.05, dynamics=0.25)
 
 
 def drone(key, beats, low, length=16, fifth=False, velocity=70):
@@ -1136,11 +1136,14 @@ def raga(rng):
 
 
 STYLES = {
-    "classical": (symphony, alberti_sonata, tone_poem, string_quartet, nocturne, serenade, impression, guitar_study),
+    "classical": (
+        *(symphony, alberti_sonata, tone_poem, string_quartet, nocturne),
+        *(symphony, serenade, tone_poem, impression, guitar_study),
+    ),
     "rock": (hard_rock, rock_and_roll, soft_rock, metal, riff_rock),
     "baroque": (concerto, trio_sonata, fugue, prelude, cantata, overture),
     "jazz": (combo, piano_trio, big_band, bossa, solo_jazz_piano, ballad),
-    "medieval": (chant, organum, estampie, troubadour),
+    "medieval": (chant, organum, chant, troubadour, estampie),
     "opera": (aria, recitative, scene, opera_chorus, duet),
     "other": (ambient, techno, folk_song, country, raga),
 }

@@ -29,32 +29,48 @@ VOWELS = {
         ((600, 1040, 2250, 2450, 2750), (0, -7, -9, -9, -20)),
         ((400, 1620, 2400, 2800, 3100), (0, -12, -9, -12, -18)),
         ((400, 750, 2400, 2600, 2900), (0, -11, -21, -20, -40)),
+        ((250, 1750, 2600, 3050, 3340), (0, -30, -16, -22, -28)),
+        ((350, 600, 2400, 2675, 2950), (0, -20, -32, -28, -36)),
     ),
     "tenor": (
         ((650, 1080, 2650, 2900, 3250), (0, -6, -7, -8, -22)),
         ((400, 1700, 2600, 3200, 3580), (0, -14, -12, -14, -20)),
         ((400, 800, 2600, 2800, 3000), (0, -10, -12, -12, -26)),
+        ((290, 1870, 2800, 3250, 3540), (0, -15, -18, -20, -30)),
+        ((350, 600, 2700, 2900, 3300), (0, -20, -17, -14, -26)),
     ),
     "alto": (
         ((800, 1150, 2800, 3500, 4950), (0, -4, -20, -36, -60)),
         ((400, 1600, 2700, 3300, 4950), (0, -24, -30, -35, -60)),
         ((450, 800, 2830, 3500, 4950), (0, -9, -16, -28, -55)),
+        ((350, 1700, 2700, 3700, 4950), (0, -20, -30, -36, -60)),
+        ((325, 700, 2530, 3500, 4950), (0, -12, -30, -40, -64)),
     ),
     "soprano": (
         ((800, 1150, 2900, 3900, 4950), (0, -6, -32, -20, -50)),
         ((350, 2000, 2800, 3600, 4950), (0, -20, -15, -40, -56)),
         ((450, 800, 2830, 3800, 4950), (0, -11, -22, -22, -50)),
+        ((270, 2140, 2950, 3900, 4950), (0, -12, -26, -26, -44)),
+        ((325, 700, 2700, 3800, 4950), (0, -16, -35, -40, -60)),
     ),
 }
 BANDWIDTHS = (70, 80, 110, 130, 150)  # Hz, of the formants
 
-# Where a piece is recorded: reverberation time (s), its share, upper limit (Hz), hiss (dB below the music), drive.
+# Where a piece is recorded: reverberation time (s), its share, upper limit (Hz), hiss (dB below the music), how hard
+# tape or compressor are driven.
 RECORDINGS = {
-    "church": {"decay": (2.2, 4.5), "wet": (0.25, 0.6), "limit": (5500, 8000), "hiss": (48, 75), "drive": (0.0, 0.3)},
-    "hall": {"decay": (1.2, 2.4), "wet": (0.12, 0.4), "limit": (5500, 8000), "hiss": (48, 78), "drive": (0.0, 0.4)},
-    "chamber": {"decay": (0.5, 1.2), "wet": (0.08, 0.25), "limit": (6000, 8000), "hiss": (48, 80), "drive": (0.0, 0.5)},
-    "studio": {"decay": (0.2, 0.7), "wet": (0.03, 0.15), "limit": (7000, 8000), "hiss": (60, 90), "drive": (0.3, 2.0)},
-    "shellac": {"decay": (0.3, 1.2), "wet": (0.05, 0.25), "limit": (3000, 5000), "hiss": (22, 40), "drive": (0.5, 2.0)},
+    "church": {"decay": (2.2, 4.5), "wet": (0.25, 0.6), "limit": (5500, 8000), "hiss": (58, 95), "drive": (0.0, 0.3)},
+    "hall": {"decay": (1.2, 2.4), "wet": (0.12, 0.4), "limit": (5500, 8000), "hiss": (58, 95), "drive": (0.0, 0.4)},
+    "chamber": {"decay": (0.5, 1.2), "wet": (0.08, 0.25), "limit": (6000, 8000), "hiss": (58, 95), "drive": (0.0, 0.5)},
+    "studio": {"decay": (0.2, 0.7), "wet": (0.03, 0.15), "limit": (7000, 8000), "hiss": (65, 95), "drive": (0.3, 2.0)},
+    "mastered": {
+        "decay": (0.2, 0.8),
+        "wet": (0.03, 0.15),
+        "limit": (7500, 8000),
+        "hiss": (70, 95),
+        "drive": (1.5, 6.0),
+    },
+    "shellac": {"decay": (0.3, 1.2), "wet": (0.05, 0.25), "limit": (3000, 5000), "hiss": (25, 45), "drive": (0.5, 2.0)},
 }
 
 
@@ -148,7 +164,7 @@ def perform_clip(midi, soundfont, recording, seed):
         audio += amplifier(fitted(play(midi, soundfont)), rng)
     if sung:
         voices = sum(sing(part, rng) * part.control_changes[0].value / 100 for part in sung)
-        audio += balance(voices, audio, rng.uniform(0.7, 1.7))
+        audio += balance(voices, audio, rng.uniform(0.8, 2.2))
     return record(audio, recording, rng)
 
 
@@ -192,6 +208,8 @@ def sing(part, rng):
     numpy.ndarray
         float32, shape (SAMPLES,).
     """
+    from scipy.signal import lfilter
+
     _, voice, unison, vibrato = part.name.split(" ")
     notes = sorted(part.notes, key=lambda note: note.start)
     if not notes:
@@ -199,11 +217,13 @@ def sing(part, rng):
     source = sum(_singer(notes, float(vibrato), int(unison), rng) for _ in range(int(unison)))
     vowel = rng.integers(len(VOWELS[voice]), size=len(notes))
     size = rng.uniform(0.92, 1.1)  # of the vocal tract
-    ringing = 6 if float(vibrato) >= 0.25 else 0  # dB: a trained voice's formant near 3 kHz
-    sound = np.zeros(SAMPLES, np.float32)
+    ringing = rng.uniform(2, 9) if float(vibrato) >= 0.25 else 0  # dB: a trained voice's formant near 3 kHz
+    sound = _consonants(notes, rng) * np.sqrt(np.mean(source**2))
+    tilt = np.exp(-2 * np.pi * rng.uniform(500, 1600) / RATE)  # the folds themselves are dull
+    source = lfilter([1 - tilt], [1, -tilt], source)
     for k, (frequencies, levels) in enumerate(VOWELS[voice]):
         if (vowel == k).any():
-            mask = _smooth(_steps(notes, (vowel == k).astype(np.float32)), 0.05)
+            mask = _smooth(_steps(notes, (vowel == k).astype(np.float32)), 0.02)
             raised = np.array(levels) + ringing * np.array((0, 0, 1, 1, 1))
             sound += mask * _formants(source, np.array(frequencies) * size, raised)
     return sound
@@ -213,16 +233,16 @@ def _singer(notes, vibrato, unison, rng):
     """The vocal folds of one singer: a band-limited pulse train that follows the notes, and some breath."""
     spread = 0.12 if unison > 1 else 0.03
     late = int(RATE * abs(rng.normal(0, 0.03))) if unison > 1 else 0
-    pitch = _smooth(_steps(notes, [note.pitch + rng.normal(0, spread) for note in notes]), rng.uniform(0.03, 0.09))
+    pitch = _smooth(_steps(notes, [note.pitch + rng.normal(0, spread) for note in notes]), rng.uniform(0.008, 0.03))
     time = np.arange(SAMPLES, dtype=np.float32) / RATE
     onset = np.minimum(1, np.maximum(0, _age(notes) - 0.12) * 3)
     depth = vibrato * rng.uniform(0.6, 1.4) + rng.uniform(0.02, 0.12)
     rate = rng.uniform(4.8, 6.6)
     tremble = depth * onset * np.sin(2 * np.pi * (rate * time + rng.random()) + np.sin(time * rng.uniform(0.4, 1.1)))
-    drift = _smooth(rng.normal(0, 1, SAMPLES).astype(np.float32), 0.1) * 3
+    drift = np.interp(time, np.arange(0, SECONDS + 1, 0.15), rng.normal(0, 1, int((SECONDS + 1) / 0.15) + 1))
     frequency = 440 * 2 ** ((np.roll(pitch, late) - 69 + tremble + 0.06 * drift) / 12)
     loud = np.roll(_envelope(notes, rng), late) * (1 + 0.12 * tremble / (depth + 0.01))
-    breath = rng.normal(0, rng.uniform(0.05, 0.35), SAMPLES)
+    breath = rng.uniform(0.01, 0.08) * rng.standard_normal(SAMPLES, np.float32)
     return (loud * (_pulses(frequency, rng.random()) + breath)).astype(np.float32)
 
 
@@ -250,7 +270,7 @@ def _formants(source, frequencies, levels):
 
 def _edges(notes):
     """First sample of each note but the first: where a singer goes over to the next."""
-    return np.clip([int(note.start * RATE) for note in notes[1:]], 0, SAMPLES)
+    return np.array([min(max(int(note.start * RATE), 0), SAMPLES) for note in notes[1:]], int)
 
 
 def _steps(notes, values):
@@ -267,15 +287,28 @@ def _age(notes):
 
 def _envelope(notes, rng):
     """Loudness: silent between notes that do not touch, a dip for a consonant at some that do."""
-    loud = np.zeros(SAMPLES, np.float32)
+    loud, syllabic, swell = np.zeros(SAMPLES, np.float32), rng.uniform(0.3, 0.9), rng.uniform(0, 0.4)
     for note, following in zip(notes, [*notes[1:], None], strict=True):
         end = min(note.end, following.start) if following else note.end
         legato = following is not None and following.start - end < 0.09
         end = following.start if legato else end
         loud[int(note.start * RATE) : int(end * RATE)] = (note.velocity / 100) ** 1.5
-        if legato and rng.random() < 0.4:
-            loud[int((end - 0.04) * RATE) : int(end * RATE)] *= rng.uniform(0.1, 0.6)
-    return _smooth(loud, 0.035)
+        if legato and rng.random() < syllabic:
+            loud[int((end - rng.uniform(0.03, 0.09)) * RATE) : int(end * RATE)] *= rng.uniform(0.02, 0.5)
+        # A long note swells and dies away.
+        stretch = loud[int(note.start * RATE) : int(end * RATE)]
+        stretch *= 1 - swell * np.cos(np.linspace(0, 2 * np.pi, len(stretch), dtype=np.float32))
+    return _smooth(loud, rng.uniform(0.008, 0.025))
+
+
+def _consonants(notes, rng):
+    """A hiss or a burst where some notes begin."""
+    noise = np.zeros(SAMPLES, np.float32)
+    for note in notes:
+        start, length = int(note.start * RATE), int(rng.uniform(0.02, 0.1) * RATE)
+        if rng.random() < 0.4 and start > length:
+            noise[start - length : start] = rng.normal(0, rng.uniform(0.005, 0.05), length) * np.hanning(length)
+    return np.diff(noise, prepend=0).astype(np.float32)
 
 
 def _smooth(signal, seconds):
@@ -303,14 +336,16 @@ def record(audio, recording, rng):
     Returns
     -------
     numpy.ndarray
-        float32, shape (SAMPLES,); its peak lies between 0.3 and 0.98.
+        float32, shape (SAMPLES,); its peak lies between 0.3 and 0.92: the codec overshoots.
     """
     from scipy.fft import irfft, next_fast_len, rfft
 
     drawn = {name: rng.uniform(*bounds) for name, bounds in RECORDINGS[recording].items()}
     room = _room(drawn["decay"], drawn["wet"], rng)
     size = next_fast_len(SAMPLES + len(room), real=True)
-    spectrum = rfft(audio, size) * rfft(room, size) * _response(size, drawn["limit"], rng)
+    spectrum = (
+        rfft(audio, size) * rfft(room, size) * _response(size, drawn["limit"], 1.5 * (recording == "mastered"), rng)
+    )
     heard = irfft(spectrum, size)[:SAMPLES].astype(np.float32)
     heard /= np.abs(heard).max() + 1e-9
     if drawn["drive"] > 0.1:  # tape or a compressor: the louder, the flatter
@@ -318,7 +353,7 @@ def record(audio, recording, rng):
     heard += _hiss(drawn["hiss"], np.sqrt(np.mean(heard**2)), rng)
     if recording == "shellac":
         heard = _turntable(heard, rng)
-    return (heard / np.abs(heard).max() * rng.uniform(0.3, 0.98)).astype(np.float32)
+    return (heard / (np.abs(heard).max() + 1e-9) * rng.uniform(0.3, 0.92)).astype(np.float32)
 
 
 def _room(decay, wet, rng):
@@ -337,11 +372,11 @@ def _room(decay, wet, rng):
     return tail.astype(np.float32)
 
 
-def _response(size, limit, rng):
+def _response(size, limit, brightness, rng):
     """Frequency response of microphones and carrier: a tilt, some waves of a few dB, limits below and above."""
     frequency = np.maximum(np.arange(size // 2 + 1) * RATE / size, 1.0)
     octaves = np.log2(frequency / 1000)
-    level = rng.normal(0, 1.2) * np.clip(octaves, -4, 3)
+    level = rng.normal(brightness, 1.2) * np.clip(octaves, -4, 3)
     level += np.interp(octaves, np.linspace(-4, 3, 7), rng.normal(0, 2, 7))
     level -= 10 * np.log10(1 + (frequency / limit) ** 16)
     level -= 10 * np.log10(1 + (rng.uniform(20, 110) / frequency) ** 4)
@@ -350,9 +385,9 @@ def _response(size, limit, rng):
 
 def _hiss(below, loudness, rng):
     """Noise `below` dB under the music: white, or darker."""
-    noise = rng.normal(0, 1, SAMPLES).astype(np.float32)
-    colour = rng.random()
-    noise = (1 - colour) * noise + colour * 3 * _smooth(noise, 3 / RATE)
+    noise = rng.standard_normal(SAMPLES, np.float32)
+    colour = rng.uniform(0, 0.9)
+    noise[1:] += colour * noise[:-1]
     return noise * (loudness * 10 ** (-below / 20) / np.sqrt(np.mean(noise**2)))
 
 
