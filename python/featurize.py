@@ -1,0 +1,99 @@
+"""Genre and 512 features of any music: files or folders, any length.
+
+    python3 featurize.py ~/Music
+    python3 featurize.py song.flac live.ogg --out ~/features.npz
+    python3 featurize.py ~/Music --windows --out windows.parquet
+
+Writes one row per track: path, seconds, top genre, the network's fingerprint, the probability of each class, the
+features; means over windows of 29.1 s (--windows: one row per window). The name's ending chooses CSV, .npz or .parquet.
+Run again, it adds the tracks that are missing. What cannot be used stands in <out>.failures.csv with the reason.
+"""
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import command_line
+import track_table
+from artifacts import PROVIDED_MODEL, Artifacts, fingerprint
+
+DEFAULT_NAME = "features.csv"
+
+
+def main(argv=None):
+    args = parse(argv)
+    import track_features
+
+    out = args.out or Artifacts(args.root).results / DEFAULT_NAME
+    track_table.require_writable(out)
+    tracks = track_features.list_tracks(args.paths)
+    classes, model = track_features.read_classes(args.model), fingerprint(args.model)
+    if args.overwrite:
+        track_table.remove(out)
+    tables = track_table.read_done(out, {"model": model, "windows": args.windows})
+    done = {path for table in tables for path in table["path"]}
+    to_do = [track for track in tracks if track not in done]
+    print(f"{len(tracks)} tracks: {len(tracks) - len(to_do)} done, {len(to_do)} to do", flush=True)
+    failures = work(args, out, to_do, classes, model, tables) if to_do else {}
+    track_table.write_failures(out, failures)
+    if failures:
+        print(f"{len(failures)} failed; why: {track_table.failures_file(out)}")
+    if not tables:
+        return 1
+    table = track_table.finish(out, tables)
+    genres = Counter(table.drop_duplicates("path")["genre"]) if not args.windows else Counter(table["genre"])
+    unit = "windows" if args.windows else "tracks"
+    print(f"{len(table)} {unit} ({', '.join(f'{genre} {n}' for genre, n in genres.most_common())}): {out}")
+
+
+def parse(argv):
+    parser = command_line.parser(__doc__)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="recordings, or folders that hold some")
+    parser.add_argument(
+        "--model", type=Path, default=PROVIDED_MODEL, metavar="FILE", help="the network (default: the provided one)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=f"the table (default: results/{DEFAULT_NAME} under --root)"
+    )
+    parser.add_argument("--windows", action="store_true", help="one row per window instead of the mean over a track")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--jobs", type=command_line.positive, default=cores, metavar="N", help="worker processes")
+    parser.add_argument("--overwrite", action="store_true", help="make the table anew, without what is in it")
+    return parser.parse_args(argv)
+
+
+def work(args, out, to_do, classes, model, tables):
+    """Featurize the tracks to do: adds finished rows to `tables`, gives the failures."""
+    from tqdm import tqdm
+
+    import model_choice
+    import track_features
+
+    network = model_choice.load(args.model, classes)
+    failures, spent, began = {}, Counter(), time.perf_counter()
+    folder = track_table.partial_folder(out) / "spectrograms"
+    with tqdm(total=len(to_do), unit="track") as bar:
+        for table, failed, seconds in track_features.in_batches(
+            network, to_do, folder, classes, model, by_window=args.windows, jobs=args.jobs
+        ):
+            if table is not None:
+                track_table.keep_part(out, table)
+                tables.append(table)
+                bar.update(table["path"].nunique())
+            failures.update(failed)
+            spent.update(seconds)
+            bar.update(len(failed))
+    print(speed(len(to_do) - len(failures), time.perf_counter() - began, spent))
+    return failures
+
+
+def speed(tracks, seconds, spent):
+    """One line: throughput, and what the time went into."""
+    total = sum(spent.values())
+    shares = ", ".join(f"{what} {part / total:.0%}" for what, part in spent.items())
+    return f"{tracks} tracks in {seconds:.1f} s, {tracks / seconds:.2f} tracks/s ({shares})"
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,50 @@
+"""The tracks of a features file that sound most like one of them, or like any recording.
+
+    python3 similar.py "goldberg"
+    python3 similar.py ~/Music/new.mp3 --features ~/features.npz --top 5
+
+TRACK is a path in the features file or a part of one that no other has; or a recording that is not in it, whose
+features are then made with the same network. Similar means that the cosine of the features is high. Reads what
+featurize.py or 2-testing.py wrote; prints cosine, genre and path.
+"""
+
+from pathlib import Path
+
+import command_line
+from artifacts import PROVIDED_MODEL, Artifacts
+
+
+def main(argv=None):
+    parser = command_line.parser(__doc__)
+    parser.add_argument("track", metavar="TRACK", help="a path, a part of a path, or a recording")
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)"
+    )
+    parser.add_argument("--top", type=command_line.positive, default=10, metavar="N", help="how many to list")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=PROVIDED_MODEL,
+        metavar="FILE",
+        help="the network that made the table, for a recording that is not in it (default: the provided one)",
+    )
+    args = parser.parse_args(argv)
+    import features_file
+    import neighbours
+    import tested
+
+    where = Artifacts(args.root)
+    file = args.features or where.results / "features.csv"
+    table = neighbours.by_track(features_file.read(file, tested.classes_of(where)))
+    row = neighbours.find(args.track, table.names)
+    if row is None:
+        wanted, name = neighbours.features_of_recording(args.track, args.model, table.model, file), args.track
+    else:
+        wanted, name = table.features[row], table.names[row]
+    print(f"nearest to {name} of {len(table.names)} in {file}:")
+    for similarity, other in neighbours.nearest(wanted, table.features, args.top, leave_out=row):
+        print(f"{similarity:.3f}  {table.genres[other]:10}  {table.names[other]}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

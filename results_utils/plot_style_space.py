@@ -1,0 +1,53 @@
+"""Draw the map of the style space: a picture, and a page to explore and hear it.
+
+    python3 plot_style_space.py
+    python3 plot_style_space.py --features ../results/music_dataset_all.npz
+    python3 plot_style_space.py --features ../results/features.csv          (one's own music, from featurize.py)
+
+Reads the features of the test set that 2-testing.py wrote. Writes results/style_space.svg and style_space.html, which
+needs no network (its players read the recordings where they lie), and keeps the map itself in style_space.npz.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+
+import command_line
+import style_space
+from artifacts import Artifacts, write_text
+
+
+def main(argv=None):
+    parser = command_line.parser(__doc__)
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="another table of features (.csv, .npz, .parquet)"
+    )
+    parser.add_argument("--method", choices=style_space.METHODS, default="tsne", help="umap needs umap-learn")
+    parser.add_argument("--overwrite", action="store_true", help="compute the map anew")
+    args = parser.parse_args(argv)
+    import figures
+    import style_space_page
+    import style_space_picture
+    import tested
+
+    where = Artifacts(args.root)
+    out = style_space.files(where)
+    clips, features = style_space.read(where, args.features)
+    genres = style_space.genres_of(clips, tested.classes_of(where))
+    points, was_made = style_space.read_or_make_map(out.map, features, args.method, args.overwrite)
+    print(f"map of {len(clips)} clips: {'made' if was_made else 'there already, drawn anew'} ({out.map})")
+    centres = style_space.centroid_clips(clips, style_space.reduce(features), genres)
+    method = style_space.METHODS[args.method]
+    about = f"{len(clips):,} clips, {len(genres)} genres, {method} of {features.shape[1]} features"
+
+    figures.save(style_space_picture.draw_map(clips, points, genres, centres, f"Style space: {about}"), out.picture)
+    write_text(out.page, style_space_page.page(clips, points, genres, centres, about, where.results))
+    missing = int((clips["recording"] == "").sum())
+    if missing:
+        print(f"{missing} of {len(clips)} recordings are missing; the page says so where they would play")
+    print(f"picture: {out.picture}\npage: {out.page}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
