@@ -60,14 +60,18 @@ def parse(argv):
     parser.add_argument("--shard", type=command_line.shard, metavar="I/N", help="do only the I-th of N parts")
     parser.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work: its scheduler's address")
     parser.add_argument(
-        "--time-limit", type=float, default=clip_loop.TIME_LIMIT, metavar="S", help="seconds for one clip"
+        "--time-limit",
+        type=command_line.positive,
+        default=clip_loop.TIME_LIMIT,
+        metavar="S",
+        help="seconds for one clip",
     )
     return parser.parse_args(argv)
 
 
 def check(folder):
     """List every spectrogram that is wrong; exit status 1 if there is any."""
-    spectrogram_folder.prepare(folder)
+    spectrogram_folder.require_our_settings(folder)
     problems = checked = 0
     for path, problem in spectrogram_folder.check(folder):
         checked += 1

@@ -6,6 +6,7 @@
 Reads datasets/tagged_spectrograms.csv, writes datasets/six_genres.csv (of six genres or however many --genres names).
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def main(argv=None):
 def parse(argv):
     parser = command_line.parser(__doc__)
     parser.add_argument(
-        "--genres", type=genre_list, default=list(genres.PRIORITY), metavar="A,B,C",
+        "--genres", type=genre_list, default=",".join(genres.PRIORITY), metavar="A,B,C",
         help="the genres that count, the one that wins first",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="make the table anew, also with other genres")
@@ -56,7 +57,7 @@ def parse(argv):
 def genre_list(text):
     names = [name.strip().replace(" ", "_") for name in text.split(",") if name.strip()]
     if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError("two or more different genres are needed")
+        raise argparse.ArgumentTypeError(f"{text}: two or more different genres are needed")
     return names
 
 

@@ -111,12 +111,15 @@ def _expected_seconds(path, file):
 
 
 def _ogg_has_end(path):
-    """Whether the last Ogg page has the end-of-stream flag (RFC 3533, section 6)."""
+    """Whether the last Ogg page is whole and has the end-of-stream flag (RFC 3533, section 6)."""
     with open(path, "rb") as raw:
         raw.seek(max(0, os.path.getsize(path) - 131072))  # a page has at most 65,307 bytes
         tail = raw.read()
-    at = tail.rfind(b"OggS")
-    return at >= 0 and len(tail) > at + 5 and bool(tail[at + 5] & 4)
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < 27:
+        return False
+    segments = page[26]
+    return len(page) >= 27 + segments + sum(page[27 : 27 + segments]) and bool(page[5] & 4)
 
 
 def _require_whole(seconds, expected):

@@ -98,10 +98,10 @@ def _next_frame(data, position, end):
 def _skip_id3v2(data):
     position = 0
     while data[position : position + 3] == b"ID3" and len(data) >= position + 10:
-        size = 0
-        for byte in data[position + 6 : position + 10]:
-            size = size << 7 | byte & 0x7F
-        position += 10 + size
+        size = data[position + 6 : position + 10]
+        if max(size) > 0x7F:  # seven bits a byte, or it is no tag
+            break
+        position += 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3])
     return position
 
 

@@ -98,13 +98,13 @@ def _mel_power_of(frames):
     """Mel power of a few frames, shape (frames, 2048): few enough to stay in the cache."""
     from scipy.fft import rfft
 
+    power = np.empty((len(frames), N_MELS), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # `log_mel` refuses what is not finite
         # Real and imaginary parts side by side, squared in place; the filters, each value twice, add them up.
         squares = rfft(frames * hann_window(), axis=1).view(np.float32)
         np.multiply(squares, squares, out=squares)
-    power = np.empty((len(frames), N_MELS), np.float32)
-    for bands, bins, filters in _filter_groups():
-        np.matmul(squares[:, bins], filters, out=power[:, bands])
+        for bands, bins, filters in _filter_groups():
+            np.matmul(squares[:, bins], filters, out=power[:, bands])
     return power
 
 

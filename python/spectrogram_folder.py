@@ -220,7 +220,7 @@ def prepare(folder):
     """Make the folder; refuse it if its spectrograms were made with other settings than `spectrogram.SETTINGS`."""
     settings_file = folder / "settings.json"
     if settings_file.exists():
-        refuse_other_settings(folder, read_json(settings_file, STEP), spectrogram.SETTINGS)
+        require_our_settings(folder)
         return
     if folder.exists() and any(list_spectrograms(folder)):
         raise PipelineError(
@@ -228,6 +228,11 @@ def prepare(folder):
             "Move them away, or give --overwrite to make them anew."
         )
     write_json(settings_file, spectrogram.SETTINGS)
+
+
+def require_our_settings(folder):
+    """Raise a PipelineError if the folder's spectrograms were made with other settings, or nobody knows with which."""
+    refuse_other_settings(folder, read_json(folder / "settings.json", STEP), spectrogram.SETTINGS)
 
 
 def remove(folder, shard=None):

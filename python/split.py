@@ -99,6 +99,11 @@ def _fold(table, groups, share):
             f"{groups.nunique()} songs or artists are too few to split off {share:.0%} of them whole; "
             f"at least {folds} are needed. Split without --group-by, or by song instead of artist."
         )
+    if table["genre"].value_counts().max() < folds:
+        raise PipelineError(
+            f"No genre has {folds} of the {len(table)} clips, too few to split off {share:.0%} in whole groups. "
+            "Split without --group-by, or add clips."
+        )
     wanted = table["genre"].value_counts() * share
 
     def distance(fold):

@@ -1,0 +1,31 @@
+"""Fixtures that several test modules share."""
+
+import shutil
+
+import pytest
+import tiny_music
+
+
+@pytest.fixture(scope="session")
+def _collection(tmp_path_factory):
+    return tiny_music.make_collection(tmp_path_factory.mktemp("collection"))
+
+
+@pytest.fixture(scope="session")
+def _collection_with_spectrograms(_collection, tmp_path_factory):
+    root = tmp_path_factory.mktemp("spectrograms") / "root"
+    shutil.copytree(_collection, root)
+    assert tiny_music.run(tiny_music.STEP_1, root) == 0
+    return root
+
+
+@pytest.fixture
+def collection(_collection, tmp_path):
+    """Root of a tiny collection, nothing made of it yet; the test may change it."""
+    return shutil.copytree(_collection, tmp_path / "music")
+
+
+@pytest.fixture
+def collection_with_spectrograms(_collection_with_spectrograms, tmp_path):
+    """As `collection`, after step 1."""
+    return shutil.copytree(_collection_with_spectrograms, tmp_path / "root")

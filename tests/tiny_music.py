@@ -1,0 +1,93 @@
+"""A tiny collection of music in MagnaTagATune's layout, made on the fly, and ways to run the scripts on it."""
+
+import csv
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+import command_line
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+STEP_1 = "datasets_utils/1_generate_spectrograms.py"
+STEP_2 = "datasets_utils/2_assign_genre.py"
+STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
+STEP_4 = "datasets_utils/4_save_train_and_test.py"
+MP3 = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.84}
+REAL_CLIP = REPOSITORY.parent / "shared/magnatagatune/joram-moments_of_clarity-08-solipsism-59-88.mp3"
+
+TAGS = ("classical", "baroque", "opera", "medieval", "jazz", "rock", "hard rock", "jazzy", "piano", "no piano")
+# Tags of the clips in turn; several genres, synonyms, and none of the six.
+TAGS_OF_CLIPS = (
+    ("classical", "piano"), ("classical", "baroque"), ("opera", "classical"), ("medieval",), ("jazz", "piano"),
+    ("rock",), ("hard rock",), ("jazzy", "jazz"), ("no piano",), ("classical",), ("rock", "hard rock"), ("baroque",),
+)  # fmt: skip
+
+
+def music(seconds, rate=16000, seed=0):
+    """Two gliding tones over noise that swells: something in every band, at every level."""
+    random, time = np.random.default_rng(seed), np.arange(round(seconds * rate)) / rate
+    pitch = random.uniform(80, 800)
+    tones = np.sin(2 * np.pi * pitch * time * (1 + 0.1 * time)) + 0.3 * np.sin(2 * np.pi * 3.01 * pitch * time)
+    return (0.2 * tones + 0.02 * random.standard_normal(len(time)) * (1 + np.sin(3 * time))).astype(np.float32)
+
+
+def write_mp3(path, samples, rate=16000):
+    """Encode as MagnaTagATune is: mp3, 32 kbit/s at 16 kHz mono."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, **MP3)
+    return path
+
+
+def clip_path(number):
+    """`mp3_path` of the tiny collection's clip: 4 artists, 2 clips per song."""
+    return f"{number % 16:x}/artist_{number // 2 % 4}-album-{number // 8:02d}-title {number // 2}-0-1.mp3"
+
+
+def make_collection(root, clips=32):
+    """Write `datasets/mp3_files` (clips of 1.2 s) and `datasets/annotations_final.csv`; returns the root."""
+    for number in range(clips):
+        write_mp3(root / "datasets/mp3_files" / clip_path(number), music(1.2, seed=number))
+    rows = [(100 + number, TAGS_OF_CLIPS[number % len(TAGS_OF_CLIPS)], clip_path(number)) for number in range(clips)]
+    write_annotations(root, rows)
+    return root
+
+
+def write_annotations(root, rows, tags=TAGS):
+    """Rows of (clip_id, tags that are set, mp3_path) in the layout of annotations_final.csv."""
+    with open(root / "datasets/annotations_final.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n")
+        table.writerow(["clip_id", *tags, "mp3_path"])
+        table.writerows([number, *(int(tag in those) for tag in tags), path] for number, those, path in rows)
+
+
+def run(script, root, *args):
+    """Run a script's command line in this process; returns its exit status. Its output is capsys's."""
+    spec = importlib.util.spec_from_file_location("script", REPOSITORY / script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        command_line.run(lambda: module.main(["--root", str(root), *map(str, args)]))
+    except SystemExit as end:
+        return end.code
+
+
+def start(script, root, *args, **options):
+    """Start a script as a user does, in a process group of its own."""
+    command = [sys.executable, str(REPOSITORY / script), "--root", str(root), *map(str, args)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
+    )
+
+
+def contents(folder):
+    """Bytes of every file below a folder, by its path as the operating system has it."""
+    return {
+        os.path.relpath(os.path.join(where, name), folder): Path(where, name).read_bytes()
+        for where, _, names in os.walk(folder)
+        for name in names
+    }
