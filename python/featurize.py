@@ -31,7 +31,7 @@ def main(argv=None):
     classes, model = track_features.read_classes(args.model), fingerprint(args.model)
     if args.overwrite:
         track_table.remove(out)
-    tables = track_table.read_done(out, {"model": model, "windows": args.windows})
+    tables = track_table.read_done(out, model, args.windows)
     done = {path for table in tables for path in table["path"]}
     to_do = [track for track in tracks if track not in done]
     print(f"{len(tracks)} tracks: {len(tracks) - len(to_do)} done, {len(to_do)} to do", flush=True)
@@ -42,9 +42,8 @@ def main(argv=None):
     if not tables:
         return 1
     table = track_table.finish(out, tables)
-    genres = Counter(table.drop_duplicates("path")["genre"]) if not args.windows else Counter(table["genre"])
-    unit = "windows" if args.windows else "tracks"
-    print(f"{len(table)} {unit} ({', '.join(f'{genre} {n}' for genre, n in genres.most_common())}): {out}")
+    genres = ", ".join(f"{genre} {count}" for genre, count in Counter(table["genre"]).most_common())
+    print(f"{len(table)} {'windows' if args.windows else 'tracks'} ({genres}): {out}")
 
 
 def parse(argv):
@@ -84,7 +83,8 @@ def work(args, out, to_do, classes, model, tables):
             failures.update(failed)
             spent.update(seconds)
             bar.update(len(failed))
-    print(speed(len(to_do) - len(failures), time.perf_counter() - began, spent))
+    if len(failures) < len(to_do):
+        print(speed(len(to_do) - len(failures), time.perf_counter() - began, spent))
     return failures
 
 

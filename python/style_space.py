@@ -5,6 +5,7 @@ The recipe is that of the StyleSpace experiment: PCA to 50 dimensions, then t-SN
 
 import hashlib
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +14,11 @@ import audio
 import clip_names
 import features_file
 import tested
-from artifacts import PipelineError, read_table, replacing
+from artifacts import PipelineError, replacing
 
 COMPONENTS, PERPLEXITY, RANDOM_STATE = 50, 50, 20
 METHODS = {"tsne": "t-SNE", "umap": "UMAP"}
 FEWEST = 4  # clips; of fewer there is no neighbourhood to keep
-STEP = "datasets_utils/3_remove_double_with_priority.py"
-PLOT = "results_utils/plot_style_space.py"
 
 
 class Files(NamedTuple):
@@ -67,7 +66,7 @@ def read(artifacts, file=None):
     """
     import pandas
 
-    file = file or default_file(artifacts)
+    file = Path(file or default_file(artifacts))
     table = features_file.read(file, tested.classes_of(artifacts))
     clips = pandas.DataFrame({"name": table.names, "genre": table.genres}, dtype=str)
     clips["predicted"] = table.genres if table.of_tracks else _predicted(artifacts, file, table)
@@ -98,7 +97,8 @@ def _predicted(artifacts, file, table):
     """Predicted genre of each row, where 2-testing.py left predictions for this very file."""
     for part in tested.PARTS:
         of_part = tested.files(artifacts, part)
-        if file.absolute() in (of_part.features, of_part.features_npz) and of_part.prediction.exists():
+        tables = (of_part.features.resolve(), of_part.features_npz.resolve())
+        if file.resolve() in tables and of_part.prediction.exists():
             made = tested.record(artifacts, part).get("model", "")
             what = f"{file} and {of_part.prediction.name} come from different runs; run {tested.TESTING} --overwrite"
             features_file.refuse_other_model(table.model, made, what)
@@ -110,13 +110,13 @@ def _predicted(artifacts, file, table):
 
 
 def _recordings(artifacts, names):
-    """Path of each clip's recording, or where it should be; "" where no table tells its folder."""
-    if not artifacts.genres.exists():
+    """Path of each clip's recording, or where it should be; "" where no split tells its folder."""
+    if not artifacts.split("test").exists():
         return [""] * len(names)
-    table = read_table(artifacts.genres, ("clip_id", "spectrogram"), STEP)
+    clips = tested.read_clips(artifacts, "all")
     known = {
         f"{clip_id}_{clip_names.stem(path)}": path
-        for clip_id, path in zip(table["clip_id"], table["spectrogram"], strict=True)
+        for clip_id, path in zip(clips["clip_id"], clips["spectrogram"], strict=True)
     }
     return [_recording(artifacts.mp3_files, known[name]) if name in known else "" for name in names]
 

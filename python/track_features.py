@@ -27,6 +27,7 @@ from artifacts import PipelineError, write_json
 WINDOW_SECONDS = 29.1  # the length of the clips that the network was trained on
 SHORTEST_SECONDS = 3.0  # of a track, and of what is left of it after the last whole window
 TIME_LIMIT = 3600  # seconds per track: there are recordings of a day
+FEWEST_AT_A_TIME = 64  # tracks; their spectrograms take about 150 MB of disk
 NOT_THE_TRACKS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the run ends, nothing is said of the track
 
 
@@ -237,7 +238,7 @@ def in_batches(network, tracks, folder, classes, model, *, by_window=False, jobs
     spent : dict of str to float
         Seconds by the clock: `decode`, `spectrogram`, `network`.
     """
-    size = 2 * clip_loop.CLIPS_PER_TASK * max(2, jobs)
+    size = max(FEWEST_AT_A_TIME, 2 * clip_loop.CLIPS_PER_TASK * jobs)
     for first in range(0, len(tracks), size):
         batch = tracks[first : first + size]
         make = functools.partial(prepare, folder=folder)

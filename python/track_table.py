@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import feature_table
-from artifacts import PipelineError, refuse_other_settings, replacing, write_table
+from artifacts import PipelineError, replacing, write_table
 
 ENDINGS = (".csv", ".npz", ".parquet")
 MADE_BY = "python/featurize.py"
@@ -182,15 +182,17 @@ def partial_folder(out):
     return out.with_name(f"{out.name}.partial")
 
 
-def read_done(out, settings):
+def read_done(out, model, by_window):
     """What earlier runs did.
 
     Parameters
     ----------
     out : Path
         The table.
-    settings : dict
-        `model`, `windows`: what this run's rows are.
+    model : str
+        Fingerprint of this run's network.
+    by_window : bool
+        Whether this run's rows are windows.
 
     Returns
     -------
@@ -200,11 +202,17 @@ def read_done(out, settings):
     Raises
     ------
     PipelineError
-        If they were made with other settings.
+        If they were made by another network, or are windows and this run's are not, or the reverse.
     """
     tables = [read(path) for path in [out, *sorted(partial_folder(out).glob("[0-9]*.npz"))] if path.exists()]
+    kind = {True: "windows", False: "whole tracks"}
     for table in tables:
-        refuse_other_settings(out, {"model": table["model"].iloc[0], "windows": "start" in table}, settings)
+        made = table["model"].iloc[0], "start" in table
+        if made != (model, by_window):
+            raise PipelineError(
+                f"{out} holds {kind[made[1]]} by the network {made[0]}; this run makes {kind[by_window]} by {model}. "
+                "Give another --out, or --overwrite to make it anew."
+            )
     return tables
 
 

@@ -1,0 +1,291 @@
+"""featurize.py and similar.py on a folder of all kinds of recordings, with a tiny network."""
+
+import csv
+import os
+import sys
+
+import numpy as np
+import pandas
+import pytest
+import soundfile
+from tiny_results import main_of, make_model
+
+import audio
+import clip_loop
+import neighbours
+import prediction
+import spectrogram
+import track_features
+import track_table
+from artifacts import PipelineError, fingerprint
+from genres import GENRES
+
+featurize = main_of("python/featurize.py")
+similar = main_of("python/similar.py")
+RATE = audio.SAMPLE_RATE
+NASTY = 'a, "b"\nc.wav'
+
+
+def sound(seconds, rate=RATE, seed=0):
+    """Noise under a tone of its own, so that no two sound alike."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    tone = np.sin(2 * np.pi * rng.uniform(100, 4000) * time)
+    return (0.3 * tone + 0.01 * rng.normal(size=len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "network.h5"
+    make_model(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("music")
+    (folder / "sub").mkdir()
+    soundfile.write(folder / "long.wav", sound(60), RATE, subtype="FLOAT")
+    soundfile.write(folder / "sub" / "stereo.flac", np.stack([sound(5, 44100, 1)] * 2, axis=1), 44100)
+    soundfile.write(folder / "clip.mp3", sound(10, 16000, 2), 16000, format="MP3")
+    soundfile.write(folder / NASTY, sound(4, seed=3), RATE)
+    soundfile.write(folder / "short.wav", sound(2), RATE)
+    soundfile.write(folder / "silent.wav", np.zeros(5 * RATE), RATE)
+    (folder / "junk.mp3").write_bytes(b"not music")
+    (folder / "cover.jpg").write_bytes(b"not music either")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(music, model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "features.csv"
+    assert not featurize([str(music), "--model", str(model), "--out", str(out), "--jobs", "2"])
+    return out
+
+
+def refused(main, *args):
+    with pytest.raises(PipelineError) as error:
+        main([str(arg) for arg in args])
+    return str(error.value)
+
+
+def test_one_row_per_track(table, music, model):
+    with open(table, encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[:4] == ["path", "seconds", "genre", "model"]
+    assert header[4:10] == [f"probability_{genre}" for genre in GENRES]
+    assert header[10:] == [f"feature_{number:03d}" for number in range(512)]
+    paths = [music / name for name in (NASTY, "clip.mp3", "long.wav", "sub/stereo.flac")]
+    assert [row[0] for row in rows] == list(map(str, paths))
+    assert {row[3] for row in rows} == {fingerprint(model)}
+    seconds = [float(row[1]) for row in rows]
+    assert seconds == pytest.approx([4, 10, 58.2, 5], abs=0.2)  # 1.8 s after two windows of a minute are left out
+    for row in rows:
+        probabilities = [float(number) for number in row[4:10]]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+        assert row[2] == GENRES[int(np.argmax(probabilities))]
+
+
+def test_features_are_the_means_over_windows(table, music, model, tmp_path):
+    import checkpoints
+
+    samples, whole = sound(60), round(29.1 * RATE)
+    files = [tmp_path / "0.npy", tmp_path / "1.npy"]
+    for number, file in enumerate(files):
+        window = samples[number * whole : (number + 1) * whole]
+        np.save(file, spectrogram.log_mel([window]).astype(np.float16))
+    probabilities, features = prediction.predict(checkpoints.load(model)[0], files)
+    assert np.abs(features[0] - features[1]).max() > 1e-4
+    row = track_table.read(table).query("path.str.endswith('long.wav')")
+    assert track_table.features_of(row)[0] == pytest.approx(features.mean(axis=0), rel=1e-5, abs=1e-6)
+    assert row["probability_opera"].item() == pytest.approx(probabilities[:, 2].mean(), rel=1e-5)
+
+
+def test_failures_have_reasons(table, music):
+    with open(table.with_name("features.failures.csv"), encoding="utf-8", newline="") as file:
+        listed = dict(csv.reader(file))
+    assert listed.pop("path") == "error"
+    assert set(listed) == {str(music / name) for name in ("junk.mp3", "short.wav", "silent.wav")}
+    assert listed[str(music / "short.wav")] == "shorter than 3 s: 2.0 s"
+    assert listed[str(music / "silent.wav")] == "silent from beginning to end"
+    assert "audio" in listed[str(music / "junk.mp3")]
+
+
+def test_nothing_is_left_beside_the_table(table):
+    assert sorted(path.name for path in table.parent.iterdir()) == ["features.csv", "features.failures.csv"]
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet"])
+def test_other_formats_hold_the_same(table, ending, tmp_path):
+    if ending == ".parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    expected = track_table.read(table)
+    track_table.write(tmp_path / f"a{ending}", expected)
+    pandas.testing.assert_frame_equal(track_table.read(tmp_path / f"a{ending}"), expected, check_dtype=False)
+    assert track_table.classes_of(expected) == GENRES
+
+
+def test_run_again_adds_what_is_missing(music, model, tmp_path, capsys):
+    out, more = tmp_path / "f.npz", tmp_path / "more.wav"
+    first = [str(music / "clip.mp3"), str(music / "sub"), "--model", str(model), "--out", str(out)]
+    featurize(first)
+    made = out.read_bytes()
+    capsys.readouterr()
+    featurize(first)
+    assert "2 tracks: 2 done, 0 to do" in capsys.readouterr().out
+    soundfile.write(more, sound(3.5), RATE)
+    featurize([str(more), *first])
+    assert "3 tracks: 2 done, 1 to do" in capsys.readouterr().out
+    content = track_table.read(out)
+    assert len(content) == 3
+    before = track_features_of(made, tmp_path)
+    kept = content[content["path"].isin(before["path"])].reset_index(drop=True)
+    pandas.testing.assert_frame_equal(kept, before)
+
+
+def track_features_of(content, folder):
+    (folder / "before.npz").write_bytes(content)
+    return track_table.read(folder / "before.npz")
+
+
+def test_interrupted_run_keeps_finished_batches(music, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(track_features, "FEWEST_AT_A_TIME", 2)
+    monkeypatch.setattr(clip_loop, "CLIPS_PER_TASK", 1)
+    classify, calls = track_features.classify, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return classify(*args)
+
+    out = tmp_path / "f.csv"
+    args = [str(music), "--model", str(model), "--out", str(out), "--jobs", "1"]
+    monkeypatch.setattr(track_features, "classify", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        featurize(args)
+    assert not out.exists() and track_table.partial_folder(out).is_dir()
+    capsys.readouterr()
+    monkeypatch.setattr(track_features, "classify", classify)
+    featurize(args)
+    printed = capsys.readouterr().out
+    assert "7 tracks: " in printed and "7 tracks: 0 done" not in printed
+    assert len(track_table.read(out)) == 4
+    assert not track_table.partial_folder(out).exists()
+
+
+def test_windows_are_rows(music, model, tmp_path):
+    out = tmp_path / "w.csv"
+    args = [str(music / "long.wav"), "--model", str(model), "--out", str(out)]
+    featurize([*args, "--windows"])
+    content = track_table.read(out)
+    assert content["start"].tolist() == [0, 29.1] and content["seconds"].tolist() == [29.1, 29.1]
+    assert "holds windows by the network" in refused(featurize, *args)
+    featurize([*args, "--overwrite"])
+    assert "start" not in track_table.read(out)
+
+
+def test_table_of_another_network_is_refused(table, music, tmp_path):
+    make_model(tmp_path / "other.h5", seed=2)
+    other = ("--model", tmp_path / "other.h5")
+    assert fingerprint(tmp_path / "other.h5") in refused(featurize, music, *other, "--out", table)
+    soundfile.write(tmp_path / "new.wav", sound(4), RATE)
+    message = refused(similar, tmp_path / "new.wav", "--features", table, *other)
+    assert "another network" in message and "--model" in message
+
+
+@pytest.mark.parametrize(
+    "path, message",
+    [("", "holds no recording"), ("none", "does not exist"), ("notes.txt", None)],
+)
+def test_bad_paths(path, message, model, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("no music, and named")
+    args = (tmp_path / path, "--model", model, "--out", tmp_path / "f.csv")
+    if message:
+        assert message in refused(featurize, *args)
+    else:  # a file is tried whatever its name
+        assert featurize([str(arg) for arg in args]) == 1
+        assert "notes.txt" in (tmp_path / "f.failures.csv").read_text() and not (tmp_path / "f.csv").exists()
+
+
+def test_bad_names_of_tables(music, model, tmp_path, monkeypatch):
+    assert ".parquet" in refused(featurize, music, "--model", model, "--out", tmp_path / "f.xlsx")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install pyarrow" in refused(featurize, music, "--model", model, "--out", tmp_path / "f.parquet")
+
+
+def test_networks_that_do_not_fit(music, tmp_path):
+    assert "does not exist" in refused(featurize, music, "--model", tmp_path / "none.h5", "--out", tmp_path / "f.csv")
+    make_model(tmp_path / "other.h5", settings={**spectrogram.SETTINGS, "n_mels": 64})
+    message = refused(featurize, music, "--model", tmp_path / "other.h5", "--out", tmp_path / "f.csv")
+    assert "n_mels = 64" in message and "n_mels = 96" in message
+
+
+def test_damaged_table_is_named(table, model, tmp_path):
+    (tmp_path / "a.csv").write_text("path,genre\nx,y\n")
+    assert "a.csv" in refused(similar, "x", "--features", tmp_path / "a.csv")
+    (tmp_path / "a.npz").write_bytes(b"PK")
+    assert "a.npz" in refused(similar, "x", "--features", tmp_path / "a.npz")
+    assert "featurize.py" in refused(similar, "x", "--features", tmp_path / "none.npz")
+
+
+def test_windows_cover_a_track_of_any_length(tmp_path):
+    path = tmp_path / "a.wav"
+    for seconds, expected in ((29.1, [29.1]), (32.0, [29.1]), (32.2, [29.1, 3.1]), (90, [29.1, 29.1, 29.1])):
+        samples = sound(seconds)
+        soundfile.write(path, samples, RATE, subtype="FLOAT")
+        found = [np.concatenate(blocks) for blocks in track_features.windows(path)]
+        assert [len(window) / RATE for window in found] == pytest.approx(expected, abs=1e-3)
+        joined = np.concatenate(found)
+        assert (joined == samples[: len(joined)]).all()
+
+
+def test_names_that_no_table_can_hold_fail_alone(music, model, tmp_path):
+    odd = os.fsencode(tmp_path / "m") + b"/\xff.wav"
+    (tmp_path / "m").mkdir()
+    with open(odd, "wb") as file, open(music / "clip.mp3", "rb") as content:
+        file.write(content.read())
+    out = tmp_path / "f.csv"
+    featurize([str(tmp_path / "m"), str(music / "clip.mp3"), "--model", str(model), "--out", str(out)])
+    assert len(track_table.read(out)) == 1
+    assert "not valid UTF-8" in (tmp_path / "f.failures.csv").read_text()
+
+
+# similar.py
+
+
+def test_similar_lists_the_nearest_first(table, music, capsys):
+    similar(["long", "--features", str(table), "--top", "2"])
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert str(music / "long.wav") in head
+    assert len(lines) == 2 and not any("long.wav" in line for line in lines)
+    assert float(lines[0].split()[0]) >= float(lines[1].split()[0])
+
+
+def test_similar_takes_a_recording_that_is_not_in_the_table(table, music, model, tmp_path, capsys):
+    copy = tmp_path / "copy.mp3"
+    copy.write_bytes((music / "clip.mp3").read_bytes())
+    similar([str(copy), "--features", str(table), "--top", "1", "--model", str(model)])
+    _, line = capsys.readouterr().out.splitlines()
+    assert line.startswith("1.000") and line.endswith(str(music / "clip.mp3"))
+    assert "shorter than 3 s" in refused(similar, music / "short.wav", "--features", table, "--model", model)
+
+
+def test_similar_asks_back(table):
+    assert "fits 4 tracks" in refused(similar, "music", "--features", table)
+    assert "neither" in refused(similar, "no such thing", "--features", table)
+
+
+def test_cosine_against_its_definition():
+    features = np.array([[1, 0], [2, 2], [0, 3], [0, 0]], np.float32)
+    found = neighbours.nearest(features[0], features, top=5, leave_out=0)
+    assert [row for _, row in found] == [1, 2, 3]
+    assert [cosine for cosine, _ in found] == pytest.approx([np.sqrt(0.5), 0, 0])
+
+
+def test_windows_are_averaged_for_neighbours(music, model, tmp_path, capsys):
+    out = tmp_path / "w.npz"
+    featurize([str(music / "long.wav"), str(music / "clip.mp3"), "--windows", "--model", str(model), "--out", str(out)])
+    capsys.readouterr()
+    similar(["long", "--features", str(out)])
+    assert len(capsys.readouterr().out.splitlines()) == 2
