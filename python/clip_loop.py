@@ -38,15 +38,20 @@ def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None):
     failure : str or None
         What `function` returned, or how the clip ended its worker.
     """
-    clips = iter(clips)
-    while True:
-        unfinished = set()
+    clips, unfinished, broken = iter(clips), set(), True
+    options = {"jobs": jobs, "time_limit": time_limit, "dask": dask}
+    while broken:
+        broken = False
         try:
-            yield from _in_parallel(function, clips, unfinished, jobs=jobs, time_limit=time_limit, dask=dask)
-            return
+            yield from _in_parallel(function, clips, unfinished, **options)
         except _worker_died():
-            # Which of them did it is not known: each is tried again alone.
-            yield from _one_by_one(function, sorted(unfinished), time_limit)
+            broken = True
+        for clip in sorted(unfinished):  # which of them did it is not known: each is tried again alone
+            yield clip, _alone(function, clip, **options)
+            unfinished.discard(clip)
+
+
+_taking = threading.Lock()
 
 
 def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask):
@@ -54,8 +59,12 @@ def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask):
     import joblib
 
     def tasks():
-        while task := list(itertools.islice(clips, CLIPS_PER_TASK)):
-            unfinished.update(task)
+        while True:
+            with _taking:  # a broken loop's last thread may still be at it when the next loop begins
+                task = list(itertools.islice(clips, CLIPS_PER_TASK))
+                unfinished.update(task)
+            if not task:
+                return
             yield joblib.delayed(_do_task)(function, task, os.getpid() if dask is None else None, time_limit)
 
     with _backend(jobs, dask) as options:
@@ -63,6 +72,16 @@ def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask):
         for clip, failure in itertools.chain.from_iterable(parallel(tasks())):
             unfinished.discard(clip)
             yield clip, failure
+
+
+def _alone(function, clip, **options):
+    """What `function` says of a clip that no other worker is busy beside, so that a death can be laid to it."""
+    began = time.monotonic()
+    try:
+        return next(failure for _, failure in _in_parallel(function, iter([clip]), set(), **options))
+    except _worker_died():
+        limit = options["time_limit"]
+        return f"no end after {limit:g} s" if time.monotonic() - began >= limit else "the decoder crashed on it"
 
 
 @contextlib.contextmanager
@@ -78,21 +97,6 @@ def _backend(jobs, dask):
 
     with dask_cluster.connect(dask) as client, joblib.parallel_config(backend="dask", client=client):
         yield {"n_jobs": -1, "pre_dispatch": "2 * n_jobs"}
-
-
-def _one_by_one(function, clips, time_limit):
-    """Each clip alone in a worker, so that a death can be laid to its clip."""
-    from joblib.externals.loky import get_reusable_executor
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    for clip in clips:
-        executor = get_reusable_executor(max_workers=1, env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
-        began = time.monotonic()
-        try:
-            yield from executor.submit(_do_task, function, [clip], os.getpid(), time_limit).result()
-        except BrokenProcessPool:
-            seconds = time.monotonic() - began
-            yield clip, f"no end after {time_limit:g} s" if seconds >= time_limit else "the decoder crashed on it"
 
 
 def _worker_died():

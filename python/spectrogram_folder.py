@@ -40,15 +40,15 @@ def list_clips(folder):
     Yields
     ------
     str
-        Path relative to `folder`, with `/`. Symbolic links are followed, each folder once.
+        Path relative to `folder`, with `/`. Symbolic links are followed, but not back up.
     """
-    for clip, _ in _list(Path(folder), "", audio.FILE_ENDINGS, set()):
+    for clip, _ in _list(Path(folder), "", audio.FILE_ENDINGS):
         yield clip
 
 
 def judge_names(folder):
     """As `list_clips`, each clip with the reason why a file of its name can have no spectrogram, or None."""
-    for clip, namesake in _list(Path(folder), "", audio.FILE_ENDINGS, set()):
+    for clip, namesake in _list(Path(folder), "", audio.FILE_ENDINGS):
         if printable(clip) != clip:
             yield clip, "the file name is not valid UTF-8, and CSV files are: rename it"
         elif namesake:
@@ -59,20 +59,21 @@ def judge_names(folder):
 
 def list_spectrograms(folder):
     """Yield the paths of the spectrograms below a folder, relative to it, in `list_clips`' order."""
-    for path, _ in _list(Path(folder), "", (".npy",), set()):
+    for path, _ in _list(Path(folder), "", (".npy",)):
         yield path
 
 
-def _list(folder, prefix, endings, seen):
+def _list(folder, prefix, endings, above=frozenset()):
     """Paths of files, each with an earlier one of its folder that differs in the ending only, or None."""
+    identity = os.stat(folder).st_dev, os.stat(folder).st_ino
+    if identity in above:  # a link that leads back up
+        return
     with os.scandir(folder) as entries:
         entries = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     first = {}
     for entry in entries:
         if entry.is_dir():
-            identity = (entry.stat().st_dev, entry.stat().st_ino)
-            if identity not in seen:  # a link may lead back up
-                yield from _list(Path(entry.path), f"{prefix}{entry.name}/", endings, seen | {identity})
+            yield from _list(Path(entry.path), f"{prefix}{entry.name}/", endings, above | {identity})
         elif entry.name.lower().endswith(endings):
             stem = clip_names.stem(entry.name)
             yield prefix + entry.name, first.get(stem)
@@ -120,6 +121,9 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
             make = functools.partial(generate, clips_folder=clips_folder, folder=folder)
             outcomes = clip_loop.run(make, to_do, jobs=jobs, time_limit=time_limit, dask=dask)
             _record(command_line.progress(outcomes, counts["to do"], "clip"), counts, failures, folder, shard)
+    except KeyboardInterrupt:
+        counts, _ = survey(clips_folder, folder, failures, shard)  # workers had no time to report what they finished
+        raise
     finally:
         write_failures(folder, failures, shard)
         print(f"{counts['done']} done, {counts['failed']} failed, {counts['to do']} remain")

@@ -6,6 +6,10 @@ import pytest
 import tiny_music
 
 
+def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="kill 20 times instead of 4 in the test of kill -9")
+
+
 @pytest.fixture(scope="session")
 def _collection(tmp_path_factory):
     return tiny_music.make_collection(tmp_path_factory.mktemp("collection"))
