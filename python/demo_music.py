@@ -419,7 +419,7 @@ def perform(score, rng):
     beats = max(note.beat + note.length for part in score.parts for note in part.notes)
     clock = _clock(score, beats, rng)
     loudness = _loudness(score, beats, rng)
-    silence = rng.choice((0.0, 0.2, 0.6, rng.uniform(0, 4)))  # before the first note
+    silence = rng.choice((0.0, 0.1, 0.3, rng.uniform(0, 2)))  # before the first note
     midi = pretty_midi.PrettyMIDI(resolution=480, initial_tempo=score.tempo)
     for part in score.parts:
         name = f"sing {part.singer} {part.unison} {part.vibrato:.2f}" if part.singer else ""

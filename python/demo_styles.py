@@ -85,7 +85,7 @@ def chant_line(rng, key, beats, low):
             notes.append(Note(beat, length, pitch, 80))
             beat += length
         notes.append(Note(beat, 2.5, final, 74))
-        beat += 2.5 + rng.choice((0.7, 1.0, 1.5, 3.0))
+        beat += 2.5 + rng.choice((1.0, 1.5, 2.0, 4.0))
     return [note for note in notes if note.beat < beats]
 
 
@@ -898,13 +898,13 @@ def hard_rock(rng):
     tempo, key = rng.uniform(96, 168), key_in(rng, "minor", "mixolydian", "major", "dorian")
     made, chords, beats = rock_base(rng, tempo, key, ROCK, rng.choice((2, 4)))
     rhythm = rng.choice(((0.5,), (1, 0.5, 0.5), (1.5, 0.5), (0.75, 0.75, 0.5), (2,), (0.5, -0.5, 0.5, 0.5)))
-    parts = [Part(rng.choice((29, 30)), power_chords(chords, 40, rhythm, 100), rng.randint(84, 100))]
+    parts = [Part(rng.choice((29, 30)), power_chords(chords, 40, rhythm, 100), rng.randint(64, 88))]
     parts.append(
-        Part(rng.choice((29, 30, 27)), power_chords(chords, 45, rng.choice(((4,), rhythm)), 88), 80, loose=0.018)
+        Part(rng.choice((29, 30, 27)), power_chords(chords, 45, rng.choice(((4,), rhythm)), 88), 64, loose=0.018)
     )
     parts.append(Part(rng.choice((33, 34)), bass_line(rng, chords, 28, rng.choice(((0.5,), rhythm)), 96, 0.1), 108))
     parts.append(
-        Part(DRUMS, rock_kit(rng, beats, rng.choice((CLOSED_HAT, OPEN_HAT, RIDE, CRASH)), False), 108, loose=0.006)
+        Part(DRUMS, rock_kit(rng, beats, rng.choice((CLOSED_HAT, OPEN_HAT, RIDE, CRASH)), False), 127, loose=0.006)
     )
     if rng.random() < 0.65:
         parts.append(rock_vocal(rng, made))
@@ -939,7 +939,7 @@ def rock_and_roll(rng):
     ]
     parts.append(Part(rng.choice((33, 32)), arpeggio, 108))
     parts.append(
-        Part(DRUMS, swung(rock_kit(rng, beats, rng.choice((CLOSED_HAT, RIDE)), False), ratio), 100, loose=0.008)
+        Part(DRUMS, swung(rock_kit(rng, beats, rng.choice((CLOSED_HAT, RIDE)), False), ratio), 120, loose=0.008)
     )
     lead = rng.choice((0, 66, 27, 29, 0))
     line = [note for section in made for note in solo_guitar(rng, section, key.tonic)]
@@ -965,7 +965,7 @@ def soft_rock(rng):
             rng.choice((33, 33, 34)), bass_line(rng, chords, 28, rng.choice(((1.5, 0.5), (1, 1), (0.5,))), 88, 0.2), 104
         )
     )
-    parts.append(Part(DRUMS, rock_kit(rng, beats, rng.choice((CLOSED_HAT, RIDE)), False), 92, loose=0.008))
+    parts.append(Part(DRUMS, rock_kit(rng, beats, rng.choice((CLOSED_HAT, RIDE)), False), 112, loose=0.008))
     parts.append(rock_vocal(rng, made, 90))
     parts = [part for part in parts if part.notes]
     return Score(tempo, parts, ("rock", "soft rock", "pop")[: rng.randint(1, 3)], 0.005, 0.2)
@@ -990,12 +990,12 @@ def metal(rng):
         note for note in steady if int(note.beat / 16) % 2
     ]
     parts = [
-        Part(30, wall, 96),
-        Part(29, wall, 88, loose=0.02),
+        Part(30, wall, 80),
+        Part(29, wall, 72, loose=0.02),
         Part(34, bass_line(rng, chords, 26, (0.5,), 100, 0), 104),
     ]
     parts.append(
-        Part(DRUMS, rock_kit(rng, beats, rng.choice((CRASH, RIDE, CLOSED_HAT)), key.mode != "major"), 112, loose=0.005)
+        Part(DRUMS, rock_kit(rng, beats, rng.choice((CRASH, RIDE, CLOSED_HAT)), key.mode != "major"), 127, loose=0.005)
     )
     if rng.random() < 0.5:
         parts.append(rock_vocal(rng, made, 110))
@@ -1019,7 +1019,7 @@ def riff_rock(rng):
         beat += abs(length)
     played = [note._replace(beat=note.beat + 4 * k) for k in range(beats // 4) for note in riff if k % 8 != 7]
     guitar = played + transposed(played, 7) + transposed(played, 12)
-    parts = [Part(rng.choice((29, 30, 27)), guitar, 96), Part(33, transposed(played, -12), 108)]
+    parts = [Part(rng.choice((29, 30, 27)), guitar, 80), Part(33, transposed(played, -12), 108)]
     parts.append(
         Part(
             rng.choice((16, 18, 0, 29)),
@@ -1027,7 +1027,7 @@ def riff_rock(rng):
             76,
         )
     )
-    parts.append(Part(DRUMS, rock_kit(rng, beats, rng.choice((CLOSED_HAT, OPEN_HAT, RIDE)), False), 106, loose=0.01))
+    parts.append(Part(DRUMS, rock_kit(rng, beats, rng.choice((CLOSED_HAT, OPEN_HAT, RIDE)), False), 127, loose=0.01))
     if rng.random() < 0.7:
         parts.append(rock_vocal(rng, made))
     else:
@@ -1141,7 +1141,7 @@ STYLES = {
         *(symphony, serenade, tone_poem, impression, guitar_study),
     ),
     "rock": (hard_rock, rock_and_roll, soft_rock, metal, riff_rock),
-    "baroque": (concerto, trio_sonata, fugue, prelude, cantata, overture),
+    "baroque": (concerto, trio_sonata, fugue, overture, concerto, prelude, cantata, trio_sonata),
     "jazz": (combo, piano_trio, big_band, bossa, solo_jazz_piano, ballad),
     "medieval": (chant, organum, chant, troubadour, estampie),
     "opera": (aria, recitative, scene, opera_chorus, duet),

@@ -59,7 +59,7 @@ BANDWIDTHS = (70, 80, 110, 130, 150)  # Hz, of the formants
 # Where a piece is recorded: reverberation time (s), its share, upper limit (Hz), hiss (dB below the music), how hard
 # tape or compressor are driven.
 RECORDINGS = {
-    "church": {"decay": (2.2, 4.5), "wet": (0.25, 0.6), "limit": (5500, 8000), "hiss": (58, 95), "drive": (0.0, 0.3)},
+    "church": {"decay": (1.6, 4.0), "wet": (0.15, 0.5), "limit": (5500, 8000), "hiss": (58, 95), "drive": (0.0, 0.3)},
     "hall": {"decay": (1.2, 2.4), "wet": (0.12, 0.4), "limit": (5500, 8000), "hiss": (58, 95), "drive": (0.0, 0.4)},
     "chamber": {"decay": (0.5, 1.2), "wet": (0.08, 0.25), "limit": (6000, 8000), "hiss": (58, 95), "drive": (0.0, 0.5)},
     "studio": {"decay": (0.2, 0.7), "wet": (0.03, 0.15), "limit": (7000, 8000), "hiss": (65, 95), "drive": (0.3, 2.0)},
@@ -287,14 +287,14 @@ def _age(notes):
 
 def _envelope(notes, rng):
     """Loudness: silent between notes that do not touch, a dip for a consonant at some that do."""
-    loud, syllabic, swell = np.zeros(SAMPLES, np.float32), rng.uniform(0.3, 0.9), rng.uniform(0, 0.4)
+    loud, syllabic, swell = np.zeros(SAMPLES, np.float32), rng.uniform(0.4, 1.0), rng.uniform(0, 0.4)
     for note, following in zip(notes, [*notes[1:], None], strict=True):
         end = min(note.end, following.start) if following else note.end
         legato = following is not None and following.start - end < 0.09
         end = following.start if legato else end
         loud[int(note.start * RATE) : int(end * RATE)] = (note.velocity / 100) ** 1.5
         if legato and rng.random() < syllabic:
-            loud[int((end - rng.uniform(0.03, 0.09)) * RATE) : int(end * RATE)] *= rng.uniform(0.02, 0.5)
+            loud[int((end - rng.uniform(0.03, 0.09)) * RATE) : int(end * RATE)] *= rng.uniform(0.01, 0.3)
         # A long note swells and dies away.
         stretch = loud[int(note.start * RATE) : int(end * RATE)]
         stretch *= 1 - swell * np.cos(np.linspace(0, 2 * np.pi, len(stretch), dtype=np.float32))
@@ -376,8 +376,8 @@ def _response(size, limit, brightness, rng):
     """Frequency response of microphones and carrier: a tilt, some waves of a few dB, limits below and above."""
     frequency = np.maximum(np.arange(size // 2 + 1) * RATE / size, 1.0)
     octaves = np.log2(frequency / 1000)
-    level = rng.normal(brightness, 1.2) * np.clip(octaves, -4, 3)
-    level += np.interp(octaves, np.linspace(-4, 3, 7), rng.normal(0, 2, 7))
+    level = rng.normal(brightness, 0.9) * np.clip(octaves, -4, 3)
+    level += np.interp(octaves, np.linspace(-4, 3, 7), rng.normal(0, 1.4, 7))
     level -= 10 * np.log10(1 + (frequency / limit) ** 16)
     level -= 10 * np.log10(1 + (rng.uniform(20, 110) / frequency) ** 4)
     return (10 ** (level / 20)).astype(np.float32)
