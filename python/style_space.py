@@ -5,6 +5,7 @@ The recipe is that of the StyleSpace experiment: PCA to 50 dimensions, then t-SN
 
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,7 +133,8 @@ def reduce(features):
     from sklearn.decomposition import PCA
 
     pca = PCA(min(COMPONENTS, *features.shape), random_state=RANDOM_STATE)
-    return pca.fit_transform(features.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # of features that are all equal there is no variance to explain
+        return pca.fit_transform(features.astype(np.float64))
 
 
 def perplexity(clips):
@@ -165,9 +167,13 @@ def embed(reduced, method="tsne"):
     if method == "umap":
         return _umap(reduced)
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     tsne = TSNE(perplexity=perplexity(len(reduced)), random_state=RANDOM_STATE, init="pca")
-    return tsne.fit_transform(reduced).astype(np.float32)
+    # Threads would add up in an order of their own, so that no two maps were equal, and on a busy machine wait for each
+    # other at every one of thousands of short steps.
+    with threadpool_limits(1):
+        return tsne.fit_transform(reduced).astype(np.float32)
 
 
 def _umap(reduced):
@@ -206,7 +212,7 @@ def read_or_make_map(path, features, method="tsne", overwrite=False):
             with np.load(path) as saved:
                 if str(saved["made_from"]) == made_from:
                     return saved["points"], False
-        except (ValueError, OSError, EOFError, KeyError):
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
             pass  # damaged: made anew
     points = embed(reduce(features), method)
     with replacing(path) as temporary:

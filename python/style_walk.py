@@ -43,15 +43,15 @@ def find_end(text, clips, reduced, genres):
     if text in genres:
         return style_space.nearest_to_centroid(reduced, np.flatnonzero(clips["genre"] == text))
     names = clips["name"]
+    close = difflib.get_close_matches(text.lower(), [*genres, *names], n=SUGGESTED, cutoff=0.6)
+    perhaps = f" Did you mean {' or '.join(close)}?" if close else ""
     for fits in (names == text, names.str.startswith(f"{text}_"), names.str.contains(text, case=False, regex=False)):
         rows = np.flatnonzero(fits)
         if len(rows) == 1:
             return int(rows[0])
         if len(rows):
             some = "; ".join(names.iloc[rows[:SUGGESTED]])
-            raise PipelineError(f"{text!r} fits {len(rows)} clips: {some}{'; ...' if len(rows) > SUGGESTED else ''}.")
-    close = difflib.get_close_matches(text.lower(), [*genres, *names], n=SUGGESTED, cutoff=0.5)
-    perhaps = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise PipelineError(f"{text!r} fits {len(rows)} clips, such as {some}.{perhaps}")
     raise PipelineError(f"There is no genre or clip {text!r}.{perhaps} The genres are {', '.join(genres)}.")
 
 

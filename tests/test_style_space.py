@@ -1,0 +1,459 @@
+"""The map of the style space, its page in a real browser, and walks on it."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pandas
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_results import main_of, make_results, make_split
+
+import feature_table
+import style_space
+import style_space_page
+import style_walk
+import tested
+import track_table
+from artifacts import Artifacts, PipelineError
+
+plot = main_of("results_utils/plot_style_space.py")
+walk = main_of("results_utils/walk_style_space.py")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NASTY = "<!--<script>alert(1)<b>&\"'#?%41 é, {genre}"  # of an artist: a file name can hold all of this but the slash
+HOSTILE_GENRES = ("<img src=x onerror=alert(1)>", 'a"b, c', "rock & roll")
+
+
+def make_music(where, every=2):
+    """Write a second of noise as mp3 for every second clip of the split."""
+    rng = np.random.default_rng(1)
+    for name in tested.read_clips(where, "test")["spectrogram"][::every]:
+        path = where.mp3_files / f"{name.removesuffix('.npy')}.mp3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, rng.normal(scale=0.1, size=16000), 16000, format="MP3")
+
+
+def make_space(root, classes=HOSTILE_GENRES, clips=8, artist=NASTY):
+    where = make_split(root, classes, clips_per_class=(2, 1, clips), artist=artist)
+    make_results(where, classes=classes)
+    make_music(where)
+    return where
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    """A small space of hostile names, with half of the recordings there, and its page."""
+    where = make_space(tmp_path_factory.mktemp("space"))
+    plot(["--root", str(where.root)])
+    return where
+
+
+def refused(main, where, *args):
+    with pytest.raises(PipelineError) as error:
+        main([*map(str, args), "--root", str(where.root)])
+    return str(error.value)
+
+
+def data_of(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+# The map
+
+
+def test_page_holds_every_clip(space):
+    page = (space.results / "style_space.html").read_text(encoding="utf-8")
+    data = data_of(page)
+    clips, truth = data["clips"], tested.read_clips(space, "test")
+    assert [genre["name"] for genre in data["genres"]] == list(HOSTILE_GENRES)
+    assert [data["genres"][number]["name"] for number in clips["genre"]] == truth["genre"].tolist()
+    predicted = [HOSTILE_GENRES[label] for label in np.load(space.prediction)]
+    assert clips["predicted"] == predicted
+    assert clips["artist"][0] == NASTY.format(genre=HOSTILE_GENRES[0]).split("-")[0]
+    assert all(re.fullmatch(r"\d+-\d+", seconds) for seconds in clips["seconds"])
+    players = [url for url in clips["src"] if url]
+    assert len(players) == len(truth) / 2 == sum(bool(where) for where in clips["where"])
+    assert all(url.startswith("../datasets/mp3_files/") for url in players)
+    assert all((space.results / unquote(url)).is_file() for url in players)
+    for number, genre in enumerate(data["genres"]):
+        assert clips["genre"][genre["centre"]] == number
+
+
+def test_page_holds_nothing_that_a_name_could_start(space):
+    page = (space.results / "style_space.html").read_text(encoding="utf-8")
+    outside = page.replace(style_space_page._plotly(), "")
+    assert outside.count("<script") == outside.count("</script>") == 3
+    assert "alert(1)<b>" not in outside and "onerror=alert" in json.dumps(data_of(page))
+    assert not re.search(r"(src|href)=\"(?!data:)", outside)
+
+
+@given(st.text())
+def test_any_text_survives_in_a_script(text):
+    inside = style_space_page.in_script({"name": text})
+    assert "<" not in inside and json.loads(inside) == {"name": text}
+
+
+def test_picture_names_the_genres(space):
+    picture = (space.results / "style_space.svg").read_text(encoding="utf-8")
+    assert picture.startswith("<?xml") and "onerror=alert(1)>" not in re.sub(
+        r"<!--.*?-->", "", picture, flags=re.DOTALL
+    )
+    for genre in ("rock &amp; roll (8)", "(8)"):
+        assert genre in picture
+
+
+def test_map_is_made_once_and_the_same_again(space, capsys):
+    where = style_space.files(space)
+    made, page, picture = (path.read_bytes() for path in (where.map, where.page, where.picture))
+    plot(["--root", str(space.root)])
+    assert "there already" in capsys.readouterr().out
+    plot(["--root", str(space.root), "--overwrite"])
+    assert ": made" in capsys.readouterr().out
+    with np.load(where.map) as again:
+        assert again["points"].shape == (24, 2) and np.isfinite(again["points"]).all()
+    assert (where.map.read_bytes(), where.page.read_bytes(), where.picture.read_bytes()) == (made, page, picture)
+
+
+def test_map_keeps_groups_together():
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(3), 30)
+    features = rng.normal(size=(3, 512))[group] + 0.1 * rng.normal(size=(90, 512))
+    points = style_space.embed(style_space.reduce(features.astype(np.float32)))
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert (group[distances.argmin(axis=1)] == group).all()
+
+
+@pytest.mark.parametrize("clips, expected", [(4, 1), (31, 10), (151, 50), (8000, 50)])
+def test_perplexity_is_capped_by_the_clips(clips, expected):
+    assert style_space.perplexity(clips) == pytest.approx(expected)
+
+
+def test_few_clips(tmp_path):
+    rng = np.random.default_rng(0)
+    assert style_space.embed(style_space.reduce(rng.normal(size=(4, 512)))).shape == (4, 2)
+    for features, message in (
+        (rng.normal(size=(3, 512)), "at least 4"),
+        (np.ones((9, 512)), "same features"),
+    ):
+        with pytest.raises(PipelineError, match=message):
+            style_space.embed(style_space.reduce(features))
+
+
+def test_umap_that_is_not_installed(space, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    assert "pip install umap-learn" in refused(plot, space, "--method", "umap")
+
+
+def test_csv_alone_gives_the_same_clips(space, tmp_path):
+    clips, features = style_space.read(space, space.test_features)
+    of_arrays, same = style_space.read(space)
+    assert style_space.default_file(space).suffix == ".npz"
+    assert (features == same).all() and clips.equals(of_arrays)
+    alone = Artifacts(tmp_path)
+    alone.results.mkdir()
+    for path in (space.test_features, space.results / "testing.json", space.prediction):
+        shutil.copy(path, alone.results)
+    assert style_space.default_file(alone) == alone.test_features
+    without_split, _ = style_space.read(alone)
+    assert (without_split["recording"] == "").all() and (without_split["predicted"] == clips["predicted"]).all()
+
+
+def test_newer_csv_goes_before_older_arrays(tmp_path):
+    where = make_space(tmp_path, clips=2)
+    arrays = where.test_features.with_suffix(".npz")
+    os.utime(arrays, (1e9, 1e9))
+    assert style_space.default_file(where) == where.test_features
+
+
+def test_features_of_another_network_than_the_predictions_are_refused(tmp_path):
+    where = make_space(tmp_path, clips=3)
+    record = where.results / "testing.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "model": "another"}))
+    for main, args in ((plot, ()), (walk, HOSTILE_GENRES[:2])):
+        message = refused(main, where, *args)
+        assert "different runs" in message and "another" in message and "2-testing.py --overwrite" in message
+
+
+def test_step_before_is_named(tmp_path):
+    for main, args in ((plot, ()), (walk, ("a", "b"))):
+        assert "2-testing.py" in refused(main, Artifacts(tmp_path), *args)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY"])
+def test_damaged_map_is_made_anew(space, content, tmp_path):
+    features = np.random.default_rng(0).normal(size=(6, 512)).astype(np.float32)
+    (tmp_path / "map.npz").write_bytes(content)
+    assert style_space.read_or_make_map(tmp_path / "map.npz", features)[1]
+    assert not style_space.read_or_make_map(tmp_path / "map.npz", features)[1]
+    assert style_space.read_or_make_map(tmp_path / "map.npz", features * 2)[1]  # other features
+
+
+def test_own_tracks_are_a_space_too(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "b c.mp3").touch()
+    paths = [str(tmp_path / name) for name in ("b c.mp3", "d-e-0-29.mp3", "f.mp3", "g.mp3", "h.mp3")]
+    probabilities = rng.dirichlet(np.ones(2), 5).astype(np.float32)
+    table = track_table.rows(
+        {"path": paths, "seconds": [9.0] * 5}, probabilities, rng.normal(size=(5, 512)), ["x", "y"], "m"
+    )
+    track_table.write(tmp_path / "own.csv", table)
+    clips, features = style_space.read(Artifacts(tmp_path), tmp_path / "own.csv")
+    assert features.shape == (5, 512) and clips["predicted"].tolist() == clips["genre"].tolist()
+    assert clips["recording"].tolist() == [paths[0], "", "", "", ""] and clips["where"].tolist() == paths
+    plot(["--root", str(tmp_path), "--features", str(tmp_path / "own.csv")])
+    data = data_of((tmp_path / "results/style_space.html").read_text())
+    assert data["clips"]["src"][0] == "../b%20c.mp3"
+
+
+# The walk
+
+
+def read_walk(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_walk_from_genre_to_genre(tmp_path, capsys):
+    where = make_space(tmp_path, classes=("jazz", "rock", "folk & co"), artist="{genre}, the\nband")
+    walk(["jazz", "folk & co", "--root", str(tmp_path)])
+    rows = read_walk(where.results / "walk_jazz_folk_co.csv")
+    assert [int(row["waypoint"]) for row in rows] == list(range(52))
+    assert (rows[0]["genre"], rows[-1]["genre"]) == ("jazz", "folk & co")
+    assert [float(rows[end][column]) for end in (0, -1) for column in ("distance", "line_distance")] == [0] * 4
+    clips, features = style_space.read(where)
+    names = dict(zip(clips["name"], clips["genre"], strict=True))
+    assert all(names[row[f"{kind}clip"]] == row[f"{kind}genre"] for row in rows for kind in ("", "line_"))
+    reduced = style_space.reduce(features)
+    assert clips["name"][style_space.centroid_clips(clips, reduced, ["jazz"])["jazz"]] == rows[0]["clip"]
+    assert "genres by waypoint: jazz" in capsys.readouterr().out
+    picture = (where.results / "walk_jazz_folk_co.svg").read_text(encoding="utf-8")
+    assert "principal path" in picture and "straight line" in picture
+    before = [(where.results / f"walk_jazz_folk_co.{kind}").read_bytes() for kind in ("csv", "svg")]
+    walk(["jazz", "folk & co", "--root", str(tmp_path)])
+    assert [(where.results / f"walk_jazz_folk_co.{kind}").read_bytes() for kind in ("csv", "svg")] == before
+
+
+def test_walk_follows_the_music_where_the_straight_line_leaves_it():
+    rng = np.random.default_rng(3)
+    angle = np.linspace(0, np.pi, 150)
+    arc = np.stack([np.cos(angle), np.sin(angle), np.zeros(150)], axis=1) + rng.normal(0, 0.02, (150, 3))
+    (rows, distances), (line_rows, line_distances) = style_walk.walk(arc, 0, 149)
+    assert (np.diff(rows) > -8).all() and len(set(rows)) > 40  # along the arc, not to and fro
+    assert distances.max() < 0.1 < 0.5 < line_distances.max()
+    assert set(line_rows) != set(rows)
+
+
+def test_playlist_plays(tmp_path):
+    where = make_space(tmp_path, classes=("jazz", "rock"), clips=12, artist="#é {genre}")
+    make_music(where, every=1)
+    walk(["jazz", "rock", "--root", str(tmp_path)])
+    lines = (where.results / "walk_jazz_rock.m3u8").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "#EXTM3U"
+    for information, path in zip(lines[1::2], lines[2::2], strict=True):
+        assert re.fullmatch(r"#EXTINF:29,#é (jazz|rock) - .+", information)
+        assert not path.startswith("#") and soundfile.info(where.results / path).duration > 0.9
+    walked = [Path(row["clip"]).name.partition("_")[2] for row in read_walk(where.results / "walk_jazz_rock.csv")]
+    collapsed = [name for name, before in zip(walked, [None, *walked], strict=False) if name != before]
+    assert [Path(path).stem for path in lines[2::2]] == collapsed
+
+
+def test_playlist_without_recordings_is_none(tmp_path, capsys):
+    where = make_space(tmp_path, classes=("jazz", "rock"), artist="a")
+    walk(["jazz", "rock", "--root", str(tmp_path)])
+    assert (where.results / "walk_jazz_rock.m3u8").exists()
+    shutil.rmtree(where.mp3_files)
+    walk(["jazz", "rock", "--root", str(tmp_path)])
+    assert not (where.results / "walk_jazz_rock.m3u8").exists()
+    assert "no playlist" in capsys.readouterr().out
+
+
+def test_names_that_no_playlist_can_hold_are_left_out(tmp_path):
+    paths = [str(tmp_path / name) for name in ("#a.mp3", "b\nc.mp3", "d.mp3")]
+    clips = pandas.DataFrame({"recording": [*paths, ""], "artist": "x\ny", "song": "z", "seconds": "from 29"})
+    text, played, missing = style_walk.playlist(clips, [0, 0, 1, 2, 3, 0], tmp_path)
+    assert text == "#EXTM3U\n" + "".join(f"#EXTINF:-1,x y - z\n{path}\n" for path in ("./#a.mp3", "d.mp3", "./#a.mp3"))
+    assert (played, missing) == (3, 2)
+
+
+def test_genre_with_one_clip_and_a_walk_between_clips(tmp_path):
+    where = make_space(tmp_path, classes=("jazz", "rock"), artist="{genre}")
+    table = tested.read_clips(where, "test")
+    only = table[(table["genre"] == "rock") | (table.index == 0)]
+    only.to_csv(where.split("test"), index=False)
+    make_results(where, classes=("jazz", "rock"))
+    plot(["--root", str(tmp_path)])
+    first, last = only["clip_id"].iloc[0], only["clip_id"].iloc[-1]
+    walk(["jazz", last, "--root", str(tmp_path)])
+    rows = read_walk(where.results / f"walk_jazz_{last}.csv")
+    assert rows[0]["clip"].startswith(f"{first}_") and rows[-1]["clip"].startswith(f"{last}_")
+    assert "same clip" in refused(walk, where, "jazz", first)
+
+
+def test_ends_that_are_no_ends(space):
+    genre = HOSTILE_GENRES[2]
+    assert "same clip" in refused(walk, space, genre, genre)
+    message = refused(walk, space, "rack & rolls", HOSTILE_GENRES[0])
+    assert "Did you mean rock & roll?" in message and HOSTILE_GENRES[1] in message
+    message = refused(walk, space, "rock & rol", genre)  # is in the names of clips as well
+    assert "fits 8 clips" in message and "Did you mean rock & roll?" in message
+
+
+def test_ends_with_equal_features(tmp_path):
+    with pytest.raises(PipelineError, match="same features"):
+        style_walk.walk(np.zeros((3, 2)), 0, 1)
+
+
+def test_names_of_files_are_harmless():
+    assert style_walk.file_name("../../a b", "x" * 300) == f"walk_.._.._a_b_{'x' * 60}"
+
+
+# In a real browser.
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine")
+    quiet = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+    with playwright.sync_playwright() as started:
+        yield started.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", *quiet, "--disable-component-update", "--disable-sync"],
+            viewport={"width": 1300, "height": 850},
+        )
+
+
+@pytest.fixture
+def page(space, browser):
+    """The page, opened; fails at the end if anything complained or was fetched from elsewhere."""
+    opened = browser.new_page()
+    opened.set_default_timeout(60_000)
+    complaints, requested = [], []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
+    opened.on("request", lambda request: requested.append(request.url))
+    opened.goto((space.results / "style_space.html").as_uri())
+    opened.wait_for_selector("body[data-ready]")
+    yield opened
+    opened.close()
+    assert complaints == []
+    assert all(url.startswith((space.root.as_uri(), "data:", "blob:")) for url in requested)
+
+
+PLACE = """i => {
+    const map = document.getElementById("map"), layout = map._fullLayout, corner = map.getBoundingClientRect();
+    return [corner.left + layout.xaxis._offset + layout.xaxis.l2p(clips.x[i]),
+            corner.top + layout.yaxis._offset + layout.yaxis.l2p(clips.y[i])];
+}"""
+
+
+# Resolves when the clip, a second of noise, has been played to its end.
+PLAYED = """() => new Promise(done => {
+    if (player.ended) done(player.currentTime);
+    player.onended = () => done(player.currentTime);
+})"""
+
+
+def click(page, clip):
+    x, y = page.evaluate(PLACE, clip)
+    page.mouse.move(x - 2, y - 2)
+    page.mouse.move(x, y)
+    page.wait_for_selector(".hoverlayer .hovertext")
+    page.mouse.click(x, y)
+
+
+def alone(data, wanted):
+    """A clip with or without a recording that no other covers on the map."""
+    clips = data["clips"]
+    points = np.stack([clips["x"], clips["y"]], axis=1)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    candidates = [clip for clip, url in enumerate(clips["src"]) if bool(url) == wanted]
+    return max(candidates, key=lambda clip: distances[clip].min())
+
+
+def test_click_plays_the_clip(page, space):
+    data = data_of((space.results / "style_space.html").read_text(encoding="utf-8"))
+    clip = alone(data, True)
+    click(page, clip)
+    page.wait_for_selector("#player:not([hidden])")
+    assert page.locator("#player").get_attribute("src") == data["clips"]["src"][clip]
+    assert page.evaluate(PLAYED) == pytest.approx(1, abs=0.2)
+    told = page.locator("#clip").inner_text()
+    assert data["clips"]["artist"][clip] in told and data["clips"]["predicted"][clip] in told
+    hover = page.locator(".hoverlayer").text_content()
+    for told_on_hover in ("artist", "song", "seconds", "predicted"):
+        assert data["clips"][told_on_hover][clip] in hover
+
+
+def test_click_on_a_clip_without_recording_shows_it_as_missing(page, space):
+    data = data_of((space.results / "style_space.html").read_text(encoding="utf-8"))
+    clip = alone(data, False)
+    click(page, clip)
+    page.wait_for_selector("#missing:not([hidden])")
+    assert data["clips"]["where"][clip] in page.locator("#missing").inner_text()
+    assert not page.locator("#player").is_visible()
+
+
+def test_genres_are_filtered_by_boxes_and_legend(page):
+    shown = "() => map.data.slice(0, 3).map(trace => trace.visible !== 'legendonly')"
+    boxes = page.locator("#genres input")
+    assert [label.split("\n")[0] for label in page.locator("#genres label").all_inner_texts()] == list(HOSTILE_GENRES)
+    boxes.nth(1).uncheck()
+    assert page.evaluate(shown) == [True, False, True]
+    page.locator(".legend .legendtoggle").nth(0).click()
+    page.wait_for_selector("#genres label:nth-of-type(1) input:not(:checked)")
+    page.wait_for_timeout(500)
+    assert page.evaluate(shown) == [False, False, True]
+    assert [box.is_checked() for box in boxes.all()] == [False, False, True]
+    page.get_by_role("button", name="all", exact=True).click()
+    assert page.evaluate(shown) == [True, True, True]
+
+
+def test_search_by_artist(page):
+    page.fill("#search", "ROCK & roll")
+    page.wait_for_selector("#hits:not(:empty)")
+    assert page.locator("#hits").inner_text() == "8 clips of 1 artist"
+    assert page.evaluate("() => map.data.slice(0, 3).map(trace => trace.selectedpoints.length)") == [0, 0, 8]
+    found = page.locator("#found button")
+    assert found.count() == 8
+    found.nth(0).press("Enter")  # by keyboard as well
+    page.wait_for_selector("#player:not([hidden]), #missing:not([hidden])")
+    page.fill("#search", "nobody")
+    page.wait_for_selector("#hits:text('0 clips')")
+    page.fill("#search", "")
+    page.wait_for_selector("#hits:empty", state="attached")
+    assert page.evaluate("() => map.data[0].selectedpoints ?? null") is None
+
+
+def test_eight_thousand_clips_are_usable(tmp_path, browser):
+    rng = np.random.default_rng(0)
+    where, genre = Artifacts(tmp_path), rng.integers(0, 2, 8000)
+    names = [f"{'xy'[kind]}.{number}_artist_{number % 300}-album-01-song-0-29.npy" for number, kind in enumerate(genre)]
+    where.results.mkdir()
+    arrays = where.test_features.with_suffix(".npz")
+    features = rng.normal(size=(8000, 2)).astype(np.float32)
+    feature_table.write_npz(arrays, features, names, ["xy"[kind] for kind in genre], model="m")
+    clips, _ = style_space.read(where)
+    text = style_space_page.page(clips, features, ["x", "y"], {"x": 0, "y": 1}, "", where.results)
+    assert len(text) < 7e6
+    (where.results / "style_space.html").write_text(text, encoding="utf-8")
+    page = browser.new_page()
+    page.goto((where.results / "style_space.html").as_uri())
+    page.wait_for_selector("body[data-ready]", timeout=60_000)  # 3 s on an idle machine
+    assert page.locator(".scatterlayer .point").count() >= 8000
+    page.fill("#search", "artist 7")
+    page.wait_for_selector("#hits:not(:empty)")
+    page.close()
