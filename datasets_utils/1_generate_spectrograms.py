@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 import clip_loop
 import command_line
 import spectrogram_folder
-from artifacts import Artifacts, PipelineError, remove_unfinished
+from artifacts import Artifacts, PipelineError
 
 
 def main(argv=None):
@@ -35,7 +35,6 @@ def main(argv=None):
     if args.overwrite:
         spectrogram_folder.remove(paths.spectrograms, args.shard)
     spectrogram_folder.prepare(paths.spectrograms)
-    remove_unfinished(paths.spectrograms)
     counts = spectrogram_folder.fill(
         paths.spectrograms,
         paths.mp3_files,

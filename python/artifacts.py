@@ -8,10 +8,12 @@ import hashlib
 import json
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+SECONDS_OF_A_DAY = 86400
 UNFINISHED = ".unfinished-"  # what is still being written; a dot file, so that every listing skips it
 
 
@@ -90,12 +92,14 @@ def replacing(path):
 
 
 def remove_unfinished(folder):
-    """Remove what processes of this machine left unfinished in `folder` and below when they were killed."""
+    """Remove what killed processes left unfinished in `folder` and below: on this machine, or on any a day ago."""
     mark = f"{UNFINISHED}{socket.gethostname()}-"
     for path in Path(folder).rglob(f"{UNFINISHED}*"):
         pid = path.name.removeprefix(mark).split("-")[0]
-        if path.name.startswith(mark) and pid.isdigit() and not _alive(int(pid)):
-            path.unlink(missing_ok=True)
+        ours = path.name.startswith(mark) and pid.isdigit()
+        with contextlib.suppress(FileNotFoundError):  # its process has finished it meanwhile
+            if not _alive(int(pid)) if ours else time.time() - path.stat().st_mtime > SECONDS_OF_A_DAY:
+                path.unlink()
 
 
 def _alive(pid):

@@ -95,7 +95,7 @@ def _backend(jobs, dask):
         return
     import dask_cluster
 
-    with dask_cluster.connect(dask) as client, joblib.parallel_config(backend="dask", client=client):
+    with dask_cluster.connect(dask) as backend, joblib.parallel_config(backend=backend):
         yield {"n_jobs": -1, "pre_dispatch": "2 * n_jobs"}
 
 

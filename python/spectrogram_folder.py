@@ -4,6 +4,7 @@ import csv
 import functools
 import io
 import os
+import socket
 import time
 import zlib
 from collections import Counter
@@ -20,6 +21,7 @@ from artifacts import (
     PipelineError,
     read_json,
     refuse_other_settings,
+    remove_unfinished,
     replacing,
     write_json,
     write_text,
@@ -110,6 +112,7 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
     PipelineError
         If there is no recording at all.
     """
+    remove_unfinished(folder)
     known = {} if retry_failed else read_failures(folder)
     counts, failures = survey(clips_folder, folder, known, shard)
     if not counts and not any(list_clips(clips_folder)):
@@ -121,6 +124,7 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
             make = functools.partial(generate, clips_folder=clips_folder, folder=folder)
             outcomes = clip_loop.run(make, to_do, jobs=jobs, time_limit=time_limit, dask=dask)
             _record(command_line.progress(outcomes, counts["to do"], "clip"), counts, failures, folder, shard)
+            remove_unfinished(folder)  # of workers that died
     except KeyboardInterrupt:
         counts, _ = survey(clips_folder, folder, failures, shard)  # workers had no time to report what they finished
         raise
@@ -194,7 +198,7 @@ def generate(clip, *, clips_folder, folder):
     except OSError as error:
         if not clips_folder.exists():
             raise PipelineError(
-                f"{clips_folder} has vanished. Bring it back and run the same command again."
+                f"{clips_folder} has vanished on {socket.gethostname()}. Bring it back and run the same command again."
             ) from error
         return f"cannot be read: {error.strerror}"
     save(folder / spectrogram_name(clip), log_mel)

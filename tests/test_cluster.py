@@ -1,0 +1,145 @@
+"""Several machines: shards, and a Dask cluster of a real scheduler and two real worker processes on loopback."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import hostile_clips
+import pytest
+import tiny_music
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_music import STEP_1, contents, run
+
+import clip_loop
+import spectrogram_folder
+
+# Shards
+
+
+@given(names=st.sets(st.text(min_size=1)), parts=st.integers(1, 50))
+def test_shards_are_disjoint_and_complete(names, parts):
+    found = [{name for name in names if spectrogram_folder.in_shard(name, (i, parts))} for i in range(1, parts + 1)]
+    assert sum(map(len, found)) == len(names) and set().union(*found) == names
+
+
+def test_shards_are_of_about_one_size():
+    names = [f"{number % 16:x}/artist-album-{number}-0-29.npy" for number in range(25863)]
+    sizes = [sum(spectrogram_folder.in_shard(name, (i, 20)) for name in names) for i in range(1, 21)]
+    assert max(sizes) < 1.15 * min(sizes)
+
+
+def test_shards_together_make_everything(collection, collection_with_spectrograms, capsys):
+    bad = collection / "datasets/mp3_files/bad.mp3"
+    bad.write_bytes(b"junk" * 99)
+    for part in range(1, 4):
+        assert run(STEP_1, collection, "--shard", f"{part}/3") == 0
+    assert len(re.findall(r"clips in shard \d of 3", capsys.readouterr().out)) == 3
+    folder = collection / "datasets/spectrograms"
+    assert len(list(folder.glob("failures-?-of-3.csv"))) == 3
+    assert run(STEP_1, collection) == 0
+    assert "33 clips: 32 done, 0 to do, 1 failed before" in capsys.readouterr().out
+    assert [path.name for path in folder.glob("failures*.csv")] == ["failures.csv"]
+    assert list(spectrogram_folder.read_failures(folder)) == ["bad.mp3"]
+    bad.unlink()
+    assert run(STEP_1, collection) == 0
+    assert contents(folder) == contents(collection_with_spectrograms / "datasets/spectrograms")
+
+
+def test_empty_shard_is_no_failure(collection):
+    for path in (collection / "datasets/mp3_files").rglob("*.mp3"):
+        if tiny_music.clip_path(0) not in str(path):
+            path.unlink()
+    assert [run(STEP_1, collection, "--shard", f"{part}/5") for part in range(1, 6)] == [0] * 5
+
+
+# Dask
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Address of a scheduler with two worker processes."""
+    pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
+    folder = tmp_path_factory.mktemp("dask")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    address = f"tcp://127.0.0.1:{port}"
+    # Workers find the project by themselves, the tests' functions here; one more death, and Dask gives a task up.
+    env = {"PYTHONPATH": os.path.dirname(__file__), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+    options = {"cwd": folder, "env": os.environ | env, "start_new_session": True}
+    commands = [["scheduler", "--port", port], *[["worker", address, "--nthreads", "1"]] * 2]
+    with open(folder / "log", "w") as log:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", *command, "--no-dashboard", "--host", "127.0.0.1"],
+                stdout=log, stderr=log, **options,
+            )
+            for command in commands
+        ]  # fmt: skip
+    yield address
+    for process in processes:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def workers(address):
+    import distributed
+
+    with distributed.Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        return sorted(client.run(os.getpid).values())
+
+
+def test_dask_makes_the_same_files(scheduler, collection, collection_with_spectrograms, capsys):
+    (collection / "datasets/mp3_files/bad.mp3").write_bytes(b"junk" * 99)
+    assert run(STEP_1, collection, "--dask", scheduler) == 0
+    assert "32 done, 1 failed, 0 remain" in capsys.readouterr().out
+    (collection / "datasets/spectrograms/failures.csv").write_text("mp3_path,error\n")
+    made, expected = (contents(root / "datasets/spectrograms") for root in (collection, collection_with_spectrograms))
+    assert made == expected
+
+
+def test_dask_uses_all_workers_and_not_the_client(scheduler):
+    clips = [str(number) for number in range(200)]
+    found = {process for _, process in clip_loop.run(hostile_clips.name_process, clips, jobs=1, dask=scheduler)}
+    assert found == {str(process) for process in workers(scheduler)}
+
+
+def test_dask_worker_killed_in_the_middle_loses_nothing(scheduler):
+    clips = [f"slow-{number}" for number in range(150)]
+    victim, found = workers(scheduler)[0], []
+    for clip, failure in clip_loop.run(hostile_clips.do, clips, jobs=1, dask=scheduler):
+        found.append((clip, failure))
+        if len(found) == 20:
+            os.kill(victim, signal.SIGKILL)
+    assert sorted(found) == sorted((clip, None) for clip in clips)
+    assert victim not in workers(scheduler)
+
+
+def test_dask_clip_that_kills_its_worker_costs_that_clip(scheduler):
+    clips = [*(f"slow-{number}" for number in range(20)), "exits-1"]
+    found = dict(clip_loop.run(hostile_clips.do, clips, jobs=1, dask=scheduler))
+    assert [clip for clip in clips if found[clip]] == ["exits-1"]
+
+
+def test_dask_system_error_ends_the_run(scheduler):
+    with pytest.raises(OSError, match="No space left"):
+        list(clip_loop.run(hostile_clips.do, ["fine-1", "raises-2"], jobs=1, dask=scheduler))
+
+
+def test_dask_that_does_not_answer(collection, capsys, monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
+    import dask_cluster
+
+    monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 1)
+    assert run(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
+    assert "error: No Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_without_dask_the_message_says_what_to_install(collection, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert run(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
+    assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err.splitlines()[-1]
