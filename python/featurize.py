@@ -10,6 +10,7 @@ Run again, it adds the tracks that are missing. What cannot be used stands in <o
 """
 
 import os
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,14 +19,12 @@ import command_line
 import track_table
 from artifacts import PROVIDED_MODEL, Artifacts, fingerprint
 
-DEFAULT_NAME = "features.csv"
-
 
 def main(argv=None):
     args = parse(argv)
     import track_features
 
-    out = args.out or Artifacts(args.root).results / DEFAULT_NAME
+    out = args.out or Artifacts(args.root).results / "features.csv"
     track_table.require_writable(out)
     tracks = track_features.list_tracks(args.paths)
     classes, model = track_features.read_classes(args.model), fingerprint(args.model)
@@ -53,7 +52,7 @@ def parse(argv):
         "--model", type=Path, default=PROVIDED_MODEL, metavar="FILE", help="the network (default: the provided one)"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help=f"the table (default: results/{DEFAULT_NAME} under --root)"
+        "--out", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)"
     )
     parser.add_argument("--windows", action="store_true", help="one row per window instead of the mean over a track")
     cores = len(os.sched_getaffinity(0))
@@ -72,27 +71,27 @@ def work(args, out, to_do, classes, model, tables):
     network = model_choice.load(args.model, classes)
     failures, spent, began = {}, Counter(), time.perf_counter()
     folder = track_table.partial_folder(out) / "spectrograms"
-    with tqdm(total=len(to_do), unit="track") as bar:
-        for table, failed, seconds in track_features.in_batches(
-            network, to_do, folder, classes, model, by_window=args.windows, jobs=args.jobs
-        ):
-            if table is not None:
+    every = 0.2 if sys.stderr.isatty() else 30  # seconds; a log file wants few lines
+    with tqdm(total=len(to_do), unit="track", mininterval=every, miniters=0) as bar:
+
+        def tell(text):
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(0)
+
+        batches = track_features.in_batches(
+            network, to_do, folder, classes, model, by_window=args.windows, jobs=args.jobs, progress=tell
+        )
+        for table, failed, seconds in batches:
+            done = 0 if table is None else table["path"].nunique()
+            if done:
                 track_table.keep_part(out, table)
                 tables.append(table)
-                bar.update(table["path"].nunique())
             failures.update(failed)
             spent.update(seconds)
-            bar.update(len(failed))
+            bar.update(done + len(failed))
     if len(failures) < len(to_do):
-        print(speed(len(to_do) - len(failures), time.perf_counter() - began, spent))
+        print(track_features.speed(len(to_do) - len(failures), time.perf_counter() - began, spent))
     return failures
-
-
-def speed(tracks, seconds, spent):
-    """One line: throughput, and what the time went into."""
-    total = sum(spent.values())
-    shares = ", ".join(f"{what} {part / total:.0%}" for what, part in spent.items())
-    return f"{tracks} tracks in {seconds:.1f} s, {tracks / seconds:.2f} tracks/s ({shares})"
 
 
 if __name__ == "__main__":

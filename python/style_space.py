@@ -30,9 +30,11 @@ class Files(NamedTuple):
     map: object  # .npz: the points, so that they are computed once
 
 
-def files(artifacts):
-    """Where the pictures of the style space lie."""
-    return Files(*(artifacts.results / f"style_space.{ending}" for ending in ("svg", "html", "npz")))
+def files(artifacts, table=None):
+    """Where the pictures of the style space lie, and the map of a table of features (that of the test set if None)."""
+    stem = Path(table or default_file(artifacts)).stem
+    names = ("style_space.svg", "style_space.html", f"style_space_{stem}.npz")
+    return Files(*(artifacts.results / name for name in names))
 
 
 def default_file(artifacts):
@@ -185,7 +187,8 @@ def _umap(reduced):
             "or leave --method out."
         ) from error
     neighbours = min(15, len(reduced) - 1)
-    return umap.UMAP(n_neighbors=neighbours, random_state=RANDOM_STATE).fit_transform(reduced).astype(np.float32)
+    mapper = umap.UMAP(n_neighbors=neighbours, random_state=RANDOM_STATE, n_jobs=1)
+    return mapper.fit_transform(reduced).astype(np.float32)
 
 
 def read_or_make_map(path, features, method="tsne", overwrite=False):

@@ -219,7 +219,7 @@ def classify(network, tracks, folder, classes, model, by_window=False):
     return track_table.rows(leading, *mean, classes, model)
 
 
-def in_batches(network, tracks, folder, classes, model, *, by_window=False, jobs):
+def in_batches(network, tracks, folder, classes, model, *, by_window=False, jobs, progress):
     """Rows of any number of tracks.
 
     Parameters
@@ -228,6 +228,8 @@ def in_batches(network, tracks, folder, classes, model, *, by_window=False, jobs
         As for `classify`; `folder` is emptied after every batch.
     jobs : int
         Worker processes. They and the network take turns, because each of them uses all cores.
+    progress : callable
+        Called with a text that says how far the batch is.
 
     Yields
     ------
@@ -243,7 +245,10 @@ def in_batches(network, tracks, folder, classes, model, *, by_window=False, jobs
         batch = tracks[first : first + size]
         make = functools.partial(prepare, folder=folder)
         began = time.perf_counter()
-        outcomes = dict(clip_loop.run(make, batch, jobs=jobs, time_limit=TIME_LIMIT))
+        outcomes = {}
+        for track, failure in clip_loop.run(make, batch, jobs=jobs, time_limit=TIME_LIMIT):
+            outcomes[track] = failure
+            progress(f"{len(outcomes)} of the next {len(batch)} read")
         workers = time.perf_counter() - began
         failures = {track: outcomes[track] for track in batch if outcomes[track]}
         usable = [track for track in batch if not outcomes[track]]
@@ -261,3 +266,23 @@ def _share(seconds, folder, tracks):
     decode, spectrograms = (sum(of[key] for of in found) for key in ("decode", "spectrogram"))
     share = decode / (decode + spectrograms) if found else 1.0
     return {"decode": seconds * share, "spectrogram": seconds * (1 - share)}
+
+
+def speed(tracks, seconds, spent):
+    """One line: throughput, and what the time went into.
+
+    Parameters
+    ----------
+    tracks : int
+    seconds : float
+        By the clock.
+    spent : dict of str to float
+        Sums of those of `in_batches`.
+
+    Returns
+    -------
+    str
+    """
+    total = sum(spent.values())
+    shares = ", ".join(f"{what} {part / total:.0%}" for what, part in spent.items())
+    return f"{tracks} tracks in {seconds:.1f} s, {tracks / seconds:.2f} tracks/s ({shares})"

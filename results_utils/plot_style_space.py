@@ -5,7 +5,7 @@
     python3 plot_style_space.py --features ../results/features.csv          (one's own music, from featurize.py)
 
 Reads the features of the test set that 2-testing.py wrote. Writes results/style_space.svg and style_space.html, which
-needs no network (its players read the recordings where they lie), and keeps the map itself in style_space.npz.
+needs no network (its players read the recordings where they lie); the map is kept in style_space_<table>.npz.
 """
 
 import sys
@@ -32,11 +32,12 @@ def main(argv=None):
     import tested
 
     where = Artifacts(args.root)
-    out = style_space.files(where)
+    out = style_space.files(where, args.features)
     clips, features = style_space.read(where, args.features)
     genres = style_space.genres_of(clips, tested.classes_of(where))
+    print(f"{len(clips)} clips; the map of 8,000 takes a minute or two", flush=True)
     points, was_made = style_space.read_or_make_map(out.map, features, args.method, args.overwrite)
-    print(f"map of {len(clips)} clips: {'made' if was_made else 'there already, drawn anew'} ({out.map})")
+    print(f"map {'made' if was_made else 'there already, drawn anew'}: {out.map}")
     centres = style_space.centroid_clips(clips, style_space.reduce(features), genres)
     method = style_space.METHODS[args.method]
     about = f"{len(clips):,} clips, {len(genres)} genres, {method} of {features.shape[1]} features"

@@ -38,7 +38,7 @@ def main(argv=None):
     out = where.results / style_walk.file_name(args.start, args.end)
     write_table(name(out, ".csv"), style_walk.table(clips, path, line))
     write_playlist(name(out, ".m3u8"), *style_walk.playlist(clips, path[0], where.results))
-    points, _ = style_space.read_or_make_map(style_space.files(where).map, features)
+    points, _ = style_space.read_or_make_map(style_space.files(where, args.features).map, features)
     draw(name(out, ".svg"), clips, points, genres, path[0], line[0], f"From {args.start} to {args.end}")
 
 

@@ -116,7 +116,7 @@ def test_map_is_made_once_and_the_same_again(space, capsys):
     plot(["--root", str(space.root)])
     assert "there already" in capsys.readouterr().out
     plot(["--root", str(space.root), "--overwrite"])
-    assert ": made" in capsys.readouterr().out
+    assert "map made: " in capsys.readouterr().out
     with np.load(where.map) as again:
         assert again["points"].shape == (24, 2) and np.isfinite(again["points"]).all()
     assert (where.map.read_bytes(), where.page.read_bytes(), where.picture.read_bytes()) == (made, page, picture)
