@@ -48,8 +48,10 @@ pipeline: venv  ## run every step on your data: make pipeline ROOT=dir [EPOCHS=2
 	$(PY) python/2-testing.py --root $(ROOT)
 	$(PY) python/3-format_dataset.py --root $(ROOT)
 	$(PY) results_utils/manage_prediction.py --root $(ROOT)
+	$(PY) results_utils/plot_style_space.py --root $(ROOT)
+	$(PY) results_utils/make_report.py --root $(ROOT)
 	@echo; cat $(ROOT)/results/res.txt
-	@echo; ls $(ROOT)/results/*.png $(ROOT)/results/*.svg
+	@echo; ls $(ROOT)/results/*.png $(ROOT)/results/*.svg $(ROOT)/results/*.html
 
 clean:  ## remove what `make demo` made
 	rm -rf demo
