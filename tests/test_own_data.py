@@ -1,0 +1,252 @@
+"""Collections other than MagnaTagATune as published: their splits, folders as genres, other genres, synonyms; names."""
+
+import re
+
+import numpy as np
+import pandas
+import pytest
+import tiny_music
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, run
+
+import annotations
+import clip_names
+import genres
+import split
+import tags
+from artifacts import PipelineError
+
+
+def table(root, name):
+    return pandas.read_csv(root / "datasets" / name, dtype=str, keep_default_na=False)
+
+
+@pytest.fixture
+def six_genres(collection_with_spectrograms):
+    """A root after step 3."""
+    assert run(STEP_2, collection_with_spectrograms) == run(STEP_3, collection_with_spectrograms) == 0
+    return collection_with_spectrograms
+
+
+# A published split
+
+
+def write_published(folder, rows, missing=()):
+    """The original's six files: `genre.<clip_id>_<name>.jpg`, and the labels as numpy writes floats or ints."""
+    folder.mkdir(exist_ok=True)
+    for number, part in enumerate(("train", "val", "test")):
+        part_rows, gone = rows[number::3], missing if part == "train" else ()
+        lines = [f"{row.genre}.{row.clip_id}_{clip_names.stem(row.spectrogram)}.jpg" for row in part_rows]
+        (folder / f"{part}_files.txt").write_text("\n".join([*lines, *gone]) + "\n")
+        labels = [f"{row.label}.0" if number else row.label for row in part_rows] + ["4"] * len(gone)
+        (folder / f"{part}_labels.txt").write_text("\n".join(labels) + "\n")
+
+
+def test_published_split_is_taken_over(six_genres, tmp_path, capsys):
+    rows = list(table(six_genres, "six_genres.csv").itertuples())
+    write_published(tmp_path / "published", rows[:-1], missing=["jazz.999_gone-0-29.jpg"])
+    assert run(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
+    for number, part in enumerate(("train", "val", "test")):
+        found = table(six_genres, f"train_test_val/{part}.csv")
+        assert list(found["clip_id"]) == [row.clip_id for row in rows[:-1][number::3]]
+    said = capsys.readouterr().out
+    assert "train: 1 of 10 listed clips are not at hand, such as 999_gone-0-29" in said
+    assert "1 clips at hand are in no part of the published split" in said
+
+
+def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, capsys):
+    rows = list(table(six_genres, "six_genres.csv").itertuples())
+    changed = [row._replace(genre="jazz", label="4") if row.genre == "baroque" else row for row in rows]
+    write_published(tmp_path / "published", changed)
+    assert run(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
+    assert re.search(
+        r"clips are listed with another genre \(.*: jazz there, baroque here\); ours is kept", capsys.readouterr().out
+    )
+    assert set(table(six_genres, "train_test_val/train.csv")["genre"]) == set(genres.GENRES)
+
+
+@pytest.mark.parametrize(
+    "file, change, words",
+    [
+        ("val_files.txt", None, "val_files.txt does not exist. --split-from takes a folder"),
+        ("val_labels.txt", lambda text: text + "1\n", "val_files.txt has"),
+        ("train_files.txt", lambda text: text.replace("jazz.", "jazz", 1), "is not genre.<clip_id>_<name>.jpg"),
+        ("train_labels.txt", lambda text: "5\n" + text.split("\n", 1)[1], "is not the label of classical"),
+        ("test_files.txt", lambda text: None, "stands in both"),
+        ("test_files.txt", lambda text: re.sub(r"\.\d+_", ".9_", text), "None of the"),
+    ],
+)
+def test_bad_published_split(six_genres, tmp_path, capsys, file, change, words):
+    folder = tmp_path / "published"
+    write_published(folder, list(table(six_genres, "six_genres.csv").itertuples()))
+    text = change((folder / file).read_text()) if change else ""
+    if change and text is None:  # the same clips as in train
+        for what in ("files", "labels"):
+            (folder / f"test_{what}.txt").write_text((folder / f"train_{what}.txt").read_text())
+    elif change:
+        (folder / file).write_text(text)
+    else:
+        (folder / file).unlink()
+    assert run(STEP_4, six_genres, "--split-from", folder) == 1
+    assert words in capsys.readouterr().err
+    assert not (six_genres / "datasets/train_test_val").exists()
+
+
+# Folders named by genre, other genres, synonyms
+
+
+def test_genres_from_folders(tmp_path, capsys):
+    for number in range(30):
+        genre = ("drum and bass", "tango")[number % 2]
+        path = tmp_path / f"datasets/mp3_files/{genre}/some album/track {number}.mp3"
+        tiny_music.write_mp3(path, tiny_music.music(0.5, seed=number))
+    assert run(STEP_1, tmp_path) == 0
+    assert run(STEP_2, tmp_path, "--genres-from-folders") == 0
+    assert "drum_and_bass: 15 clips\ntango: 15 clips" in capsys.readouterr().out
+    assert run(STEP_3, tmp_path) == 1
+    assert "Genres there are: drum_and_bass, tango" in capsys.readouterr().err
+    assert run(STEP_3, tmp_path, "--genres", "tango, drum and bass") == 0
+    assert run(STEP_4, tmp_path) == 0
+    parts = pandas.concat(table(tmp_path, f"train_test_val/{part}.csv") for part in split.PARTS)
+    assert set(zip(parts["genre"], parts["label"], strict=True)) == {("tango", "0"), ("drum_and_bass", "1")}
+    assert sorted(parts["clip_id"].astype(int)) == list(range(1, 31))
+
+
+def test_genres_from_folders_needs_folders(tmp_path, capsys):
+    tiny_music.write_mp3(tmp_path / "datasets/mp3_files/loose.mp3", tiny_music.music(0.5))
+    assert run(STEP_1, tmp_path) == 0
+    assert run(STEP_2, tmp_path, "--genres-from-folders") == 1
+    assert "loose.npy lies in no folder that could name its genre" in capsys.readouterr().err
+
+
+def test_other_genres_and_their_priority(collection_with_spectrograms):
+    assert run(STEP_2, collection_with_spectrograms) == 0
+    assert run(STEP_3, collection_with_spectrograms, "--genres", "classical,baroque,hard_rock") == 0
+    found = table(collection_with_spectrograms, "six_genres.csv")
+    assert set(zip(found["genre"], found["label"], strict=True)) == {
+        ("classical", "0"),
+        ("baroque", "1"),
+        ("hard_rock", "2"),
+    }
+    assert found.set_index("clip_id").loc["101", "genre"] == "classical"  # here classical comes first
+
+
+def test_merge_synonyms(collection_with_spectrograms, capsys):
+    assert run(STEP_2, collection_with_spectrograms, "--merge-synonyms") == 0
+    assert "0 clips to jazz, 3 clips to rock" in capsys.readouterr().out
+    found = table(collection_with_spectrograms, "tagged_spectrograms.csv")
+    assert not {"hard_rock", "jazzy"} & set(found["tag"])
+    assert {"106", "118", "130"} <= set(found["clip_id"][found["tag"] == "rock"])
+
+
+def test_every_synonym_is_a_tag_of_its_own():
+    synonyms = [synonym for of in genres.SYNONYMS.values() for synonym in of]
+    assert len(set(synonyms)) == len(synonyms) and not set(synonyms) & set(genres.GENRES)
+    assert set(genres.SYNONYMS) == set(genres.GENRES) == set(genres.PRIORITY)
+
+
+# Text
+
+
+@given(st.text())
+def test_names_are_parsed_whatever_they_are(name):
+    found = clip_names.parse(name)
+    stem = clip_names.stem(name)
+    assert stem.startswith(found.artist) and stem.startswith(found.song)
+    if found.start is not None:
+        assert stem.startswith(f"{found.song}-") and found.end >= 0
+
+
+@given(
+    song=st.text(st.characters(exclude_characters="/.", exclude_categories=["Cs"]), min_size=1),
+    start=st.integers(0, 9999),
+    length=st.integers(0, 99),
+    folder=st.sampled_from(["", "a/", "a/b.c/"]),
+)
+def test_names_of_excerpts(song, start, length, folder):
+    found = clip_names.parse(f"{folder}{song}-{start}-{start + length}.mp3")
+    assert found == (song.split("-")[0], song, start, start + length)
+
+
+TAG_NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
+
+
+@given(
+    tags_=st.sets(TAG_NAMES, min_size=1, max_size=4),
+    paths=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1), min_size=1, max_size=5
+    ),
+    ending=st.sampled_from(["\n", "\r\n"]),
+    mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    data=st.data(),
+)
+def test_annotations_with_any_names_are_read_as_they_are(tmp_path_factory, tags_, paths, ending, mark, data):
+    columns = sorted(tags_ - {"clip_id", "mp3_path"}) or ["rock"]
+    values = [[data.draw(st.booleans()) for _ in columns] for _ in paths]
+    quoted = [["clip_id", *columns, "mp3_path"]]
+    quoted += [[str(number), *(str(int(value)) for value in row), path]
+               for number, (row, path) in enumerate(zip(values, paths, strict=True), start=7)]  # fmt: skip
+    text = "".join("\t".join('"' + cell.replace('"', '""') + '"' for cell in row) + ending for row in quoted)
+    path = tmp_path_factory.mktemp("csv") / "annotations_final.csv"
+    path.write_bytes(mark + text.encode())
+    clips, found = annotations.read(path)
+    assert list(clips["clip_id"]) == list(range(7, 7 + len(paths))) and list(clips["mp3_path"]) == paths
+    for position, column in enumerate(columns):
+        name = column.strip().replace(" ", "_")
+        same = [other for other in range(len(columns)) if columns[other].strip().replace(" ", "_") == name]
+        assert list(found[name]) == [any(row[other] for other in same) for row in values], position
+
+
+@given(st.binary(max_size=300))
+def test_annotations_of_any_bytes_are_read_or_refused(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("csv") / "annotations_final.csv"
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"annotations_final\.csv"):
+        annotations.read(path)
+
+
+# The split
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    songs=st.lists(st.tuples(st.integers(0, 40), st.sampled_from(genres.GENRES)), min_size=120, max_size=200),
+)
+def test_groups_are_kept_together_whatever_they_are(songs):
+    clips = pandas.DataFrame(
+        {
+            "clip_id": [str(number) for number in range(len(songs))],
+            "spectrogram": [
+                f"a/artist {song % 15}-album-01-song {song}-{n}-{n + 29}.npy" for n, (song, _) in enumerate(songs)
+            ],
+            "genre": [genre for _, genre in songs],
+        }
+    )
+    try:
+        parts = split.by_group(clips, "song")
+    except PipelineError as error:
+        assert "too few" in str(error)
+        return
+    assert sorted(pandas.concat(parts.values())["clip_id"]) == sorted(clips["clip_id"])
+    found = [{clip_names.parse(path).song for path in part["spectrogram"]} for part in parts.values()]
+    assert all(found) and not (found[0] & found[1] or found[0] & found[2] or found[1] & found[2])
+
+
+@given(st.data())
+def test_one_genre_per_clip_is_the_first_of_its_genres(data):
+    priority = data.draw(st.permutations(genres.PRIORITY))
+    chosen = data.draw(st.dictionaries(st.integers(1, 99), st.sets(st.sampled_from(genres.GENRE_TAGS)), min_size=1))
+    rows = [(str(clip), f"{clip}.npy", "genre", tag) for clip, of in chosen.items() for tag in sorted(of)]
+    tagged = pandas.DataFrame(rows, columns=tags.TAGGED_COLUMNS)
+    found = tags.one_genre_per_clip(tagged, priority)
+    expected = {clip: min(of & set(priority), key=priority.index) for clip, of in chosen.items() if of & set(priority)}
+    assert dict(zip(found["clip_id"].astype(int), found["genre"], strict=True)) == expected
+    assert list(found["clip_id"].astype(int)) == sorted(expected)
+    assert all(genres.GENRES[label] == genre for label, genre in zip(found["label"], found["genre"], strict=True))
+
+
+def test_published_originals_labels():
+    assert genres.label_order(["rock", "jazz", "medieval", "opera", "baroque", "classical"]) == genres.GENRES
+    assert genres.label_order(["tango", "rock"]) == ("tango", "rock")
+    assert np.unique(list(genres.STYLE_SPACE_CODES.values())).tolist() == [1, 2, 3, 4, 5, 6]
