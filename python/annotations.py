@@ -37,7 +37,13 @@ def read(path):
     header, separator = _header(path)
     try:
         table = pandas.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+            path,
+            sep=separator,
+            dtype={"clip_id": str, "mp3_path": str},
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            index_col=False,
+            low_memory=False,  # a tag column is numbers, or text if a single cell is none
         )
     except (ValueError, pandas.errors.ParserError) as error:
         raise PipelineError(f"{path} is not a readable table: {error}. Take it anew from the data set.") from error
@@ -87,8 +93,9 @@ def _tags(path, table):
 
     tags = {}
     for column in table:
-        is_set = table[column] == "1"
-        wrong = ~is_set & (table[column] != "0")
+        one, zero = (1, 0) if pandas.api.types.is_numeric_dtype(table[column]) else ("1", "0")
+        is_set = table[column] == one
+        wrong = ~is_set & (table[column] != zero)
         if wrong.any():
             at = wrong.idxmax()
             raise PipelineError(f"{path}, line {at + 2}: tag {column!r} is {table[column][at]!r}, not 0 or 1.")
