@@ -4,6 +4,7 @@ The folder layout is the contract between the scripts; a script asks `Artifacts(
 """
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -146,8 +147,10 @@ def require(path, made_by):
 
 def write_table(path, table):
     """Write a pandas.DataFrame as a CSV artifact: UTF-8, comma-separated, `\\n`, no index."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # part of a name; Python 3.11 leaves it unquoted, and readers take it for the end of a line
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)
 
 
 def read_table(path, columns, made_by):

@@ -338,7 +338,9 @@ def write_failures(folder, failures, shard=None):
     shard : tuple of int, optional
     """
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+    # Python 3.11 leaves a "\r" in a name unquoted, and readers take it for the end of a line.
+    quoting = csv.QUOTE_ALL if any("\r" in clip for clip in failures) else csv.QUOTE_MINIMAL
+    rows = csv.writer(text, lineterminator="\n", quoting=quoting)
     rows.writerow(["mp3_path", "error"])
     rows.writerows(sorted(failures.items()))
     write_text(failures_file(folder, shard), text.getvalue())

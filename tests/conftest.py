@@ -2,8 +2,12 @@
 
 import shutil
 
+import hypothesis
 import pytest
 import tiny_music
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_addoption(parser):

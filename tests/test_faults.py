@@ -263,6 +263,7 @@ def test_hostile_names(collection, tmp_path, capsys):
     for name in [*names, ".DS_Store", "._hidden.mp3", ".hidden/x.mp3", "cover.jpg", "no_ending"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(whole, folder / name)
+    (folder / "bad\rname.mp3").write_bytes(b"junk" * 99)
     not_utf8 = os.fsencode(folder) + b"/\xff\xfe.mp3"
     shutil.copy(os.fsencode(whole), not_utf8)
     (tmp_path / "elsewhere").mkdir()
@@ -275,7 +276,7 @@ def test_hostile_names(collection, tmp_path, capsys):
     expected = {spectrogram_folder.spectrogram_name(name) for name in [*names, "link to folder/linked.mp3"]}
     assert len(made) == 32 + len(expected) and expected < made
     failed = spectrogram_folder.read_failures(collection / "datasets/spectrograms")
-    assert set(failed) == {"\\xff\\xfe.mp3", "link to nothing.mp3"}
+    assert set(failed) == {"bad\rname.mp3", "\\xff\\xfe.mp3", "link to nothing.mp3"}
     assert run(STEP_1, collection, "--check") == 0
 
 

@@ -209,7 +209,7 @@ def test_annotations_of_any_bytes_are_read_or_refused(tmp_path_factory, content)
 # The split
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     songs=st.lists(st.tuples(st.integers(0, 40), st.sampled_from(genres.GENRES)), min_size=120, max_size=200),
 )

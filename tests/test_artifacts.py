@@ -1,0 +1,126 @@
+"""The rules of every artifact: whole or absent, made once, never mixed; and what a command line says of errors."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pandas
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import artifacts
+import command_line
+from artifacts import Artifacts, PipelineError
+
+
+def test_default_root_is_the_repository(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Artifacts().genres == artifacts.REPOSITORY / "datasets/six_genres.csv"
+    assert Artifacts("some/where").root == tmp_path / "some/where"
+    assert Artifacts("~").root.is_absolute() and "~" not in str(Artifacts("~").root)
+
+
+def test_replacing_is_invisible_until_it_is_whole(tmp_path):
+    path = tmp_path / "new folder/x.csv"
+    with artifacts.replacing(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists() and temporary.name.startswith(".") and temporary.suffix == ".csv"
+    assert path.read_text() == "half"
+    with pytest.raises(KeyboardInterrupt), artifacts.replacing(path) as temporary:
+        temporary.write_text("other")
+        raise KeyboardInterrupt
+    assert path.read_text() == "half" and os.listdir(path.parent) == ["x.csv"]
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path):
+    artifacts.write_text(tmp_path / ("x" * 251 + ".txt"), "long")
+    assert len(os.listdir(tmp_path)[0]) == 255
+
+
+def test_unfinished_files_of_the_dead_are_removed(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    with artifacts.replacing(tmp_path / "a/x.npy") as ours:
+        ours.touch()
+        of_dead = ours.with_name(ours.name.replace(str(os.getpid()), dead.stdout.strip()))
+        elsewhere, old = (
+            ours.with_name(".unfinished-elsewhere-1-ab.npy"),
+            ours.with_name(".unfinished-elsewhere-2-ab.npy"),
+        )
+        for path in (of_dead, elsewhere, old):
+            path.touch()
+        os.utime(old, (time.time() - 90000,) * 2)
+        artifacts.remove_unfinished(tmp_path)
+        assert sorted(os.listdir(tmp_path / "a")) == sorted([ours.name, elsewhere.name])
+
+
+CELLS = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@given(rows=st.lists(st.tuples(CELLS, CELLS, st.integers(0, 9)), min_size=1, max_size=5))
+def test_tables_come_back_as_they_were_written(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    artifacts.write_table(path, pandas.DataFrame(rows, columns=["clip_id", "genre", "label"]))
+    found = artifacts.read_table(path, ("clip_id", "genre", "label"), "a script")
+    assert [tuple(row) for row in found.itertuples(index=False)] == rows
+
+
+def test_made_is_told_by_settings_and_inputs(tmp_path):
+    output, about = tmp_path / "out.csv", tmp_path / "out.json"
+    assert not artifacts.is_made([output], about, {"a": 1}, "x")
+    output.touch()
+    artifacts.record_made(about, {"a": 1}, "x")
+    assert artifacts.is_made([output], about, {"a": 1}, "x")
+    assert not artifacts.is_made([output], about, {"a": 1}, "y")
+    assert not artifacts.is_made([output], about, {"a": 2}, "x", overwrite=True)
+    with pytest.raises(PipelineError, match=r"a = 1\) than this run's \(a = 2"):
+        artifacts.is_made([output], about, {"a": 2}, "x")
+    about.write_text("{")
+    with pytest.raises(PipelineError, match=r"out\.json is not readable JSON"):
+        artifacts.is_made([output], about, {"a": 1}, "x")
+
+
+def test_json_is_readable_by_people(tmp_path):
+    artifacts.write_json(tmp_path / "x.json", {"ü": [1]})
+    assert "ü" in (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "x.json").read_text()) == {"ü": [1]}
+
+
+@pytest.mark.parametrize(
+    "error, status, words",
+    [
+        (PipelineError("do this"), 1, "error: do this"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.npy"), 1, "(x.npy). Free some space"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "x"), 1, "Change its permissions"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), 1, "Give a --root that can be written to"),
+        (TimeoutError("no answer"), 1, "error: no answer."),
+        (KeyboardInterrupt(), 130, "run the same command to go on"),
+    ],
+)
+def test_errors_are_one_line_and_a_status(capsys, error, status, words):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        command_line.run(main)
+    said = capsys.readouterr().err
+    assert end.value.code == status and words in said and said.count("\n") == 1
+
+
+def test_mistakes_of_ours_are_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        command_line.run(lambda: 1 / 0)
+
+
+@given(st.text())
+def test_shard_is_read_or_refused(text):
+    import argparse
+
+    try:
+        part, parts = command_line.shard(text)
+    except argparse.ArgumentTypeError:
+        return
+    assert 1 <= part <= parts
