@@ -1,70 +1,91 @@
 """Train the network and write one checkpoint per epoch.
 
     python3 1-training.py
-    python3 1-training.py --network crnn --epochs 20 --batch-size 32 --seed 1
-    python3 1-training.py --overwrite
+    python3 1-training.py --epochs 40 --early-stop 10 --keep best
+    python3 1-training.py --start-from ../models/best_model.h5          (fine-tune, also to other genres)
+    python3 1-training.py --network vgg16 --weights none --overwrite
 
 Run again after an interruption, it goes on from the last finished epoch.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import platform
+from pathlib import Path
 
 import command_line
+import training
 from artifacts import Artifacts, fingerprint, read_json
+from backend import load_keras
 from split import read_classes, read_part
 
 
-def train(root, *, network="crnn", epochs=20, batch_size=32, seed=1, overwrite=False):
+def read_clips(artifacts, part):
+    """Spectrogram files and labels of one part of the split."""
+    table = read_part(artifacts, part)
+    return [artifacts.spectrograms / name for name in table["spectrogram"]], list(table["label"])
+
+
+def train(root, *, network, epochs, seed, start_from, weights, fine_tune, early_stop, keep, tensorboard, overwrite,
+          **recipe):  # fmt: skip
     """Train a network on the split under `root`; the parameters are the command line's."""
-    import keras
-
-    import training
-    from network import build_network
-
     artifacts = Artifacts(root)
-    classes = read_classes(artifacts)
-    parts = {}
-    for part in ("train", "val"):
-        table = read_part(artifacts, part)
-        parts[part] = ([artifacts.spectrograms / name for name in table["spectrogram"]], list(table["label"]))
-    spectrogram_settings = read_json(artifacts.spectrogram_settings, "datasets_utils/1_generate_spectrograms.py")
-    recipe = training.default_recipe() | {"batch_size": batch_size}
-    settings = {"network": network, "epochs": epochs, "seed": seed, **recipe}
+    classes, parts = list(read_classes(artifacts)), {part: read_clips(artifacts, part) for part in ("train", "val")}
+    of_spectrograms = read_json(artifacts.spectrogram_settings, "datasets_utils/1_generate_spectrograms.py")
+    settings = {"network": network, "epochs": epochs, "seed": seed, "early_stop": early_stop, "keep": keep, **recipe}
     settings["split"] = fingerprint(artifacts.split("train"), artifacts.split("val"))
-    if not training.prepare_folder(artifacts, settings, overwrite):
-        print(f"{epochs} epochs done, nothing to do (--overwrite trains anew)")
+    settings["start_from"] = fingerprint(start_from) if start_from else None
+    options = {"weights": weights, "fine_tune": fine_tune} if network == "vgg16" else {}
+    settings.update(options)
+    keras = load_keras()
+    versions = {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend()}
+    training.check_data(parts["train"], parts["val"], classes, recipe["batch_size"])
+    if not training.prepare_folder(artifacts, settings, versions, overwrite):
+        print("nothing to do: this run is finished (--overwrite trains anew)")
         return
     keras.utils.set_random_seed(seed)
-    frames_per_second = spectrogram_settings["sample_rate"] / spectrogram_settings["hop_length"]
-    model = build_network(
-        network, (spectrogram_settings["n_mels"], None), len(classes), frames_per_second=frames_per_second
-    )
-    about = {"classes": list(classes), "spectrogram_settings": spectrogram_settings, **settings}
-    print(f"{network}: {model.count_params():,} parameters; {len(parts['train'][0])} training clips")
+    precision = training.use_precision(recipe["precision"])
+    frames_per_second = of_spectrograms["sample_rate"] / of_spectrograms["hop_length"]
+    shape, options = (of_spectrograms["n_mels"], None), {"frames_per_second": frames_per_second, **options}
+    model = training.start(network, shape, classes, of_spectrograms, start_from, **options)
+    print(f"{network}: {model.count_params():,} parameters, {precision}; {len(parts['train'][0])} training clips")
+    if keep == "all":
+        training.check_disk(artifacts.models, model.count_params() * 4 / 1e6, epochs)
     training.fit(
         model,
         parts["train"],
         parts["val"],
         artifacts.models,
         epochs=epochs,
-        recipe=recipe,
         seed=seed,
         frames_per_second=frames_per_second,
-        about=about,
+        about={"classes": classes, "spectrogram_settings": of_spectrograms, "versions": versions, **settings},
+        recipe=training.RECIPE | recipe,
+        early_stop=early_stop,
+        keep=keep,
+        callbacks=training.tensorboard(model, tensorboard),
     )
 
 
 def main(argv=None):
     """The command line."""
-    parser = command_line.parser(__doc__)
-    parser.add_argument("--network", choices=("crnn",), default="crnn", help="which network to train")
-    parser.add_argument("--epochs", type=int, default=20, help="passes over the training clips")
-    parser.add_argument("--batch-size", type=int, default=32, help="clips per step")
-    parser.add_argument("--seed", type=int, default=1, help="what everything random follows")
-    parser.add_argument("--overwrite", action="store_true", help="remove the checkpoints of an earlier run")
-    train(**vars(parser.parse_args(argv)))
+    parser, recipe = command_line.parser(__doc__), training.RECIPE
+    add = parser.add_argument
+    add("--network", choices=("crnn", "vgg16", "musictagger"), default="crnn", help="which network to train")
+    add("--epochs", type=command_line.positive, default=20, help="passes over the training clips")
+    add("--seed", type=int, default=1, help="what everything random follows")
+    add("--start-from", type=Path, metavar="FILE", help="go on from this network's weights, also for other genres")
+    add("--weights", default="imagenet", help="of vgg16: imagenet, none, or a file")
+    add("--fine-tune", action="store_true", help="of vgg16: train its base too")
+    add("--early-stop", type=int, default=0, metavar="N", help="stop after N epochs that are no better; 0: never")
+    add("--keep", choices=("all", "best"), default="all", help="which checkpoints stay")
+    add("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard there")
+    add("--overwrite", action="store_true", help="remove the checkpoints of an earlier run")
+    add("--resume", action="store_true", help="what happens anyway: go on with an unfinished run")
+    for name, default in recipe.items():
+        convert = command_line.positive if name == "batch_size" else training.switch(default)
+        add(f"--{name.replace('_', '-')}", type=convert, default=default, metavar="X", help=training.EXPLAINED[name])
+    arguments = vars(parser.parse_args(argv))
+    del arguments["resume"]
+    train(**arguments)
 
 
 if __name__ == "__main__":

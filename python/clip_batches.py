@@ -11,7 +11,6 @@ import numpy as np
 import augmentation
 from artifacts import PipelineError
 
-FLOOR_DB = -80.0  # a column of this value everywhere is silence or padding; the network leaves it out
 BATCHES_AHEAD = 4
 
 
@@ -48,31 +47,7 @@ def load_clip(path):
 _MEND = "Delete it and run datasets_utils/1_generate_spectrograms.py again."
 
 
-def crop(clip, frames, rng):
-    """A random stretch of a clip; one that is shorter is padded with silence at its end.
-
-    Parameters
-    ----------
-    clip : numpy.ndarray
-        Shape (mels, frames of the clip).
-    frames : int
-        Length wanted.
-    rng : numpy.random.Generator
-        Chooses the start.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (mels, frames).
-    """
-    spare = clip.shape[1] - frames
-    if spare >= 0:
-        start = rng.integers(spare + 1)
-        return clip[:, start : start + frames]
-    return np.pad(clip, ((0, 0), (0, -spare)), constant_values=FLOOR_DB)
-
-
-def training_batches(paths, labels, n_classes, *, batch_size, frames, augment, seed, epoch, threads=2):
+def training_batches(paths, labels, n_classes, *, batch_size, frames, augment, seed, epoch, crops=1, threads=2):
     """One epoch of shuffled, cropped and augmented batches.
 
     Parameters
@@ -86,9 +61,11 @@ def training_batches(paths, labels, n_classes, *, batch_size, frames, augment, s
     batch_size, frames : int
         Clips per batch (the last one is as large as what is left) and frames per crop.
     augment : dict
-        Keyword arguments of `augmentation.augment`.
+        Keyword arguments of `augmentation.crop` (`stretch`, `shift`) and, the others, of `augmentation.augment`.
     seed, epoch : int
         Together they decide everything random, so an epoch can be repeated alone.
+    crops : int
+        How often each clip is taken per epoch, each time another stretch of it.
     threads : int
         Batches that are made at the same time.
 
@@ -99,14 +76,16 @@ def training_batches(paths, labels, n_classes, *, batch_size, frames, augment, s
     targets : numpy.ndarray
         float32, shape (batch, n_classes), rows add to 1.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(len(paths))
+    order = np.random.default_rng([seed, epoch]).permutation(np.tile(np.arange(len(paths)), crops))
+    of_crop = {key: augment[key] for key in ("stretch", "shift") if key in augment}
+    of_batch = {key: augment[key] for key in augment if key not in of_crop}
     parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
     def make(number):
         rng = np.random.default_rng([seed, epoch, number])
-        clips = np.stack([crop(load_clip(paths[i]), frames, rng) for i in parts[number]])
+        clips = np.stack([augmentation.crop(load_clip(paths[i]), frames, rng, **of_crop) for i in parts[number]])
         targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in parts[number]]]
-        return augmentation.augment(clips, targets, rng, **augment)
+        return augmentation.augment(clips, targets, rng, **of_batch)
 
     return ahead(make, len(parts), threads)
 

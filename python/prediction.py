@@ -18,7 +18,7 @@ def predict(model, spectrograms, batch_size=32, progress=None):
     Parameters
     ----------
     model : keras.Model
-        Takes (batch, mels, frames) in dB; has a layer `activation_1`, the features.
+        Takes (batch, mels, frames) in dB; has a layer `activation_1`, the features. Or what `with_features` made of it.
     spectrograms : sequence of Path
         Spectrogram files.
     batch_size : int
@@ -38,9 +38,7 @@ def predict(model, spectrograms, batch_size=32, progress=None):
     PipelineError
         If a spectrogram is missing, corrupt, or holds NaN; it is named.
     """
-    import keras
-
-    network = keras.Model(model.inputs, [model.outputs[0], model.get_layer("activation_1").output])
+    network = model if len(model.outputs) == 2 else with_features(model)
     spectrograms = list(spectrograms)
     probabilities = np.zeros((len(spectrograms), network.outputs[0].shape[-1]), np.float32)
     features = np.zeros((len(spectrograms), network.outputs[1].shape[-1]), np.float32)
@@ -52,6 +50,13 @@ def predict(model, spectrograms, batch_size=32, progress=None):
         if progress:
             progress(done)
     return probabilities, features
+
+
+def with_features(model):
+    """The same network with two outputs, probabilities and features; made once, it is compiled once."""
+    import keras
+
+    return keras.Model(model.inputs, [model.outputs[0], model.get_layer("activation_1").output])
 
 
 def _equal_length_batches(spectrograms, batch_size):

@@ -7,34 +7,118 @@ optimizer, averages), so a run that was killed continues as if nothing had happe
 import json
 import os
 import pickle
-import platform
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 
 import checkpoints
-from artifacts import PipelineError, refuse_other_settings, replacing, write_json
-from clip_batches import training_batches
-from prediction import predict
+from artifacts import PipelineError, refuse_other_settings, remove_unfinished, replacing, write_json
+from clip_batches import load_clip, training_batches
+from prediction import predict, with_features
 
 STATE = ".training_state.npz"  # beside the checkpoints; deleted at the end
+HISTORY_KEYS = ("loss", "categorical_accuracy", "val_loss", "val_categorical_accuracy", "val_balanced_accuracy")
+
+# What shapes a run beyond its data and network. extras/benchmarks/README.md has the measured reasons.
+RECIPE = {
+    "batch_size": 16,
+    "crop_seconds": 10.0,
+    "crops": 3,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.05,  # AdamW's
+    "warm_up": 0.05,  # share of all steps
+    "average": 0.05,  # window of the running average of the weights, as a share of all steps; 0 for none
+    "mixup": 0.3,
+    "stretch": 0.1,  # octaves of tempo
+    "shift": 2.0,  # mel bands
+    "gain": 0.0,  # dB
+    "tilt": 0.0,  # dB
+    "masks": 0,
+    "label_smoothing": 0.1,
+    "class_weights": True,
+    "precision": "auto",
+}
+EXPLAINED = {
+    "batch_size": "clips per step",
+    "crop_seconds": "length of the random stretch taken from each clip",
+    "crops": "stretches taken from each clip per epoch",
+    "learning_rate": "at its highest",
+    "weight_decay": "of AdamW",
+    "warm_up": "share of the steps over which the learning rate rises",
+    "average": "window of the running average of the weights, as a share of all steps; 0: none",
+    "mixup": "parameter of mixup's beta distribution; 0: none",
+    "stretch": "tempo changes by up to this many octaves; 0: none",
+    "shift": "pitch moves by up to this many mel bands; 0: none",
+    "gain": "level changes by up to this many dB; 0: none",
+    "tilt": "treble against bass changes by up to this many dB; 0: none",
+    "masks": "bands and stretches masked per clip (SpecAugment); 0: none",
+    "label_smoothing": "share of each target spread over all classes; 0: none",
+    "class_weights": "every class counts the same, however few its clips (on or off)",
+    "precision": "auto, float32, mixed_bfloat16 or mixed_float16; auto: float16 on a GPU, float32 on a CPU",
+}
+AUGMENTATIONS = ("mixup", "stretch", "shift", "gain", "tilt", "masks", "label_smoothing")
 
 
-def default_recipe():
-    """What shapes a training run beyond its data; each default has its measured reason in extras/benchmarks."""
-    return {
-        "batch_size": 32,
-        "crop_seconds": 10.0,
-        "learning_rate": 2e-3,
-        "weight_decay": 0.02,
-        "warm_up": 0.05,
-        "average": 0.05,
-        "mixup": 0.3,
-        "gain": 6.0,
-        "masks": 2,
-        "label_smoothing": 0.1,
-    }
+def switch(default):
+    """What turns the text of a command line into a value of the recipe like this one; "on" and "off" for a bool."""
+    if isinstance(default, bool):
+        return lambda text: {"on": True, "off": False}[text]
+    return type(default)
+
+
+def start(network, shape, classes, spectrogram_settings, start_from=None, **options):
+    """The network to train: new, or one that was trained before, with a new last layer if the classes differ.
+
+    Parameters
+    ----------
+    network : str
+        Name for `build_network`.
+    shape : tuple
+        (mels, frames or None).
+    classes : list of str
+        In label order.
+    spectrogram_settings : dict
+        Of the data.
+    start_from : Path, optional
+        A checkpoint.
+    **options
+        For `build_network`.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    PipelineError
+        If the checkpoint was trained on spectrograms made otherwise.
+    """
+    from network import build_network
+
+    if start_from is None:
+        return build_network(network, shape, len(classes), **options)
+    trained, about = checkpoints.load(start_from)
+    if "spectrogram_settings" in about:
+        refuse_other_settings(start_from, about["spectrogram_settings"], spectrogram_settings)
+    model = build_network(about.get("network", network), shape, len(classes), **options)
+    same = list(about.get("classes", [])) == list(classes)
+    for ours, theirs in zip(model.layers, trained.layers, strict=True):
+        if same or ours is not model.layers[-1]:
+            ours.set_weights(theirs.get_weights())
+    return model
+
+
+def tensorboard(model, folder):
+    """The callbacks that write TensorBoard's logs into `folder`; none if it is None."""
+    import keras
+
+    if folder is None:
+        return []
+    callback = keras.callbacks.TensorBoard(log_dir=str(folder))
+    callback.set_model(model)
+    return [callback]
 
 
 def class_weights(labels, n_classes):
@@ -56,6 +140,29 @@ def class_weights(labels, n_classes):
     return {label: len(labels) / (n_classes * max(int(count), 1)) for label, count in enumerate(counts)}
 
 
+def use_precision(precision):
+    """Set Keras's policy: float16 with float32 weights on a GPU, float32 on a CPU, where bfloat16 was slower.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "mixed_bfloat16", "mixed_float16"}
+
+    Returns
+    -------
+    str
+        The policy in force.
+    """
+    import keras
+
+    if precision == "auto":
+        on_gpu = any(
+            "gpu" in device.lower() or "cuda" in device.lower() for device in keras.distribution.list_devices()
+        )
+        precision = "mixed_float16" if on_gpu else "float32"
+    keras.mixed_precision.set_global_policy(precision)
+    return precision
+
+
 def compile_network(model, recipe, steps):
     """Give the network its optimizer: AdamW, warm-up then cosine, with an average of the weights."""
     import keras
@@ -64,33 +171,43 @@ def compile_network(model, recipe, steps):
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm_up), warmup_target=recipe["learning_rate"], warmup_steps=warm_up
     )
+    window = recipe["average"] * steps
     optimizer = keras.optimizers.AdamW(
         schedule,
         weight_decay=recipe["weight_decay"],
-        clipnorm=1.0,
-        use_ema=True,
-        ema_momentum=1 - 1 / max(1.0, recipe["average"] * steps),
+        use_ema=window > 1,
+        ema_momentum=1 - 1 / max(window, 1.1),
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.build(model.trainable_variables)
     # XLA makes these convolutions about twice slower on a CPU under TensorFlow.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer, "categorical_crossentropy", metrics=["categorical_accuracy"], jit_compile=jit)
-    model.optimizer.build(model.trainable_variables)
 
 
-def averaged(model):
-    """A copy of the network whose weights are the optimizer's running average."""
+def optimizer_of(model):
+    """The AdamW itself, also where Keras has wrapped it in loss scaling for float16."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def averaged(model, copy=None):
+    """A copy of the network whose weights are the optimizer's running average, if it keeps one.
+
+    A copy made before is brought up to date, so that what was compiled for it need not be compiled again.
+    """
     import keras
 
-    copy = keras.models.clone_model(model)
+    copy = copy or keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    means = model.optimizer._model_variables_moving_average
-    for variable, mean in zip(copy.trainable_variables, means, strict=True):
-        variable.assign(mean)
+    optimizer = optimizer_of(model)
+    if optimizer.use_ema:
+        for variable, mean in zip(copy.trainable_variables, optimizer._model_variables_moving_average, strict=True):
+            variable.assign(mean)
     return copy
 
 
-def fit(model, train, validation, models, *, epochs, recipe, seed, frames_per_second, about, report=print):
+def fit(model, train, validation, models, *, epochs, seed, frames_per_second, about, recipe=RECIPE, early_stop=0,
+        keep="all", callbacks=(), report=print):  # fmt: skip
     """Train a network and write its checkpoints.
 
     Parameters
@@ -103,12 +220,18 @@ def fit(model, train, validation, models, *, epochs, recipe, seed, frames_per_se
         Folder of the checkpoints.
     epochs, seed : int
         How long; what everything random follows.
-    recipe : dict
-        As `default_recipe`.
     frames_per_second : float
         Of the spectrograms.
     about : dict
         Stored in every checkpoint; its `classes` names the classes in label order.
+    recipe : dict
+        As `RECIPE`.
+    early_stop : int
+        Stop after so many epochs without a lower validation loss; 0 for never.
+    keep : {"all", "best"}
+        Which checkpoints stay: every one, or the one of lowest validation loss.
+    callbacks : sequence of keras.callbacks.Callback
+        Told of the end of every epoch.
     report : callable
         Takes one line of progress.
 
@@ -116,56 +239,83 @@ def fit(model, train, validation, models, *, epochs, recipe, seed, frames_per_se
     -------
     dict of str to list of float
         The history.
+
+    Raises
+    ------
+    PipelineError
+        If the loss is not a number.
     """
-    n_classes = len(about["classes"])
-    steps = -(-len(train[0]) // recipe["batch_size"])
+    models, n_classes = Path(models), len(about["classes"])
+    steps = -(-len(train[0]) * recipe["crops"] // recipe["batch_size"])
     compile_network(model, recipe, steps * epochs)
     history = restore(model, models)
-    if history["loss"]:
-        report(f"{len(history['loss'])} epochs done, {epochs - len(history['loss'])} to do")
-    weights = np.array([class_weights(train[1], n_classes)[label] for label in range(n_classes)], np.float32)
-    started, done_before = time.time(), len(history["loss"])
-    for epoch in range(len(history["loss"]) + 1, epochs + 1):
-        logs, speed = train_epoch(model, train, n_classes, weights, recipe, seed, epoch, frames_per_second)
-        network = averaged(model)
-        logs |= evaluate(network, validation, recipe["batch_size"])
+    done_before, started = len(history["loss"]), time.time()
+    if not done_before:
+        standardise_on(model, train[0])
+    else:
+        report(f"{done_before} epochs done, {epochs - done_before} to do")
+    network = averaged(model)
+    evaluated = with_features(network)
+    for epoch in range(done_before + 1, epochs + 1):
+        if stops_early(history, early_stop):
+            report(f"no lower validation loss for {early_stop} epochs: stopped")
+            break
+        logs, speed = train_epoch(model, train, n_classes, recipe, seed, epoch, frames_per_second)
+        averaged(model, network)
+        logs |= evaluate(evaluated, validation, recipe["batch_size"])
         for key, value in logs.items():
             history[key].append(float(value))
-        name = f"epoch_{epoch:02d}_{logs['val_categorical_accuracy']:.4f}.h5"
-        checkpoints.save(network, Path(models) / name, about | {"epoch": epoch})
-        with replacing(Path(models) / "history.pkl") as temporary:
-            temporary.write_bytes(pickle.dumps(history))
+        write_epoch(network, models, history, about | {"epoch": epoch}, keep)
         keep_state(model, models, history)
+        for callback in callbacks:
+            callback.on_epoch_end(epoch - 1, logs)
         left = (time.time() - started) / (epoch - done_before) * (epochs - epoch)
         report(progress_line(epoch, epochs, logs, speed, left))
-    (Path(models) / STATE).unlink(missing_ok=True)
+    (models / STATE).unlink(missing_ok=True)
     return history
 
 
-def train_epoch(model, train, n_classes, weights, recipe, seed, epoch, frames_per_second):
+def standardise_on(model, paths, at_most=1000):
+    """Measure what the network standardises by on the training clips, or on evenly spaced ones of very many."""
+    from network import standardise
+
+    standardise(model, (load_clip(path) for path in paths[:: -(-len(paths) // at_most)]))
+
+
+def stops_early(history, patience):
+    """Whether the last `patience` epochs brought no lower validation loss than those before."""
+    losses = history["val_loss"]
+    return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
+
+
+def train_epoch(model, train, n_classes, recipe, seed, epoch, frames_per_second):
     """One pass over the training clips: mean loss and accuracy, and clips per second."""
-    keys = ("mixup", "gain", "masks", "label_smoothing")
+    weights = np.ones(n_classes, np.float32)
+    if recipe["class_weights"]:
+        weights = np.array(list(class_weights(train[1], n_classes).values()), np.float32)
     batches = training_batches(
         *train,
         n_classes,
         batch_size=recipe["batch_size"],
         frames=round(recipe["crop_seconds"] * frames_per_second),
-        augment={key: recipe[key] for key in keys},
+        augment={key: recipe[key] for key in AUGMENTATIONS},
         seed=seed,
         epoch=epoch,
+        crops=recipe["crops"],
         threads=min(4, os.cpu_count() or 1),
     )
-    started = time.time()
-    model.reset_metrics()
+    started, totals = time.time(), {"loss": 0.0, "categorical_accuracy": 0.0}
     for clips, targets in batches:
         logs = model.train_on_batch(clips, targets, sample_weight=targets @ weights, return_dict=True)
-    if not np.isfinite(logs["loss"]):
-        raise PipelineError(
-            f"The loss of epoch {epoch} is {logs['loss']}. Lower --learning-rate (now {recipe['learning_rate']:g}) "
-            "or train in float32, and start anew with --overwrite."
-        )
+        for key in totals:  # Keras tells of this batch alone
+            totals[key] += float(logs[key]) * len(clips) / (len(train[0]) * recipe["crops"])
+        if not np.isfinite(logs["loss"]):
+            raise PipelineError(
+                f"The loss is no longer a number in epoch {epoch}. Give a lower --learning-rate (it is "
+                f"{recipe['learning_rate']:g}) or --precision float32, and start anew with --overwrite."
+            )
     speed = len(train[0]) / (time.time() - started)
-    return {"loss": logs["loss"], "categorical_accuracy": logs["categorical_accuracy"]}, speed
+    return totals, speed
 
 
 def evaluate(model, validation, batch_size):
@@ -181,19 +331,43 @@ def evaluate(model, validation, batch_size):
     }
 
 
+def checkpoint_name(epoch, accuracy):
+    """`epoch_NN_A.AAAA.h5`."""
+    return f"epoch_{epoch:02d}_{accuracy:.4f}.h5"
+
+
+def write_epoch(network, models, history, about, keep):
+    """Write the checkpoint of the last epoch and the history; with keep "best" remove the other checkpoints."""
+    names = [checkpoint_name(i, accuracy) for i, accuracy in enumerate(history["val_categorical_accuracy"], 1)]
+    best = int(np.argmin(history["val_loss"]))
+    if keep == "all" or best == len(names) - 1:
+        checkpoints.save(network, models / names[-1], about)
+    if keep == "best":
+        for name in names[:best] + names[best + 1 :]:
+            (models / name).unlink(missing_ok=True)
+    with replacing(models / "history.pkl") as temporary:
+        temporary.write_bytes(pickle.dumps(history))
+
+
 def keep_state(model, models, history):
     """Write all that `restore` needs to go on after this epoch."""
-    arrays = {f"v{i}": np.asarray(v) for i, v in enumerate(state_variables(model))}
-    with replacing(Path(models) / STATE) as temporary:
+    arrays = {f"v{i}": np.asarray(keep_as_array(v)) for i, v in enumerate(state_variables(model))}
+    with replacing(models / STATE) as temporary:
         np.savez(temporary, history=json.dumps(history), **arrays)
+
+
+def keep_as_array(variable):
+    """A Keras variable as a numpy array, on any backend."""
+    import keras
+
+    return keras.ops.convert_to_numpy(variable)
 
 
 def restore(model, models):
     """Take up the state of an unfinished run if there is one; the history so far, empty lists for a new run."""
-    path = Path(models) / STATE
+    path = models / STATE
     if not path.exists():
-        keys = ("loss", "categorical_accuracy", "val_loss", "val_categorical_accuracy", "val_balanced_accuracy")
-        return {key: [] for key in keys}
+        return {key: [] for key in HISTORY_KEYS}
     with np.load(path) as state:
         for i, variable in enumerate(state_variables(model)):
             variable.assign(state[f"v{i}"])
@@ -208,21 +382,22 @@ def state_variables(model):
 def progress_line(epoch, epochs, logs, speed, left):
     """The one line an epoch prints."""
     return (
-        f"epoch {epoch:{len(str(epochs))}d}/{epochs}  loss {logs['loss']:.4f}  accuracy {logs['categorical_accuracy']:.4f}"
+        f"epoch {epoch:{len(str(epochs))}d}/{epochs}"
+        f"  loss {logs['loss']:.4f}  accuracy {logs['categorical_accuracy']:.4f}"
         f"  validation: loss {logs['val_loss']:.4f}  accuracy {logs['val_categorical_accuracy']:.4f}"
         f"  balanced {logs['val_balanced_accuracy']:.4f}  {speed:.0f} clips/s  {left / 60:.1f} min left"
     )
 
 
-def prepare_folder(artifacts, settings, overwrite, report=print):
+def prepare_folder(artifacts, settings, versions, overwrite):
     """Make `models/` ready for this run: empty, or holding the beginning of the same run.
 
     Parameters
     ----------
     artifacts : artifacts.Artifacts
         Where `models/` lies.
-    settings : dict
-        What the run's result depends on.
+    settings, versions : dict
+        What the run's result depends on; with what it runs.
     overwrite : bool
         Remove the checkpoints of an earlier run.
 
@@ -236,19 +411,57 @@ def prepare_folder(artifacts, settings, overwrite, report=print):
     PipelineError
         If checkpoints of a run with other settings lie there and `overwrite` is not set.
     """
+    remove_unfinished(artifacts.models)
+    state, made = artifacts.models / STATE, artifacts.training_settings
     files = sorted(artifacts.models.glob("epoch_*.h5"))
-    leftovers = [*files, artifacts.history, artifacts.training_settings, artifacts.models / STATE]
     if overwrite:
-        for path in leftovers:
+        for path in [*files, artifacts.history, made, state]:
             path.unlink(missing_ok=True)
-    elif artifacts.training_settings.exists():
-        made = json.loads(artifacts.training_settings.read_text(encoding="utf-8"))
-        refuse_other_settings(artifacts.models, made.get("settings"), settings)
-        return (artifacts.models / STATE).exists() or len(files) < settings["epochs"]
+    elif made.exists():
+        refuse_other_settings(artifacts.models, json.loads(made.read_text(encoding="utf-8")).get("settings"), settings)
+        return state.exists() or not artifacts.history.exists()
     elif files:
         raise PipelineError(f"{artifacts.models} holds checkpoints of an unknown run. Move them, or give --overwrite.")
-    import keras
-
-    versions = {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend()}
-    write_json(artifacts.training_settings, {"settings": settings, "versions": versions})
+    write_json(made, {"settings": settings, "versions": versions})
     return True
+
+
+def check_data(train, validation, classes, batch_size):
+    """Refuse nonsense before the first epoch.
+
+    Parameters
+    ----------
+    train, validation : tuple of (sequence of Path, sequence of int)
+    classes : sequence of str
+        In label order.
+    batch_size : int
+
+    Raises
+    ------
+    PipelineError
+        If a class has no training clip, a part is empty, a batch is larger than the data, or a spectrogram is
+        missing, corrupt or holds NaN.
+    """
+    missing = [genre for label, genre in enumerate(classes) if label not in set(train[1])]
+    if missing:
+        raise PipelineError(
+            f"No training clip is {' or '.join(missing)}: the network could not learn it. Add clips, or leave the "
+            "genre out in datasets_utils/3_remove_double_with_priority.py, and run the steps after it again."
+        )
+    if not len(validation[0]):
+        raise PipelineError("The validation part of the split is empty. Add clips and run step 4 again.")
+    if batch_size > len(train[0]):
+        raise PipelineError(f"--batch-size {batch_size} is more than the {len(train[0])} training clips. Lower it.")
+    for path in [*train[0], *validation[0]]:
+        load_clip(path)
+
+
+def check_disk(models, megabytes_each, epochs):
+    """Raise a PipelineError if the checkpoints of all epochs do not fit on the disk."""
+    Path(models).mkdir(parents=True, exist_ok=True)
+    needed, free = megabytes_each * (epochs + 4), shutil.disk_usage(models).free / 1e6
+    if needed > free:
+        raise PipelineError(
+            f"{epochs} checkpoints need {needed:,.0f} MB, but only {free:,.0f} MB are free at {models}. "
+            "Free some space, or give --keep best or fewer --epochs."
+        )

@@ -1,0 +1,112 @@
+"""Measure 1: real music, ten genres, the fault-filtered split of GTZAN as mel spectrograms.
+
+    python3 extras/benchmarks/gtzan.py --data ../shared/gtzan_mel/train_valid.npz
+    python3 extras/benchmarks/gtzan.py --train A.npz --test B.npz --seeds 3
+    python3 extras/benchmarks/gtzan.py --data FILE.npz --ablation
+
+A file holds mel (uint8, clips x 128 x 387), name, genre and split; --data trains on its `train` and tests on its
+`valid`; --train and --test take all clips of each file, but those marked otherwise than train in the first.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import comparison
+import numpy as np
+
+import training
+
+FRAMES_PER_SECOND = 387 / 30
+ABLATIONS = {
+    "as is": {},
+    "no mixup": {"mixup": 0.0},
+    "no stretch": {"stretch": 0.0},
+    "no shift": {"shift": 0.0},
+    "no label smoothing": {"label_smoothing": 0.0},
+    "no class weights": {"class_weights": False},
+    "no averaging of weights": {"average": 0.0},
+    "whole clips": {"crop_seconds": 30.0},
+    "gain 6 dB": {"gain": 6.0},
+    "tilt 3 dB": {"tilt": 3.0},
+    "2 masks": {"masks": 2},
+}
+
+
+def read(file, parts):
+    """Arrays mel and genre of the clips of a file whose split is one of `parts`."""
+    with np.load(file) as data:
+        chosen = np.isin(data["split"], parts)
+        return data["mel"][chosen], data["genre"][chosen]
+
+
+def unpack(mel, folder):
+    """Write each clip as the pipeline's .npy files hold it; their paths."""
+    folder.mkdir(parents=True)
+    for i, clip in enumerate(mel):
+        np.save(folder / f"{i}.npy", (clip / 255 * 80 - 80).astype(np.float16))
+    return [folder / f"{i}.npy" for i in range(len(mel))]
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="train and valid clips in one file")
+    parser.add_argument("--train", type=Path, help="training clips")
+    parser.add_argument("--test", type=Path, help="test clips")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of this project's network")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves its training out")
+    parser.add_argument("--ablation", action="store_true", help="switch each part of the recipe, one seed each")
+    args = parser.parse_args(argv)
+    trained = read(args.train or args.data, ["train"] if args.data else ["train", "valid"])
+    tested = read(args.test or args.data, ["valid"] if args.data else ["train", "valid", "test"])
+    classes = sorted(set(trained[1]))
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = [unpack(part[0], Path(scratch) / name) for part, name in ((trained, "train"), (tested, "test"))]
+        labels = [[classes.index(genre) for genre in part[1]] for part in (trained, tested)]
+        train, test = zip(paths, labels, strict=True)
+        rows = ablation(train, test, classes, args) if args.ablation else compare(train, test, classes, args)
+    name = "gtzan_ablation" if args.ablation else "gtzan"
+    comparison.write(name, " ".join(sys.argv), rows, epochs=args.epochs, train=len(train[0]), test=len(test[0]))
+
+
+def run(name, train, test, classes, epochs, seed, recipe=training.RECIPE):
+    """Scores and properties of one network after training."""
+    network, milliseconds = comparison.train_network(name, train, classes, 128, FRAMES_PER_SECOND, epochs, seed, recipe)
+    probabilities, properties = comparison.inspect(network, test[0], test[1], range(len(test[1])))
+    row = comparison.scores(test[1], probabilities) | properties | {"training ms": milliseconds}
+    print(name, seed, {key: round(value, 3) for key, value in row.items()}, flush=True)
+    return row, probabilities
+
+
+def compare(train, test, classes, args):
+    """A row for each classifier."""
+    rows = {
+        name: comparison.scores(test[1], comparison.mfcc_probabilities(name, train, test, len(classes)))
+        for name in comparison.mfcc_classifiers()
+    }
+    if args.baseline_epochs:
+        row, _ = run("musictagger", train, test, classes, args.baseline_epochs, 0)
+        rows[f"MusicTaggerCRNN, {args.baseline_epochs} epochs"] = row
+    runs = [run("crnn", train, test, classes, args.epochs, seed) for seed in range(args.seeds)]
+    rows["this project's CRNN"] = comparison.summary([row for row, _ in runs])
+    clips = np.stack([comparison.load_clip(path) for path in train[0][:16]])
+    times = comparison.training_times(["crnn", "musictagger"], clips, len(classes), FRAMES_PER_SECOND)
+    for name, row in rows.items():
+        if "CRNN" in name:
+            row["training ms"] = times["musictagger" if "Tagger" in name else "crnn"]
+    rows["(training time of MusicTaggerCRNN, same clips)"] = {"training ms": times["musictagger"]}
+    return rows
+
+
+def ablation(train, test, classes, args):
+    """A row for each change of the recipe, one seed each."""
+    return {
+        name: run("crnn", train, test, classes, args.epochs, 0, training.RECIPE | change)[0]
+        for name, change in ABLATIONS.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Measures 2 and 3: clips in MagnaTagATune's shape, cross-validated with all clips of a song together.
+
+    cp -r ../shared/real_music /tmp/real && make pipeline ROOT=/tmp/real
+    python3 extras/benchmarks/real_music.py --root /tmp/real
+    python3 extras/benchmarks/real_music.py --train-root /tmp/real --test-root /tmp/sealed
+    python3 extras/benchmarks/real_music.py --root demo --name demo
+
+Each root needs steps 1 to 3 of the pipeline (spectrograms and six_genres.csv). Songs are told apart by clip name.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import comparison
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+import clip_names
+import training
+from artifacts import PROVIDED_MODEL, Artifacts, read_json, read_table
+from genres import GENRES
+
+
+def read(root):
+    """Spectrogram files, labels and songs of all clips under a root, and the spectrograms' settings."""
+    artifacts = Artifacts(root)
+    table = read_table(artifacts.genres, ("spectrogram", "label"), "datasets_utils/3_remove_double_with_priority.py")
+    paths = np.array([artifacts.spectrograms / name for name in table["spectrogram"]], dtype=object)
+    songs = np.array([clip_names.parse(name).song for name in table["spectrogram"]])
+    settings = read_json(artifacts.spectrogram_settings, "datasets_utils/1_generate_spectrograms.py")
+    return paths, np.array(table["label"]), songs, settings
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, help="cross-validate on these clips")
+    parser.add_argument("--train-root", type=Path, help="train on these")
+    parser.add_argument("--test-root", type=Path, help="and test on these")
+    parser.add_argument("--name", default="real_music", help="of the results file")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves it out")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-fine-tune", action="store_true", help="leave out fine-tuning from the provided network")
+    args = parser.parse_args(argv)
+    paths, labels, songs, settings = read(args.root or args.train_root)
+    if args.root:
+        splitter = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
+        folds = list(splitter.split(paths, labels, songs))
+    else:
+        first = len(paths)
+        others = read(args.test_root)
+        paths, labels, songs = (np.concatenate(pair) for pair in zip((paths, labels, songs), others[:3], strict=True))
+        folds = [(np.arange(first), np.arange(first, len(paths)))]
+    rows = compare(paths, labels, songs, settings, folds, args)
+    comparison.write(args.name, " ".join(sys.argv), rows, epochs=args.epochs, clips=len(paths), folds=len(folds))
+
+
+def compare(paths, labels, songs, settings, folds, args):
+    """A row for each classifier, its decisions on all folds taken together."""
+    networks = [("this project's CRNN, from scratch", "crnn", args.epochs, None)]
+    if not args.no_fine_tune:
+        networks.append(("this project's CRNN, fine-tuned", "crnn", args.epochs, PROVIDED_MODEL))
+    if args.baseline_epochs:
+        networks.append((f"MusicTaggerCRNN, {args.baseline_epochs} epochs", "musictagger", args.baseline_epochs, None))
+    rows, tested = {}, np.concatenate([test for _, test in folds])
+    for name in comparison.mfcc_classifiers():
+        probabilities = [
+            comparison.mfcc_probabilities(name, (paths[a], labels[a]), (paths[b], labels[b]), len(GENRES))
+            for a, b in folds
+        ]
+        rows[name] = comparison.scores(labels[tested], np.concatenate(probabilities))
+    for title, name, epochs, start_from in networks:
+        runs = [fold(paths, labels, songs, settings, a, b, name, epochs, start_from, args.seed) for a, b in folds]
+        rows[title] = comparison.summary([properties for _, properties in runs]) | {"runs": 1}
+        rows[title] |= comparison.scores(labels[tested], np.concatenate([p for p, _ in runs]))
+        print(title, rows[title], flush=True)
+    return rows
+
+
+def fold(paths, labels, songs, settings, train, test, name, epochs, start_from, seed):
+    """Probabilities of the test clips of one fold, and the network's properties."""
+    frames_per_second = settings["sample_rate"] / settings["hop_length"]
+    network, milliseconds = comparison.train_network(
+        name, (paths[train], labels[train]), list(GENRES), settings["n_mels"], frames_per_second, epochs, seed,
+        training.RECIPE, start_from, settings,
+    )  # fmt: skip
+    probabilities, properties = comparison.inspect(network, paths[test], labels[test], songs[test])
+    accuracy = (probabilities.argmax(1) == labels[test]).mean()
+    return probabilities, properties | {"training ms": milliseconds, "accuracy": float(accuracy)}
+
+
+if __name__ == "__main__":
+    main()

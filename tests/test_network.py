@@ -1,0 +1,134 @@
+"""The networks: what they take and give, whatever the clip's length, and that their files need no code of ours."""
+
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+
+import checkpoints
+import network
+from artifacts import PipelineError
+from backend import load_keras
+
+keras = load_keras()
+
+
+def clips(n=2, mels=96, frames=300, seed=0):
+    return np.clip(np.random.default_rng(seed).normal(-40, 15, (n, mels, frames)), -80, 0).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def crnn():
+    keras.utils.set_random_seed(1)
+    model = network.build_network("crnn", (96, None), 6)
+    network.standardise(model, clips(8))
+    return model
+
+
+@pytest.mark.parametrize("mels, frames, classes", [(96, 130, 6), (128, 387, 10), (64, 1254, 2)])
+def test_any_bands_length_and_classes(mels, frames, classes):
+    model = network.build_network("crnn", (mels, None), classes)
+    probabilities = model.predict_on_batch(clips(2, mels, frames))
+    assert probabilities.shape == (2, classes)
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+
+
+def test_features_are_512_and_not_negative(crnn):
+    features = keras.Model(crnn.inputs, crnn.get_layer("activation_1").output).predict_on_batch(clips())
+    assert features.shape == (2, 512)
+    assert features.min() == 0 < features.max()
+    assert crnn.get_layer("dense_1").units == 512
+
+
+def test_silence_gives_finite_numbers(crnn):
+    assert np.isfinite(crnn.predict_on_batch(np.full((1, 96, 300), -80, np.float32))).all()
+
+
+def test_padding_hardly_changes_the_result(crnn):
+    clip = clips(1, frames=864)
+    padded = np.pad(clip, ((0, 0), (0, 0), (0, 480)), constant_values=-80)
+    as_loud = np.pad(clip, ((0, 0), (0, 0), (0, 480)), constant_values=-20)
+    expected = crnn.predict_on_batch(clip)
+    assert np.abs(crnn.predict_on_batch(padded) - expected).max() < 0.01
+    assert np.abs(crnn.predict_on_batch(as_loud) - expected).max() > 0.01  # so the first is no accident
+
+
+def test_texture_kernels_find_differences():
+    rises, ridges = network.rises_and_falls(), network.ridges_and_valleys()
+    assert np.allclose(rises.sum((0, 1))[0], [1] + [0] * 10)
+    assert np.allclose(ridges.sum((0, 1)), 0, atol=1e-6)
+    assert (np.abs(ridges).sum((0, 1)) > 1).all()
+
+
+def test_standard_deviation_is_the_standard_deviation():
+    x, sound = keras.Input((None, 3)), keras.Input((None, 1))
+    model = keras.Model([x, sound], network.mean_and_deviation(x, sound))
+    values = np.random.default_rng(0).normal(5, 2, (2, 40, 3)).astype(np.float32)
+    sounding = np.ones((2, 40, 1), np.float32)
+    sounding[1, 25:] = 0
+    mean, deviation = model.predict_on_batch([values, sounding])
+    for i, frames in enumerate((40, 25)):
+        assert np.allclose(mean[i, 0], values[i, :frames].mean(0), atol=1e-4)
+        assert np.allclose(deviation[i, 0], values[i, :frames].std(0), atol=1e-4)
+
+
+def test_file_loads_in_bare_python(crnn, tmp_path):
+    checkpoints.save(crnn, tmp_path / "net.h5", {"classes": ["a"]})
+    batch = clips()
+    np.save(tmp_path / "clips.npy", batch)
+    code = (
+        "import sys, keras, numpy; m = keras.saving.load_model(sys.argv[1]);"
+        "numpy.save(sys.argv[3], m.predict_on_batch(numpy.load(sys.argv[2])))"
+    )
+    files = [str(tmp_path / name) for name in ("net.h5", "clips.npy", "out.npy")]
+    subprocess.run([sys.executable, "-c", code, *files], check=True, cwd=tmp_path)
+    assert np.allclose(np.load(files[2]), crnn.predict_on_batch(batch), atol=1e-6)
+    assert (tmp_path / "net.h5").stat().st_size < 8e6
+
+
+def test_checkpoint_keeps_what_is_known_about_it(crnn, tmp_path):
+    about = {"classes": ["opéra", "jazz"], "spectrogram_settings": {"n_mels": 96}}
+    checkpoints.save(crnn, tmp_path / "net.h5", about)
+    assert checkpoints.load(tmp_path / "net.h5")[1] == about
+    crnn.save(tmp_path / "foreign.h5")
+    assert checkpoints.load(tmp_path / "foreign.h5")[1] == {}
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["foreign.h5", "net.h5"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "junk", "cut"])
+def test_damaged_checkpoint_is_explained(crnn, tmp_path, damage):
+    path = tmp_path / "net.h5"
+    if damage == "junk":
+        path.write_bytes(b"no network" * 100)
+    if damage == "cut":
+        checkpoints.save(crnn, path, {})
+        path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(PipelineError, match=r"net\.h5"):
+        checkpoints.load(path)
+
+
+def test_jet_picture_is_matplotlibs_jet():
+    levels = np.linspace(0, 1, 101)
+    clip, x = keras.Input((1, None)), None
+    x = network.jet_picture(clip, 1, size=101)
+    model = keras.Model(clip, x)
+    for name, weights in zip(("jet_knots", "jet_colours"), network.jet_weights(), strict=True):
+        model.get_layer(name).set_weights(weights)
+    picture = model.predict_on_batch((levels * 80 - 80)[None, None].astype(np.float32))[0, 0]
+    rgb = (picture + network.IMAGENET_MEAN)[:, ::-1] / 255
+    assert np.abs(rgb - matplotlib.colormaps["jet"](levels)[:, :3]).max() < 0.04
+
+
+def test_choi_network_has_features_too():
+    model = network.build_network("musictagger", (96, None), 6)
+    assert model.predict_on_batch(clips(1, frames=400)).shape == (1, 6)
+    assert model.get_layer("activation_1").output.shape == (None, 32)
+
+
+def test_unknown_network_and_missing_weights_are_explained(tmp_path):
+    with pytest.raises(PipelineError, match="crnn"):
+        network.build_network("resnet", (96, None), 6)
+    with pytest.raises(PipelineError, match="--weights none"):
+        network.build_network("vgg16", (96, None), 6, weights=str(tmp_path / "none.h5"))
