@@ -84,4 +84,7 @@ def check(folder):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    try:
+        command_line.run(main)
+    finally:
+        clip_loop.end_workers()

@@ -8,6 +8,7 @@ import faulthandler
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -78,7 +79,7 @@ def _alone(function, clip, **options):
     """What `function` says of a clip that no other worker is busy beside, so that a death can be laid to it."""
     began = time.monotonic()
     try:
-        return next(failure for _, failure in _in_parallel(function, iter([clip]), set(), **options))
+        return dict(_in_parallel(function, iter([clip]), set(), **options))[clip]
     except _worker_died():
         limit = options["time_limit"]
         return f"no end after {limit:g} s" if time.monotonic() - began >= limit else "the decoder crashed on it"
@@ -97,6 +98,16 @@ def _backend(jobs, dask):
 
     with dask_cluster.connect(dask) as backend, joblib.parallel_config(backend=backend):
         yield {"n_jobs": -1, "pre_dispatch": "2 * n_jobs"}
+
+
+def end_workers():
+    """End the idle workers, which joblib keeps for another loop: to be called last by a script.
+
+    Left to itself, joblib asks them to end when Python does, and waits; for ever, if one of them was killed meanwhile.
+    """
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if loky and loky._executor:
+        loky._executor.shutdown(wait=True, kill_workers=True)
 
 
 def _worker_died():
