@@ -32,15 +32,21 @@ def load_clip(path):
     PipelineError
         If the file is missing, is no .npy file of that shape, or holds NaN or infinity.
     """
+    clip = read(path)
+    clip = clip.astype(np.float32)
+    if not np.isfinite(clip).all():
+        raise PipelineError(f"{path} holds NaN or infinity. {_MEND}")
+    return clip
+
+
+def read(path):
+    """As `load_clip`, but in the file's own type and without a look at every number: a crop need not pay for all."""
     try:
         clip = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise PipelineError(f"{path} is not a readable spectrogram ({error}). {_MEND}") from error
     if clip.ndim != 2 or 0 in clip.shape or not np.issubdtype(clip.dtype, np.number):
         raise PipelineError(f"{path} holds {clip.dtype} of shape {clip.shape}, not (mels, frames). {_MEND}")
-    clip = clip.astype(np.float32)
-    if not np.isfinite(clip).all():
-        raise PipelineError(f"{path} holds NaN or infinity. {_MEND}")
     return clip
 
 
@@ -83,7 +89,7 @@ def training_batches(paths, labels, n_classes, *, batch_size, frames, augment, s
 
     def make(number):
         rng = np.random.default_rng([seed, epoch, number])
-        clips = np.stack([augmentation.crop(load_clip(paths[i]), frames, rng, **of_crop) for i in parts[number]])
+        clips = np.stack([augmentation.crop(read(paths[i]), frames, rng, **of_crop) for i in parts[number]])
         targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in parts[number]]]
         return augmentation.augment(clips, targets, rng, **of_batch)
 

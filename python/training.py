@@ -24,13 +24,13 @@ HISTORY_KEYS = ("loss", "categorical_accuracy", "val_loss", "val_categorical_acc
 # What shapes a run beyond its data and network. extras/benchmarks/README.md has the measured reasons.
 RECIPE = {
     "batch_size": 16,
-    "crop_seconds": 10.0,
-    "crops": 3,
+    "crop_seconds": 20.0,
+    "crops": 2,
     "learning_rate": 1e-3,
     "weight_decay": 0.05,  # AdamW's
     "warm_up": 0.05,  # share of all steps
     "average": 0.05,  # window of the running average of the weights, as a share of all steps; 0 for none
-    "mixup": 0.3,
+    "mixup": 0.0,
     "stretch": 0.1,  # octaves of tempo
     "shift": 2.0,  # mel bands
     "gain": 0.0,  # dB
