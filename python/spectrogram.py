@@ -70,14 +70,18 @@ def mel_power(blocks):
     numpy.ndarray, float32, shape (1 + samples // 512, 96)
     """
     padding = np.zeros(N_FFT // 2, np.float32)  # centred frames: half a window of zeros on either side
-    signal, power = padding, []
+    signal, power, windowed = padding, [], np.empty((0, N_FFT), np.float32)
     for block in itertools.chain(_pre_emphasised(blocks), [padding]):
         signal = np.concatenate([signal, block])
         count = max(0, 1 + (len(signal) - N_FFT) // HOP)
+        if count > len(windowed):
+            windowed = np.empty(
+                (count, N_FFT), np.float32
+            )  # kept for the next blocks: fresh memory costs a millisecond
         if count:
             step = signal.itemsize
             frames = np.lib.stride_tricks.as_strided(signal, (count, N_FFT), (HOP * step, step), writeable=False)
-            power.append(_mel_power_of(frames))
+            power.append(_mel_power_of(np.multiply(frames, hann_window(), out=windowed[:count])))
         signal = signal[count * HOP :]
     return np.concatenate(power)
 
@@ -86,22 +90,23 @@ def _pre_emphasised(blocks):
     """y[t] - 0.97 y[t-1], block by block; the first sample is kept."""
     last = np.float32(0)
     for block in blocks:
-        emphasised = block * np.float32(-SETTINGS["pre_emphasis"])
-        emphasised[1:] = emphasised[:-1]
-        emphasised[:1] = last * np.float32(-SETTINGS["pre_emphasis"])
+        emphasised = np.empty_like(block)
+        emphasised[:1] = last
+        emphasised[1:] = block[:-1]
+        emphasised *= np.float32(-SETTINGS["pre_emphasis"])
         emphasised += block
         last = block[-1]
         yield emphasised
 
 
-def _mel_power_of(frames):
-    """Mel power of a few frames, shape (frames, 2048): few enough to stay in the cache."""
+def _mel_power_of(windowed):
+    """Mel power of a few windowed frames, shape (frames, 2048): few enough to stay in the cache."""
     from scipy.fft import rfft
 
-    power = np.empty((len(frames), N_MELS), np.float32)
+    power = np.empty((len(windowed), N_MELS), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # `log_mel` refuses what is not finite
         # Real and imaginary parts side by side, squared in place; the filters, each value twice, add them up.
-        squares = rfft(frames * hann_window(), axis=1).view(np.float32)
+        squares = rfft(windowed, axis=1).view(np.float32)
         np.multiply(squares, squares, out=squares)
         for bands, bins, filters in _filter_groups():
             np.matmul(squares[:, bins], filters, out=power[:, bands])
