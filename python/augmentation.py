@@ -19,7 +19,7 @@ def crop(clip, frames, rng, *, stretch=0.0, shift=0.0):
     stretch : float
         Tempo changes by up to this many octaves, either way.
     shift : float
-        Pitch moves by up to this many mel bands, either way.
+        Pitch moves by up to this many whole mel bands, either way.
 
     Returns
     -------
@@ -33,7 +33,9 @@ def crop(clip, frames, rng, *, stretch=0.0, shift=0.0):
     if stretch:
         clip = resample(clip, np.arange(min(frames, round(length / speed))) * speed)
     if shift:
-        clip = resample(clip.T, np.arange(clip.shape[0]) + rng.uniform(-shift, shift)).T
+        # Whole bands: between two bands interpolation would smooth away the very texture that is to be learnt.
+        moved = np.arange(clip.shape[0]) + rng.integers(-round(shift), round(shift) + 1)
+        clip = clip[np.clip(moved, 0, clip.shape[0] - 1)]
     return np.pad(clip, ((0, 0), (0, frames - clip.shape[1])), constant_values=FLOOR_DB)
 
 

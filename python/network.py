@@ -42,7 +42,7 @@ def build_network(name, input_shape, n_classes, **options):
     return NETWORKS[name](input_shape, n_classes, **options)
 
 
-def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=32, dropout=0.7):
+def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=16, dropout=0.7):
     """Convolutions, a recurrent layer, attention (after Choi et al., arXiv:1609.04243), and statistics of texture.
 
     From a few hundred clips, learnt filters alone overfit; how loudness changes along time and frequency, averaged
