@@ -24,7 +24,7 @@ venv: .venv/.installed  ## make .venv and install what the pipeline needs
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt
+.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-cluster.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
@@ -52,6 +52,11 @@ pipeline: venv  ## run every step on your data: make pipeline ROOT=dir [EPOCHS=2
 	$(PY) results_utils/make_report.py --root $(ROOT)
 	@echo; cat $(ROOT)/results/res.txt
 	@echo; ls $(ROOT)/results/*.png $(ROOT)/results/*.svg $(ROOT)/results/*.html
+
+bench: .venv/.installed-dev  ## measure speed, memory and start-up (extras/benchmarks/SPEED.md)
+	$(PY) extras/benchmarks/step1_speed.py
+	$(PY) extras/benchmarks/scale.py
+	$(PY) extras/benchmarks/input_speed.py
 
 clean:  ## remove what `make demo` made
 	rm -rf demo
