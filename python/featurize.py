@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import clip_loop
 import command_line
 import track_table
 from artifacts import PROVIDED_MODEL, Artifacts, fingerprint
@@ -95,4 +96,7 @@ def work(args, out, to_do, classes, model, tables):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    try:
+        command_line.run(main)
+    finally:
+        clip_loop.end_workers()
