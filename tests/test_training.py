@@ -105,10 +105,18 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, cap
     assert history(cut)["loss"] != history(whole)["loss"][:1]
 
 
-def test_keep_best_and_early_stop(where):
-    train(where, "--keep", "best", "--learning-rate", "0", "--early-stop", "2", epochs=6)
-    assert len(history(where)["loss"]) < 6
-    assert len(list(where.models.glob("epoch_*.h5"))) == 1
+def test_early_stop_waits_for_its_patience():
+    assert training.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.5]}, 2)
+    assert not training.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.4]}, 2)
+    assert not training.stops_early({"val_loss": [0.5, 0.6]}, 2)
+    assert not training.stops_early({"val_loss": [0.1, 0.5, 0.6]}, 0)
+
+
+def test_keep_best_leaves_the_epoch_of_lowest_validation_loss(where):
+    train(where, "--keep", "best")
+    best = int(np.argmin(history(where)["val_loss"]))
+    kept = [path.name for path in where.models.glob("epoch_*.h5")]
+    assert kept == [training.checkpoint_name(best + 1, history(where)["val_categorical_accuracy"][best])]
 
 
 def test_start_from_another_network_with_other_classes(where, tmp_path):
