@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,11 +78,15 @@ def run(script, root, *args):
 
 
 def start(script, root, *args, **options):
-    """Start a script as a user does, in a process group of its own."""
+    """Start a script as a user does, in a process group of its own that hears Ctrl-C."""
     command = [sys.executable, str(REPOSITORY / script), "--root", str(root), *map(str, args)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
-    )
+    options = {"start_new_session": True, "preexec_fn": _hear_ctrl_c, "text": True, **options}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def _hear_ctrl_c():
+    # A shell starts its background jobs deaf to it, and a test run may be one.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def contents(folder):
