@@ -1,8 +1,8 @@
 """Measures 2 and 3: clips in MagnaTagATune's shape, cross-validated with all clips of a song together.
 
-    cp -r ../shared/real_music /tmp/real && make pipeline ROOT=/tmp/real
-    python3 extras/benchmarks/real_music.py --root /tmp/real
-    python3 extras/benchmarks/real_music.py --train-root /tmp/real --test-root /tmp/sealed
+    cp -r ../shared/real_music realmusic && make pipeline ROOT=realmusic
+    python3 extras/benchmarks/real_music.py --root realmusic
+    python3 extras/benchmarks/real_music.py --train-root realmusic --test-root sealedmusic
     python3 extras/benchmarks/real_music.py --root demo --name demo
 
 Each root needs steps 1 to 3 of the pipeline (spectrograms and six_genres.csv). Songs are told apart by clip name.
