@@ -20,6 +20,17 @@ def load_keras():
     return keras
 
 
+def has_gpu():
+    """Whether the backend sees a GPU."""
+    import keras
+
+    if keras.backend.backend() == "torch":  # for which keras.distribution lists no devices
+        import torch
+
+        return torch.cuda.is_available()
+    return bool(keras.distribution.list_devices("gpu"))
+
+
 @contextlib.contextmanager
 def _without_stderr():
     """What C++ prints to file descriptor 2 is lost, for no variable silences it; exceptions are raised as ever."""

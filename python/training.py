@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+import backend
 import checkpoints
 from artifacts import PipelineError, refuse_other_settings, remove_unfinished, replacing, write_json
 from clip_batches import load_clip, training_batches
@@ -156,10 +157,7 @@ def use_precision(precision):
     import keras
 
     if precision == "auto":
-        on_gpu = any(
-            "gpu" in device.lower() or "cuda" in device.lower() for device in keras.distribution.list_devices()
-        )
-        precision = "mixed_float16" if on_gpu else "float32"
+        precision = "mixed_float16" if backend.has_gpu() else "float32"
     keras.mixed_precision.set_global_policy(precision)
     return precision
 
