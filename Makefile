@@ -57,6 +57,7 @@ bench: .venv/.installed-dev  ## measure speed, memory and start-up (extras/bench
 	$(PY) extras/benchmarks/step1_speed.py
 	$(PY) extras/benchmarks/scale.py
 	$(PY) extras/benchmarks/input_speed.py
+	$(PY) extras/benchmarks/featurize_speed.py
 
 clean:  ## remove what `make demo` made
 	rm -rf demo
