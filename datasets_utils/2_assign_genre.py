@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 
 import command_line
 import tags
-from artifacts import Artifacts, PipelineError, fingerprint, is_made, record_made, require, write_table
+from artifacts import Artifacts, PipelineError, fingerprint, is_made, record_made, write_table
 from spectrogram_folder import list_spectrograms, spectrogram_name
 
 
@@ -64,7 +64,6 @@ def folder_tags(spectrograms):
 def annotated_tags(paths, spectrograms, args):
     import annotations
 
-    require(paths.annotations.parent, "step 1, or `make demo`,")
     clips, tag_columns = annotations.read(paths.annotations)
     clips["spectrogram"] = clips["mp3_path"].map(spectrogram_name)
     if spectrograms:

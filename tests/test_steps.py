@@ -175,7 +175,7 @@ def test_input_is_never_changed(collection, collection_with_spectrograms):
     "step, words",
     [
         (STEP_1, ("mp3_files does not exist", "MagnaTagATune", "make demo")),
-        (STEP_2, ("datasets does not exist", "make demo")),
+        (STEP_2, ("annotations_final.csv does not exist", "make demo", "--genres-from-folders")),
         (STEP_3, ("tagged_spectrograms.csv does not exist", "2_assign_genre.py")),
         (STEP_4, ("six_genres.csv does not exist", "3_remove_double_with_priority.py")),
     ],
