@@ -15,7 +15,7 @@ import command_line
 import training
 from artifacts import Artifacts, fingerprint, read_json
 from backend import load_keras
-from split import read_classes, read_part
+from split import read_classes, read_part, training_fingerprint
 
 
 def read_clips(artifacts, part):
@@ -31,7 +31,7 @@ def train(root, *, network, epochs, seed, start_from, weights, fine_tune, early_
     classes, parts = list(read_classes(artifacts)), {part: read_clips(artifacts, part) for part in ("train", "val")}
     of_spectrograms = read_json(artifacts.spectrogram_settings, "datasets_utils/1_generate_spectrograms.py")
     settings = {"network": network, "epochs": epochs, "seed": seed, "early_stop": early_stop, "keep": keep, **recipe}
-    settings["split"] = fingerprint(artifacts.split("train"), artifacts.split("val"))
+    settings["split"] = training_fingerprint(artifacts)
     settings["start_from"] = fingerprint(start_from) if start_from else None
     options = {"weights": weights, "fine_tune": fine_tune} if network == "vgg16" else {}
     settings.update(options)

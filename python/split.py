@@ -4,7 +4,7 @@ from pathlib import Path
 
 import clip_names
 import genres
-from artifacts import PipelineError, read_json, read_table, require
+from artifacts import PipelineError, fingerprint, read_json, read_table, require
 from tags import GENRE_COLUMNS
 
 PARTS = ("train", "val", "test")
@@ -47,6 +47,11 @@ def read_classes(artifacts):
     settings_file = artifacts.split_folder / "settings.json"
     require(artifacts.split("train"), STEP)
     return tuple(read_json(settings_file, STEP)["settings"]["genres"])
+
+
+def training_fingerprint(artifacts):
+    """Fingerprint of the clips that a network trains and validates on: tells whether it was trained on this split."""
+    return fingerprint(artifacts.split("train"), artifacts.split("val"))
 
 
 def at_random(table):

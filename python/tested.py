@@ -205,7 +205,9 @@ def _trained_on_this_split(artifacts, about):
     trained_on = about.get("network", {}).get("split")
     if trained_on is None or not artifacts.split("test").exists():
         return None
-    return trained_on == fingerprint(artifacts.split("train"), artifacts.split("val"))  # as 1-training.py records it
+    import split
+
+    return trained_on == split.training_fingerprint(artifacts)
 
 
 def _clips_of_split(artifacts):
