@@ -5,7 +5,6 @@ here because librosa's import takes seconds per process and its FFT runs in doub
 """
 
 import functools
-import itertools
 
 import numpy as np
 
@@ -70,33 +69,35 @@ def mel_power(blocks):
     numpy.ndarray, float32, shape (1 + samples // 512, 96)
     """
     padding = np.zeros(N_FFT // 2, np.float32)  # centred frames: half a window of zeros on either side
-    signal, power, windowed = padding, [], np.empty((0, N_FFT), np.float32)
-    for block in itertools.chain(_pre_emphasised(blocks), [padding]):
-        signal = np.concatenate([signal, block])
+    signal, last, power, windowed = padding, np.float32(0), [], np.empty((0, N_FFT), np.float32)
+    for block in blocks:
+        signal = _pre_emphasised(signal, last, block)
+        last = block[-1]
         count = max(0, 1 + (len(signal) - N_FFT) // HOP)
         if count > len(windowed):
-            windowed = np.empty(
-                (count, N_FFT), np.float32
-            )  # kept for the next blocks: fresh memory costs a millisecond
+            windowed = np.empty((count, N_FFT), np.float32)  # kept for the next blocks: new memory costs time
         if count:
-            step = signal.itemsize
-            frames = np.lib.stride_tricks.as_strided(signal, (count, N_FFT), (HOP * step, step), writeable=False)
-            power.append(_mel_power_of(np.multiply(frames, hann_window(), out=windowed[:count])))
+            power.append(_mel_power_of(np.multiply(_frames(signal), hann_window(), out=windowed[:count])))
         signal = signal[count * HOP :]
+    power.append(_mel_power_of(_frames(np.concatenate([signal, padding])) * hann_window()))
     return np.concatenate(power)
 
 
-def _pre_emphasised(blocks):
-    """y[t] - 0.97 y[t-1], block by block; the first sample is kept."""
-    last = np.float32(0)
-    for block in blocks:
-        emphasised = np.empty_like(block)
-        emphasised[:1] = last
-        emphasised[1:] = block[:-1]
-        emphasised *= np.float32(-SETTINGS["pre_emphasis"])
-        emphasised += block
-        last = block[-1]
-        yield emphasised
+def _pre_emphasised(signal, last, block):
+    """`signal`, followed by y[t] - 0.97 y[t-1] of a block; `last` is the sample before it."""
+    longer = np.empty(len(signal) + len(block), np.float32)
+    longer[: len(signal)] = signal
+    new = longer[len(signal) :]
+    new[0] = last * np.float32(-SETTINGS["pre_emphasis"])
+    np.multiply(block[:-1], np.float32(-SETTINGS["pre_emphasis"]), out=new[1:])
+    new += block
+    return longer
+
+
+def _frames(signal):
+    """All whole windows of a signal, HOP apart, as a view: (frames, 2048)."""
+    count = 1 + (len(signal) - N_FFT) // HOP
+    return np.ndarray((count, N_FFT), np.float32, signal, strides=(HOP * signal.itemsize, signal.itemsize))
 
 
 def _mel_power_of(windowed):

@@ -208,7 +208,8 @@ def generate(clip, *, clips_folder, folder):
 def save(path, log_mel):
     """Write one spectrogram as a whole artifact, in the settings' dtype."""
     content = io.BytesIO()
-    np.save(content, np.ascontiguousarray(log_mel, dtype=spectrogram.SETTINGS["dtype"]))
+    # Converted first, in the order that it lies in, and then turned: half of the bytes to move about.
+    np.save(content, np.ascontiguousarray(log_mel.T.astype(spectrogram.SETTINGS["dtype"]).T))
     with replacing(path) as temporary:
         temporary.write_bytes(content.getvalue())  # np.save to a file hides the reason when the disk is full
 
