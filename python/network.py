@@ -13,8 +13,13 @@ FEATURES, FEATURE_LAYER = 512, "activation_1"
 FLOOR_DB = -80.0
 FRAMES_PER_SECOND = 22050 / 512
 FRAMES_LEFT = 13  # per second, after the first averaging
-TEXTURE_UNITS = 96
-Z_SCORE = "texture_z_score"
+RATES = (0.4, 0.7, 1.1, 1.7, 2.6, 4.0, 5.5)  # of modulation, Hz
+SPACINGS = (0, 0.02, 0.035, 0.06, 0.1, 0.16, 0.25, 0.38)  # cycles per mel band
+BANDWIDTH = 0.3  # standard deviation of a filter as a share of its rate or spacing
+SLOW, WIDE = 0.3, 0.015  # the same of the filters at rate 0, in Hz, and at spacing 0, in cycles per band
+REGION = 16  # mel bands
+Z_SCORE = "_z_score"
+CEPSTRUM, TIMBRE = 20, 0.03  # coefficients, and their share of the variance of what is classified
 BATCH_MOMENTUM = 0.9  # a small data set has few steps
 
 
@@ -42,11 +47,12 @@ def build_network(name, input_shape, n_classes, **options):
     return NETWORKS[name](input_shape, n_classes, **options)
 
 
-def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=16, dropout=0.7):
-    """Convolutions, a recurrent layer, attention (after Choi et al., arXiv:1609.04243), and statistics of texture.
+def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=16, dropout=0.5):
+    """Convolutions, a recurrent layer, attention (after Choi et al., arXiv:1609.04243), and statistics of modulation.
 
-    From a few hundred clips, learnt filters alone overfit; how loudness changes along time and frequency, averaged
-    per band over the clip, tells genres apart with little to learn. The network joins both.
+    From a few hundred clips, learnt filters overfit; how strongly the spectrogram is modulated at each rate and
+    spacing, averaged over the clip, tells genres apart with little to learn. The network joins both, and leaves the
+    learnt part out for half of the training clips, so that neither part relies on the other.
 
     Parameters
     ----------
@@ -57,22 +63,22 @@ def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=1
     width : int
         Channels of the first convolution.
     dropout : float
-        Of the statistics; half of it elsewhere.
+        Of the statistics and of the features, and the share of clips that the learnt part is left out for; half of it
+        inside that part.
     """
     clip = Input(tuple(input_shape), name="clip")
     step = max(1, round(frames_per_second / FRAMES_LEFT))
     sound = layers.MaxPooling1D(step, padding="same")(sounding(clip, input_shape[0]))
-    x = layers.Rescaling(1 / 80, 1, name="scale")(clip)
+    x = layers.Rescaling(1.0, -FLOOR_DB, name="above_floor")(clip)
     x = layers.AveragePooling1D(step, padding="same")(layers.Permute((2, 1))(x))
-    parts = [
-        texture_statistics(x, sound, dropout),
-        layers.Dropout(0.5)(recurrent_summary(x, sound, width, dropout / 2)),
-    ]
-    outputs = classify(layers.Concatenate()(parts), n_classes, dropout / 2)
-    model = Model(clip, outputs, name="crnn")
-    for name, kernels in TEXTURES.items():
-        model.get_layer(name).set_weights([kernels()])
-    return model
+    texture = modulations(x, sound, frames_per_second / step)
+    texture = z_score(texture_statistics(texture, layers.MaxPooling1D(2, padding="same")(sound)), "texture")
+    timbre = z_score(mean_cepstrum(x, sound), "timbre")
+    weight = np.sqrt(TIMBRE / (1 - TIMBRE) * texture.shape[-1] / timbre.shape[-1])
+    statistics = layers.Dropout(dropout)(layers.Concatenate()([texture, layers.Rescaling(weight)(timbre)]))
+    learnt = layers.Dropout(dropout, noise_shape=(None, 1))(recurrent_summary(x, sound, width, dropout / 2))
+    outputs = classify(layers.Concatenate()([statistics, learnt]), n_classes, dropout)
+    return Model(clip, outputs, name="crnn")
 
 
 def sounding(clip, mels):
@@ -82,52 +88,113 @@ def sounding(clip, mels):
     return layers.ReLU(max_value=1.0, name="sounding")(above)
 
 
-def rises_and_falls():
-    """Kernels (17 frames, 2 bands, 1, 11): the level, and its change over 1, 2, 4, 8 and 16 frames up and down."""
-    kernels = np.zeros((17, 2, 1, 11), np.float32)
-    kernels[8, :, 0, 0] = 0.5
-    for i, lag in enumerate((1, 2, 4, 8, 16)):
-        start = 8 - lag // 2
-        kernels[start + lag, :, 0, 1 + i], kernels[start, :, 0, 1 + i] = 0.5, -0.5
-        kernels[..., 6 + i] = -kernels[..., 1 + i]
-    return kernels
+def modulations(x, sound, frames_per_second):
+    """Gabor filters over time and frequency, rectified, and averaged over regions of 16 bands.
 
+    Parameters
+    ----------
+    x : KerasTensor
+        (batch, frames, bands); silence is 0.
+    sound : KerasTensor
+        (batch, frames, 1); 1 where it sounds.
+    frames_per_second : float
+        Of `x`.
 
-def ridges_and_valleys():
-    """Kernels (1 frame, 13 bands, 1, 6): a band against its neighbours 1, 2 and 6 bands off, above and below them."""
-    kernels = np.zeros((1, 13, 1, 6), np.float32)
-    for i, (distance, thick) in enumerate(((1, 1), (2, 2), (6, 2))):
-        for band in range(thick):
-            kernels[0, 6 + band - (thick - 1), 0, i] += 1 / thick
-            for neighbour in (-distance, distance):
-                position = min(12, max(0, 6 + band - (thick - 1) + neighbour))
-                kernels[0, position, 0, i] -= 0.5 / thick
-        kernels[..., 3 + i] = -kernels[..., i]
-    return kernels
+    Returns
+    -------
+    KerasTensor
+        (batch, ceil(frames / 2), filters times regions).
 
-
-TEXTURES = {"rises_and_falls": rises_and_falls, "ridges_and_valleys": ridges_and_valleys}
-
-
-def texture_statistics(x, sound, dropout, units=TEXTURE_UNITS):
-    """Mean and standard deviation over the sounding frames of fixed, rectified differences in each pair of bands."""
+    Notes
+    -----
+    A Gabor filter answers to one rate of change over time, one spacing along frequency, and one direction, up or down
+    (T. Chi, P. Ru and S. A. Shamma, "Multiresolution spectrotemporal analysis of complex sounds", JASA 118, 2005). Its
+    real part is cos*cos - sin*sin: one convolution over time gives the waves of all rates, one along frequency for
+    each spacing joins them. Each is as wide as its wave, and steps by half a wave or less.
+    """
+    mean, _ = mean_and_deviation(x, sound)
+    x = layers.Multiply()([layers.Subtract()([x, mean]), sound])
     x = layers.Reshape((-1, x.shape[2], 1))(x)
-    maps = [
-        layers.Conv2D(
-            kernels().shape[-1], kernels().shape[:2], strides=(1, 2), padding="same", use_bias=False,
-            activation="relu", trainable=False, name=name,
-        )(x)
-        for name, kernels in TEXTURES.items()
-    ]  # fmt: skip
-    x = layers.Concatenate()(maps)
-    x = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)
-    x = layers.Concatenate()(mean_and_deviation(x, sound))
-    # A z-score, measured once by `standardise` (those of small batches would be noise); clipped against odd clips.
-    x = layers.BatchNormalization(center=False, scale=False, trainable=False, name=Z_SCORE)(layers.Flatten()(x))
-    x = layers.Activation("hard_tanh", name="clipped")(layers.Rescaling(1 / 4)(x))
-    x = layers.Dropout(dropout)(x)
-    x = layers.Dense(units, use_bias=False, name="texture")(x)
-    return layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
+    kernel = waves_in_time(frames_per_second)
+    x = _fixed(x, kernel, (2, 1), "rates", None)
+    maps = []
+    for i, spacing in enumerate(SPACINGS):
+        step = min(REGION, 2 ** int(np.log2(max(1, 0.5 / spacing)))) if spacing else REGION
+        y = _fixed(x, waves_in_frequency(spacing), (1, step), f"spacing_{i}", "relu")
+        y = layers.AveragePooling2D((1, REGION // step), padding="same")(y)
+        maps.append(layers.Reshape((-1, y.shape[2] * y.shape[3]))(y))
+    return layers.Concatenate()(maps)
+
+
+def _fixed(x, kernel, strides, name, activation):
+    """A convolution whose kernel is not learnt."""
+    layer = layers.Conv2D(
+        kernel.shape[-1], kernel.shape[:2], strides=strides, padding="same", use_bias=False, activation=activation,
+        trainable=False, name=name,
+    )  # fmt: skip
+    y = layer(x)
+    layer.set_weights([kernel])
+    return y
+
+
+def waves_in_time(frames_per_second):
+    """Kernels (frames, 1, 1, 1 + 2 rates): a bell for what hardly changes, then cosine and sine of each rate."""
+    waves = [gabor(0, SLOW / frames_per_second).real]
+    for rate in RATES:
+        wave = gabor(rate / frames_per_second, BANDWIDTH * rate / frames_per_second)
+        waves += [wave.real, wave.imag]
+    return _side_by_side(waves)[:, None, None, :]
+
+
+def waves_in_frequency(spacing):
+    """Kernels (1, bands, 1 + 2 rates, filters) that make Gabor filters of one spacing of the waves in time."""
+    wave = gabor(spacing, BANDWIDTH * spacing) if spacing else gabor(0, WIDE)
+    filters = [] if spacing == 0 else [{0: wave.real}]  # what neither changes nor repeats is the mean: 0
+    for i in range(len(RATES)):
+        filters.append({1 + 2 * i: wave.real, 2 + 2 * i: -wave.imag})
+        if spacing:
+            filters.append({1 + 2 * i: wave.real, 2 + 2 * i: wave.imag})
+    kernel = np.zeros((1, len(wave), 1 + 2 * len(RATES), len(filters)), np.float32)
+    for i, of_channel in enumerate(filters):
+        for channel, values in of_channel.items():
+            kernel[0, :, channel, i] = values
+    return kernel
+
+
+def gabor(frequency, bandwidth):
+    """A wave under a bell of unit energy, cut off at two standard deviations; both in cycles per sample."""
+    deviation = 1 / (2 * np.pi * bandwidth)
+    t = np.arange(-round(2 * deviation), round(2 * deviation) + 1)
+    bell = np.exp(-0.5 * (t / deviation) ** 2)
+    return bell / np.linalg.norm(bell) * np.exp(2j * np.pi * frequency * t)
+
+
+def _side_by_side(waves):
+    """Kernels of different lengths as one array (longest, number), each in the middle."""
+    longest = max(len(wave) for wave in waves)
+    return np.stack([np.pad(wave, (longest - len(wave)) // 2) for wave in waves], axis=1).astype(np.float32)
+
+
+def texture_statistics(x, sound):
+    """Mean and standard deviation of maps over the sounding frames: (batch, 2 channels)."""
+    return layers.Flatten()(layers.Concatenate()(mean_and_deviation(x, sound)))
+
+
+def mean_cepstrum(x, sound):
+    """Cosine transform of the mean spectrum, the mean level first: (batch, CEPSTRUM)."""
+    mean, _ = mean_and_deviation(x, sound)
+    bands = x.shape[2]
+    cosines = np.cos(np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(CEPSTRUM)))
+    layer = layers.Dense(CEPSTRUM, use_bias=False, trainable=False, name="cosine_transform")
+    y = layer(layers.Flatten()(mean))
+    layer.set_weights([cosines.astype(np.float32)])
+    return y
+
+
+def z_score(x, name):
+    """By the mean and variance that `standardise` measures once; clipped at 4 deviations against odd clips."""
+    x = layers.BatchNormalization(epsilon=1e-5, center=False, scale=False, trainable=False, name=name + Z_SCORE)(x)
+    return layers.Rescaling(4.0)(layers.Activation("hard_tanh", name=name + "_clipped")(layers.Rescaling(1 / 4)(x)))
 
 
 def mean_and_deviation(x, sound):
@@ -175,17 +242,18 @@ def standardise(model, clips):
     clips : iterable of numpy.ndarray
         float32, shape (mels, frames), of any lengths.
     """
-    if Z_SCORE not in [layer.name for layer in model.layers]:
+    z_scores = [layer for layer in model.layers if layer.name.endswith(Z_SCORE)]
+    if not z_scores:
         return
-    z_score = model.get_layer(Z_SCORE)
-    statistics = Model(model.inputs, z_score.input)
-    values = np.concatenate([statistics.predict_on_batch(clip[None]) for clip in clips]).astype(np.float64)
-    z_score.set_weights([values.mean(0), values.var(0) + 1e-6])
+    statistics = Model(model.inputs, [layer.input for layer in z_scores])
+    values = zip(*(statistics.predict_on_batch(clip[None]) for clip in clips), strict=True)
+    for layer, of_clips in zip(z_scores, values, strict=True):
+        of_clips = np.concatenate(of_clips).astype(np.float64)
+        layer.set_weights([of_clips.mean(0), of_clips.var(0) + 1e-6])
 
 
 def classify(x, n_classes, dropout):
     """The features and the classifier."""
-    x = layers.Dropout(dropout)(x)
     x = layers.Dense(FEATURES, name="dense_1")(x)
     x = layers.Activation("relu", dtype="float32", name=FEATURE_LAYER)(x)
     x = layers.Dropout(dropout)(x)

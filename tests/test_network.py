@@ -55,11 +55,32 @@ def test_padding_hardly_changes_the_result(crnn):
     assert np.abs(crnn.predict_on_batch(as_loud) - expected).max() > 0.01  # so the first is no accident
 
 
-def test_texture_kernels_find_differences():
-    rises, ridges = network.rises_and_falls(), network.ridges_and_valleys()
-    assert np.allclose(rises.sum((0, 1))[0], [1] + [0] * 10)
-    assert np.allclose(ridges.sum((0, 1)), 0, atol=1e-6)
-    assert (np.abs(ridges).sum((0, 1)) > 1).all()
+@pytest.mark.parametrize("rate, spacing, direction", [(1.7, 0.1, 0), (4.0, 0.06, 1), (0.7, 0.25, 1), (2.6, 0.16, 0)])
+def test_gabor_filter_of_a_drifting_ripple_answers_most(rate, spacing, direction):
+    fps, bands = 13.0, 96
+    frames, sound = keras.Input((None, bands)), keras.Input((None, 1))
+    model = keras.Model([frames, sound], network.modulations(frames, sound, fps))
+    t, f = np.arange(390)[:, None] / fps, np.arange(bands)
+    sign = 1 if direction == 0 else -1
+    ripple = 10 * np.cos(2 * np.pi * (rate * t + sign * spacing * f)).astype(np.float32)
+    answers = model.predict_on_batch([ripple[None], np.ones((1, 390, 1), np.float32)]).mean(1).ravel()
+    regions, starts, blocks = bands // network.REGION, 0, {}
+    for value in network.SPACINGS:
+        filters = network.waves_in_frequency(value).shape[-1]
+        block = answers[starts : starts + regions * filters].reshape(regions, filters)
+        starts += block.size
+        blocks[value] = block[1:-1].mean(0)  # at the edges there is only half a filter
+    assert starts == len(answers)
+    best = max(blocks, key=lambda value: blocks[value].max())
+    assert best == spacing
+    assert blocks[best].argmax() == 1 + 2 * network.RATES.index(rate) + direction
+
+
+def test_steady_sound_has_no_modulation():
+    frames, sound = keras.Input((None, 96)), keras.Input((None, 1))
+    model = keras.Model([frames, sound], network.modulations(frames, sound, 13.0))
+    steady = np.tile(np.linspace(70, 10, 96, dtype=np.float32), (1, 390, 1))
+    assert np.abs(model.predict_on_batch([steady, np.ones((1, 390, 1), np.float32)])).max() < 1e-3
 
 
 def test_standard_deviation_is_the_standard_deviation():
