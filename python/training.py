@@ -27,7 +27,7 @@ RECIPE = {
     "batch_size": 16,
     "crop_seconds": 29.0,
     "crops": 1,
-    "learning_rate": 1e-3,
+    "learning_rate": 5e-4,
     "weight_decay": 0.3,  # AdamW's
     "warm_up": 0.05,  # share of all steps
     "average": 0.05,  # window of the running average of the weights, as a share of all steps; 0 for none

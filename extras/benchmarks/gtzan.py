@@ -55,7 +55,7 @@ def main(argv=None):
     parser.add_argument("--train", type=Path, help="training clips")
     parser.add_argument("--test", type=Path, help="test clips")
     parser.add_argument("--seeds", type=int, default=3, help="runs of this project's network")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves its training out")
     parser.add_argument("--ablation", action="store_true", help="switch each part of the recipe, one seed each")
     args = parser.parse_args(argv)
