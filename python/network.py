@@ -254,7 +254,7 @@ def standardise(model, clips):
 
 def classify(x, n_classes, dropout):
     """The features and the classifier. Both begin small, which overfits less: +0.03 on GTZAN's valid clips."""
-    x = layers.Dense(FEATURES, kernel_initializer=initializers.RandomNormal(stddev=0.01), name="dense_1")(x)
+    x = layers.Dense(FEATURES, kernel_initializer=initializers.RandomNormal(stddev=0.013), name="dense_1")(x)
     x = layers.Activation("relu", dtype="float32", name=FEATURE_LAYER)(x)
     x = layers.Dropout(dropout)(x)
     small = initializers.RandomNormal(stddev=0.003)
