@@ -73,12 +73,12 @@ def mel_power(blocks):
     for block in blocks:
         signal = _pre_emphasised(signal, last, block)
         last = block[-1]
-        count = max(0, 1 + (len(signal) - N_FFT) // HOP)
-        if count > len(windowed):
-            windowed = np.empty((count, N_FFT), np.float32)  # kept for the next blocks: new memory costs time
-        if count:
-            power.append(_mel_power_of(np.multiply(_frames(signal), hann_window(), out=windowed[:count])))
-        signal = signal[count * HOP :]
+        frames = _frames(signal)
+        if len(frames) > len(windowed):
+            windowed = np.empty(frames.shape, np.float32)  # kept for the next blocks: new memory costs time
+        if len(frames):
+            power.append(_mel_power_of(np.multiply(frames, hann_window(), out=windowed[: len(frames)])))
+        signal = signal[len(frames) * HOP :]
     power.append(_mel_power_of(_frames(np.concatenate([signal, padding])) * hann_window()))
     return np.concatenate(power)
 
@@ -96,7 +96,7 @@ def _pre_emphasised(signal, last, block):
 
 def _frames(signal):
     """All whole windows of a signal, HOP apart, as a view: (frames, 2048)."""
-    count = 1 + (len(signal) - N_FFT) // HOP
+    count = max(0, 1 + (len(signal) - N_FFT) // HOP)
     return np.ndarray((count, N_FFT), np.float32, signal, strides=(HOP * signal.itemsize, signal.itemsize))
 
 
