@@ -6,6 +6,8 @@ Locally the workers are joblib's (loky); with a Dask scheduler they are the clus
 import contextlib
 import faulthandler
 import itertools
+import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -66,13 +68,31 @@ def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask):
                 unfinished.update(task)
             if not task:
                 return
-            yield joblib.delayed(_do_task)(function, task, os.getpid() if dask is None else None, time_limit)
+            yield joblib.delayed(_do_task)(function, task, time_limit)
 
     with _backend(jobs, dask) as options:
         parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
         for clip, failure in itertools.chain.from_iterable(parallel(tasks())):
             unfinished.discard(clip)
             yield clip, failure
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back():
+    """Ctrl-C counts at the end; the processes that start meanwhile never see it."""
+    came = []
+    handler = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    if masks := hasattr(signal, "pthread_sigmask"):  # not on Windows
+        multiprocessing.resource_tracker.ensure_running()  # up to Python 3.11, starting it later would end the mask
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited
+    try:
+        yield
+    finally:
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _alone(function, clip, **options):
@@ -91,8 +111,11 @@ def _backend(jobs, dask):
 
     if dask is None:
         # joblib runs a single job in this very process, where a crash would cost the run: so two, of which one waits.
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            yield {"n_jobs": max(2, jobs), "pre_dispatch": 2 * jobs if jobs > 1 else 1}
+        workers, prepare = max(2, jobs), {"initializer": _prepare_worker, "initargs": (os.getpid(),)}
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **prepare):
+            with _ctrl_c_held_back():  # joblib interrupted while it starts them prints tracebacks, or hangs
+                joblib.Parallel(workers)(joblib.delayed(int)() for _ in range(workers))
+            yield {"n_jobs": workers, "pre_dispatch": 2 * jobs if jobs > 1 else 1}
         return
     import dask_cluster
 
@@ -105,6 +128,8 @@ def end_workers():
 
     Left to itself, joblib asks them to end when Python does, and waits; for ever, if one of them was killed meanwhile.
     """
+    for worker in multiprocessing.active_children():
+        worker.terminate()  # of a loop that was interrupted in a bad moment, joblib may have forgotten them
     loky = sys.modules.get("joblib.externals.loky.reusable_executor")
     if loky and loky._executor:
         loky._executor.shutdown(wait=True, kill_workers=True)
@@ -113,16 +138,12 @@ def end_workers():
 def _worker_died():
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    try:
-        from distributed.scheduler import KilledWorker
-    except ImportError:
-        return (BrokenProcessPool,)
-    return (BrokenProcessPool, KilledWorker)
+    cluster = sys.modules.get("distributed.scheduler")  # not imported for this: that takes a second
+    return (BrokenProcessPool, cluster.KilledWorker) if cluster else (BrokenProcessPool,)
 
 
-def _do_task(function, clips, parent, time_limit):
+def _do_task(function, clips, time_limit):
     """In the worker: `function` for a few clips, each under the time limit."""
-    _prepare_worker(parent)
     done = []
     for clip in clips:
         # A C thread that needs no lock of ours: it ends the process even while a decoder hangs.
@@ -135,17 +156,8 @@ def _do_task(function, clips, parent, time_limit):
     return done
 
 
-_prepared = False
-
-
 def _prepare_worker(parent):
-    """Once per worker: silent decoders, Ctrl-C left to the parent, and no life after the parent's death."""
-    global _prepared
-    if _prepared:
-        return
-    _prepared = True
-    if parent is None:  # a Dask worker: its nanny sees to all that
-        return
+    """In a new worker: silent decoders, Ctrl-C left to the parent, and no life after the parent's death."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libmpg123 prints a line for each frame that it dislikes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
