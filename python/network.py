@@ -19,7 +19,8 @@ BANDWIDTH = 0.3  # standard deviation of a filter as a share of its rate or spac
 SLOW, WIDE = 0.3, 0.015  # the same of the filters at rate 0, in Hz, and at spacing 0, in cycles per band
 REGION = 16  # mel bands
 Z_SCORE = "_z_score"
-CEPSTRUM, TIMBRE = 20, 0.02  # coefficients, and their share of the variance of what is classified
+CEPSTRUM, TIMBRE = 20, 0.2  # coefficients, and their statistics' share of the variance of all statistics
+LEARNT = 0.1  # weight of the learnt part at the start; from a few hundred clips, more of it overfits
 BATCH_MOMENTUM = 0.9  # a small data set has few steps
 
 
@@ -73,10 +74,11 @@ def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=1
     x = layers.AveragePooling1D(step, padding="same")(layers.Permute((2, 1))(x))
     texture = modulations(x, sound, frames_per_second / step)
     texture = z_score(texture_statistics(texture, layers.MaxPooling1D(2, padding="same")(sound)), "texture")
-    timbre = z_score(mean_cepstrum(x, sound), "timbre")
+    timbre = z_score(cepstrum_statistics(x, sound), "timbre")
     weight = np.sqrt(TIMBRE / (1 - TIMBRE) * texture.shape[-1] / timbre.shape[-1])
     statistics = layers.Dropout(dropout)(layers.Concatenate()([texture, layers.Rescaling(weight)(timbre)]))
     learnt = layers.Dropout(dropout, noise_shape=(None, 1))(recurrent_summary(x, sound, width, dropout / 2))
+    learnt = layers.Rescaling(LEARNT)(learnt)
     outputs = classify(layers.Concatenate()([statistics, learnt]), n_classes, dropout)
     return Model(clip, outputs, name="crnn")
 
@@ -180,15 +182,19 @@ def texture_statistics(x, sound):
     return layers.Flatten()(layers.Concatenate()(mean_and_deviation(x, sound)))
 
 
-def mean_cepstrum(x, sound):
-    """Cosine transform of the mean spectrum, the mean level first: (batch, CEPSTRUM)."""
-    mean, _ = mean_and_deviation(x, sound)
+def cepstrum_statistics(x, sound):
+    """Mean and deviation of the cepstrum, and its mean rise from a frame to the next: (batch, 3 CEPSTRUM)."""
     bands = x.shape[2]
     cosines = np.cos(np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(CEPSTRUM)))
-    layer = layers.Dense(CEPSTRUM, use_bias=False, trainable=False, name="cosine_transform")
-    y = layer(layers.Flatten()(mean))
+    layer = layers.Dense(CEPSTRUM, use_bias=False, trainable=False, name="cepstrum")
+    cepstrum = layer(x)
     layer.set_weights([cosines.astype(np.float32)])
-    return y
+    mean, deviation = mean_and_deviation(cepstrum, sound)
+    later, earlier = layers.Cropping1D((1, 0)), layers.Cropping1D((0, 1))
+    rise = layers.ReLU()(layers.Subtract()([later(cepstrum), earlier(cepstrum)]))
+    both = layers.Multiply()([later(sound), earlier(sound)])
+    rise = layers.Dot(axes=1)([layers.Softmax(axis=1)(silence(both)), rise])
+    return layers.Flatten()(layers.Concatenate()([mean, deviation, rise]))
 
 
 def z_score(x, name):
@@ -253,11 +259,16 @@ def standardise(model, clips):
 
 
 def classify(x, n_classes, dropout):
-    """The features and the classifier. Both begin small, which overfits less: +0.03 on GTZAN's valid clips."""
-    x = layers.Dense(FEATURES, kernel_initializer=initializers.RandomNormal(stddev=0.013), name="dense_1")(x)
+    """The features and the classifier.
+
+    The features begin around 2, where a ReLU is linear: a nearly linear classifier overfits less. From a few hundred
+    clips, +0.015 on GTZAN's valid clips.
+    """
+    start = {"kernel_initializer": initializers.RandomNormal(stddev=0.02), "bias_initializer": initializers.Constant(2)}
+    x = layers.Dense(FEATURES, **start, name="dense_1")(x)
     x = layers.Activation("relu", dtype="float32", name=FEATURE_LAYER)(x)
     x = layers.Dropout(dropout)(x)
-    small = initializers.RandomNormal(stddev=0.003)
+    small = initializers.RandomNormal(stddev=0.01)
     return layers.Dense(n_classes, activation="softmax", kernel_initializer=small, dtype="float32", name="genres")(x)
 
 

@@ -27,8 +27,9 @@ RECIPE = {
     "batch_size": 16,
     "crop_seconds": 29.0,
     "crops": 1,
-    "learning_rate": 5e-4,
+    "learning_rate": 7e-4,
     "weight_decay": 0.3,  # AdamW's
+    "epsilon": 4e-3,  # AdamW's; the usual 1e-7 gives a weak input as much weight as a strong one
     "warm_up": 0.05,  # share of all steps
     "average": 0.05,  # window of the running average of the weights, as a share of all steps; 0 for none
     "mixup": 0.0,
@@ -37,7 +38,7 @@ RECIPE = {
     "gain": 0.0,  # dB
     "tilt": 0.0,  # dB
     "masks": 0,
-    "label_smoothing": 0.1,
+    "label_smoothing": 0.0,
     "class_weights": True,
     "precision": "auto",
 }
@@ -47,6 +48,7 @@ EXPLAINED = {
     "crops": "stretches taken from each clip per epoch",
     "learning_rate": "at its highest",
     "weight_decay": "of AdamW",
+    "epsilon": "of AdamW: gradients below it make small steps",
     "warm_up": "share of the steps over which the learning rate rises",
     "average": "window of the running average of the weights, as a share of all steps; 0: none",
     "mixup": "parameter of mixup's beta distribution; 0: none",
@@ -174,6 +176,7 @@ def compile_network(model, recipe, steps):
     optimizer = keras.optimizers.AdamW(
         schedule,
         weight_decay=recipe["weight_decay"],
+        epsilon=recipe["epsilon"],
         use_ema=window > 1,
         ema_momentum=1 - 1 / max(window, 1.1),
     )

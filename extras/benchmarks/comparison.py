@@ -24,6 +24,7 @@ from network import build_network
 from prediction import predict
 
 RESULTS = Path(__file__).resolve().parent / "results"
+ADAM = {"learning_rate": 1e-3, "weight_decay": 0.0, "epsilon": 1e-7}  # of others' networks
 COLUMNS = ("accuracy", "balanced accuracy", "macro F", "parameters", "training ms", "inference ms", "rank", "kNN")
 
 

@@ -16,18 +16,20 @@ from pathlib import Path
 import comparison
 import numpy as np
 
-import training
+from training import RECIPE
 
 FRAMES_PER_SECOND = 387 / 30
 ABLATIONS = {
     "as is": {},
-    "no mixup": {"mixup": 0.0},
-    "no stretch": {"stretch": 0.0},
-    "no shift": {"shift": 0.0},
-    "no label smoothing": {"label_smoothing": 0.0},
+    "Adam's usual epsilon": {"epsilon": 1e-7},
+    "no weight decay": {"weight_decay": 0.0},
+    "label smoothing 0.1": {"label_smoothing": 0.1},
     "no class weights": {"class_weights": False},
     "no averaging of weights": {"average": 0.0},
-    "whole clips": {"crop_seconds": 30.0},
+    "crops of 10 s": {"crop_seconds": 10.0},
+    "mixup 0.3": {"mixup": 0.3},
+    "stretch 0.2 octaves": {"stretch": 0.2},
+    "shift 2 bands": {"shift": 2.0},
     "gain 6 dB": {"gain": 6.0},
     "tilt 3 dB": {"tilt": 3.0},
     "2 masks": {"masks": 2},
@@ -55,7 +57,7 @@ def main(argv=None):
     parser.add_argument("--train", type=Path, help="training clips")
     parser.add_argument("--test", type=Path, help="test clips")
     parser.add_argument("--seeds", type=int, default=3, help="runs of this project's network")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves its training out")
     parser.add_argument("--ablation", action="store_true", help="switch each part of the recipe, one seed each")
     args = parser.parse_args(argv)
@@ -71,7 +73,7 @@ def main(argv=None):
     comparison.write(name, " ".join(sys.argv), rows, epochs=args.epochs, train=len(train[0]), test=len(test[0]))
 
 
-def run(name, train, test, classes, epochs, seed, recipe=training.RECIPE):
+def run(name, train, test, classes, epochs, seed, recipe=RECIPE):
     """Scores and properties of one network after training."""
     network, milliseconds = comparison.train_network(name, train, classes, 128, FRAMES_PER_SECOND, epochs, seed, recipe)
     probabilities, properties = comparison.inspect(network, test[0], test[1], range(len(test[1])))
@@ -87,7 +89,7 @@ def compare(train, test, classes, args):
         for name in comparison.mfcc_classifiers()
     }
     if args.baseline_epochs:
-        row, _ = run("musictagger", train, test, classes, args.baseline_epochs, 0)
+        row, _ = run("musictagger", train, test, classes, args.baseline_epochs, 0, RECIPE | comparison.ADAM)
         rows[f"MusicTaggerCRNN, {args.baseline_epochs} epochs"] = row
     runs = [run("crnn", train, test, classes, args.epochs, seed) for seed in range(args.seeds)]
     rows["this project's CRNN"] = comparison.summary([row for row, _ in runs])
@@ -103,7 +105,7 @@ def compare(train, test, classes, args):
 def ablation(train, test, classes, args):
     """A row for each change of the recipe, one seed each."""
     return {
-        name: run("crnn", train, test, classes, args.epochs, 0, training.RECIPE | change)[0]
+        name: run("crnn", train, test, classes, args.epochs, 0, RECIPE | change)[0]
         for name, change in ABLATIONS.items()
     }
 

@@ -17,9 +17,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 import clip_names
-import training
 from artifacts import PROVIDED_MODEL, Artifacts, read_json, read_table
 from genres import GENRES
+from training import RECIPE
 
 
 def read(root):
@@ -39,7 +39,7 @@ def main(argv=None):
     parser.add_argument("--test-root", type=Path, help="and test on these")
     parser.add_argument("--name", default="real_music", help="of the results file")
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves it out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-fine-tune", action="store_true", help="leave out fine-tuning from the provided network")
@@ -84,7 +84,7 @@ def fold(paths, labels, songs, settings, train, test, name, epochs, start_from, 
     frames_per_second = settings["sample_rate"] / settings["hop_length"]
     network, milliseconds = comparison.train_network(
         name, (paths[train], labels[train]), list(GENRES), settings["n_mels"], frames_per_second, epochs, seed,
-        training.RECIPE, start_from, settings,
+        RECIPE | (comparison.ADAM if name == "musictagger" else {}), start_from, settings,
     )  # fmt: skip
     probabilities, properties = comparison.inspect(network, paths[test], labels[test], songs[test])
     accuracy = (probabilities.argmax(1) == labels[test]).mean()
