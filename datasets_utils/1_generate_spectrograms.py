@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 import clip_loop
 import command_line
 import spectrogram_folder
+import table_check
 from artifacts import Artifacts, PipelineError
 
 
@@ -26,7 +27,7 @@ def main(argv=None):
     args = parse(argv)
     paths = Artifacts(args.root)
     if args.check:
-        return check(paths.spectrograms)
+        return check(paths)
     if not paths.mp3_files.is_dir():
         raise PipelineError(
             f"{paths.mp3_files} does not exist. Put MagnaTagATune's folders 0-9 and a-f there (README, 'The data set'),"
@@ -54,7 +55,9 @@ def parse(argv):
     parser.add_argument("--overwrite", action="store_true", help="make all spectrograms anew")
     parser.add_argument("--retry-failed", action="store_true", help="try the clips in failures.csv again")
     parser.add_argument(
-        "--check", action="store_true", help="make nothing; verify every spectrogram, list what is wrong"
+        "--check",
+        action="store_true",
+        help="make nothing; verify every spectrogram and table of steps 1 to 4, list what is wrong",
     )
     parser.add_argument("--shard", type=command_line.shard, metavar="I/N", help="do only the I-th of N parts")
     parser.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work: its scheduler's address")
@@ -68,19 +71,27 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def check(folder):
-    """List every spectrogram that is wrong; exit status 1 if there is any."""
-    spectrogram_folder.require_our_settings(folder)
-    problems = checked = 0
-    for path, problem in spectrogram_folder.check(folder):
-        checked += 1
-        if problem:
-            problems += 1
-            print(f"{path}: {problem}")
-    print(
-        f"{checked} spectrograms checked, {problems} wrong" + (": delete them and run step 1 again" if problems else "")
-    )
-    return 1 if problems or not checked else 0
+def check(paths):
+    """List every spectrogram and table that is wrong; exit status 1 if there is any."""
+    spectrogram_folder.require_our_settings(paths.spectrograms)
+    wrong = {"spectrograms": [], "tables": []}
+    for path, problem in spectrogram_folder.check(paths.spectrograms):
+        wrong["spectrograms"].append(_said(path, problem))
+    spectrograms = set(spectrogram_folder.list_spectrograms(paths.spectrograms))
+    for path, problem in table_check.check(paths, spectrograms):
+        wrong["tables"].append(_said(path.relative_to(paths.root), problem))
+    for what, found in wrong.items():
+        if what == "tables" and not found:
+            continue
+        print(f"{len(found)} {what} checked, {sum(found)} wrong", end="")
+        print(": delete them and run step 1 again" if what == "spectrograms" and any(found) else "")
+    return 1 if not wrong["spectrograms"] or any(map(any, wrong.values())) else 0
+
+
+def _said(path, problem):
+    if problem:
+        print(f"{path}: {problem}")
+    return bool(problem)
 
 
 if __name__ == "__main__":

@@ -423,6 +423,52 @@ def test_check_names_every_spoilt_spectrogram(collection_with_spectrograms, caps
         assert line.startswith(str(path.relative_to(folder))) and (problem in line or "object" in problem), line
 
 
+def test_check_of_whole_tables(collection_with_spectrograms, capsys):
+    root = collection_with_spectrograms
+    run_all(root)
+    capsys.readouterr()
+    assert run(STEP_1, root, "--check") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "5 tables checked, 0 wrong"
+
+
+def _change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    "spoil, name, says",
+    [
+        (lambda data: _change(data / "tagged_spectrograms.csv", "kind", "sort"), "tagged_spectrograms.csv", "lacks"),
+        (
+            lambda data: (data / "tagged_spectrograms.csv").write_text(
+                (data / "tagged_spectrograms.csv").read_text() + (data / "tagged_spectrograms.csv").read_text()[28:]
+            ),
+            "tagged_spectrograms.csv",
+            "stands there twice. Run datasets_utils/2",
+        ),
+        (lambda data: _change(data / "tagged_spectrograms.csv", "jazz", "rock"), "six_genres.csv", "changed since"),
+        (lambda data: _change(data / "six_genres.csv", ",rock,5", ",rock,4"), "six_genres.csv", "label 4 and genre"),
+        (lambda data: (data / "six_genres.json").write_text("{"), "six_genres.csv", "not readable JSON"),
+        (lambda data: _change(data / "six_genres.csv", ",rock,5", ",jazz,4"), "train.csv", "another six_genres.csv"),
+        (lambda data: shutil.copy(data / "train_test_val/train.csv", data / "train_test_val/test.csv"), "train.csv",
+         "stands there twice"),
+        (lambda data: (data / "train_test_val/val.csv").unlink(), "train.csv", "val.csv does not exist"),
+        (lambda data: _change(data / "train_test_val/test.csv", ",rock,5", ",jazz,4"), "train.csv", "does not stand"),
+        (lambda data: next(data.glob("spectrograms/*/*.npy")).unlink(), "tagged_spectrograms.csv", "no spectrogram"),
+    ],
+)  # fmt: skip
+def test_check_names_every_spoilt_table(collection_with_spectrograms, capsys, spoil, name, says):
+    root = collection_with_spectrograms
+    run_all(root)
+    spoil(root / "datasets")
+    capsys.readouterr()
+    assert run(STEP_1, root, "--check") == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if f"{name}: " in line]
+    assert lines and says in lines[0], lines
+
+
 def test_check_without_spectrograms(tmp_path, capsys):
     assert run(STEP_1, tmp_path, "--check") == 1
     said = capsys.readouterr()
