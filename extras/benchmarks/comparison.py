@@ -144,12 +144,17 @@ def knn_accuracy(features, labels, songs, k=5):
     return right / len(labels)
 
 
-def summary(runs):
-    """Mean over runs of each column, and the spread of the scores."""
+def summary(runs, spread_of=None):
+    """Mean over runs of each column; also how many they are and the standard deviation of a column, if one is named."""
     row = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
-    row["spread"] = float(np.std([run["accuracy"] for run in runs]))
-    row["runs"] = len(runs)
+    if spread_of:
+        row |= {"spread": float(np.std([run[spread_of] for run in runs])), "spread of": spread_of, "runs": len(runs)}
     return row
+
+
+def rounded(row):
+    """For a line of progress."""
+    return {key: round(float(value), 3) for key, value in row.items()}
 
 
 def write(name, command, rows, **about):
@@ -176,5 +181,5 @@ def _cell(column, row):
         return f"{row[column]:,.0f}"
     if column in ("training ms", "inference ms", "rank"):
         return f"{row[column]:.1f}"
-    spread = f" ± {row['spread']:.3f}" if column == "accuracy" and row.get("runs", 1) > 1 else ""
+    spread = f" ± {row['spread']:.3f}" if column == row.get("spread of") and row["runs"] > 1 else ""
     return f"{row[column]:.3f}{spread}"

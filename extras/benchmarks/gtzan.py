@@ -5,7 +5,7 @@
     python3 extras/benchmarks/gtzan.py --data FILE.npz --ablation
 
 A file holds mel (uint8, clips x 128 x 387), name, genre and split; --data trains on its `train` and tests on its
-`valid`; --train and --test take all clips of each file, but those marked otherwise than train in the first.
+`valid`; --train and --test take all clips of each file, but those marked as test in the first.
 """
 
 import argparse
@@ -59,6 +59,7 @@ def main(argv=None):
     parser.add_argument("--seeds", type=int, default=3, help="runs of this project's network")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves its training out")
+    parser.add_argument("--name", default="gtzan", help="of the results file")
     parser.add_argument("--ablation", action="store_true", help="switch each part of the recipe, one seed each")
     args = parser.parse_args(argv)
     trained = read(args.train or args.data, ["train"] if args.data else ["train", "valid"])
@@ -69,7 +70,7 @@ def main(argv=None):
         labels = [[classes.index(genre) for genre in part[1]] for part in (trained, tested)]
         train, test = zip(paths, labels, strict=True)
         rows = ablation(train, test, classes, args) if args.ablation else compare(train, test, classes, args)
-    name = "gtzan_ablation" if args.ablation else "gtzan"
+    name = f"{args.name}_ablation" if args.ablation else args.name
     comparison.write(name, " ".join(sys.argv), rows, epochs=args.epochs, train=len(train[0]), test=len(test[0]))
 
 
@@ -78,7 +79,7 @@ def run(name, train, test, classes, epochs, seed, recipe=RECIPE):
     network, milliseconds = comparison.train_network(name, train, classes, 128, FRAMES_PER_SECOND, epochs, seed, recipe)
     probabilities, properties = comparison.inspect(network, test[0], test[1], range(len(test[1])))
     row = comparison.scores(test[1], probabilities) | properties | {"training ms": milliseconds}
-    print(name, seed, {key: round(value, 3) for key, value in row.items()}, flush=True)
+    print(name, seed, comparison.rounded(row), flush=True)
     return row, probabilities
 
 
@@ -92,7 +93,7 @@ def compare(train, test, classes, args):
         row, _ = run("musictagger", train, test, classes, args.baseline_epochs, 0, RECIPE | comparison.ADAM)
         rows[f"MusicTaggerCRNN, {args.baseline_epochs} epochs"] = row
     runs = [run("crnn", train, test, classes, args.epochs, seed) for seed in range(args.seeds)]
-    rows["this project's CRNN"] = comparison.summary([row for row, _ in runs])
+    rows["this project's CRNN"] = comparison.summary([row for row, _ in runs], "accuracy")
     clips = np.stack([comparison.load_clip(path) for path in train[0][:16]])
     times = comparison.training_times(["crnn", "musictagger"], clips, len(classes), FRAMES_PER_SECOND)
     for name, row in rows.items():

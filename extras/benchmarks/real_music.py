@@ -41,23 +41,28 @@ def main(argv=None):
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves it out")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=3, help="runs, each with other folds and another start")
     parser.add_argument("--no-fine-tune", action="store_true", help="leave out fine-tuning from the provided network")
     args = parser.parse_args(argv)
+    if bool(args.root) == bool(args.train_root and args.test_root):
+        parser.error("give --root, or --train-root and --test-root")
     paths, labels, songs, settings = read(args.root or args.train_root)
-    if args.root:
-        splitter = StratifiedGroupKFold(args.folds, shuffle=True, random_state=args.seed)
-        folds = list(splitter.split(paths, labels, songs))
-    else:
-        first = len(paths)
+    first = len(paths)
+    if not args.root:
         others = read(args.test_root)
         paths, labels, songs = (np.concatenate(pair) for pair in zip((paths, labels, songs), others[:3], strict=True))
+    runs = []
+    for seed in range(args.seeds):
         folds = [(np.arange(first), np.arange(first, len(paths)))]
-    rows = compare(paths, labels, songs, settings, folds, args)
+        if args.root:
+            splitter = StratifiedGroupKFold(args.folds, shuffle=True, random_state=seed)
+            folds = list(splitter.split(paths, labels, songs))
+        runs.append(compare(paths, labels, songs, settings, folds, args, seed))
+    rows = {name: comparison.summary([run[name] for run in runs], "balanced accuracy") for name in runs[0]}
     comparison.write(args.name, " ".join(sys.argv), rows, epochs=args.epochs, clips=len(paths), folds=len(folds))
 
 
-def compare(paths, labels, songs, settings, folds, args):
+def compare(paths, labels, songs, settings, folds, args, seed):
     """A row for each classifier, its decisions on all folds taken together."""
     networks = [("this project's CRNN, from scratch", "crnn", args.epochs, None)]
     if not args.no_fine_tune:
@@ -72,10 +77,10 @@ def compare(paths, labels, songs, settings, folds, args):
         ]
         rows[name] = comparison.scores(labels[tested], np.concatenate(probabilities))
     for title, name, epochs, start_from in networks:
-        runs = [fold(paths, labels, songs, settings, a, b, name, epochs, start_from, args.seed) for a, b in folds]
-        rows[title] = comparison.summary([properties for _, properties in runs]) | {"runs": 1}
+        runs = [fold(paths, labels, songs, settings, a, b, name, epochs, start_from, seed) for a, b in folds]
+        rows[title] = comparison.summary([properties for _, properties in runs])
         rows[title] |= comparison.scores(labels[tested], np.concatenate([p for p, _ in runs]))
-        print(title, rows[title], flush=True)
+        print(title, seed, comparison.rounded(rows[title]), flush=True)
     return rows
 
 
@@ -87,8 +92,7 @@ def fold(paths, labels, songs, settings, train, test, name, epochs, start_from, 
         RECIPE | (comparison.ADAM if name == "musictagger" else {}), start_from, settings,
     )  # fmt: skip
     probabilities, properties = comparison.inspect(network, paths[test], labels[test], songs[test])
-    accuracy = (probabilities.argmax(1) == labels[test]).mean()
-    return probabilities, properties | {"training ms": milliseconds, "accuracy": float(accuracy)}
+    return probabilities, properties | {"training ms": milliseconds}
 
 
 if __name__ == "__main__":
