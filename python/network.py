@@ -275,10 +275,11 @@ def classify(x, n_classes, dropout):
 def musictagger(input_shape, n_classes, **_):
     """Choi's MusicTaggerCRNN (arXiv:1609.04243), for comparison; its features are the last layer's 32."""
     clip = Input(tuple(input_shape), name="clip")
-    x = layers.BatchNormalization(axis=1)(layers.Rescaling(1 / 80, 1)(clip))
+    x = layers.BatchNormalization(axis=1, momentum=BATCH_MOMENTUM)(layers.Rescaling(1 / 80, 1)(clip))
     x = layers.Reshape((input_shape[0], -1, 1))(x)
     for channels, pool in ((64, (2, 2)), (128, (3, 3)), (128, (4, 4)), (128, (4, 4))):
-        x = layers.ELU()(layers.BatchNormalization()(layers.Conv2D(channels, 3, padding="same")(x)))
+        x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(layers.Conv2D(channels, 3, padding="same")(x))
+        x = layers.ELU()(x)
         x = layers.Dropout(0.1)(layers.MaxPooling2D(pool)(x))
     x = layers.MaxPooling2D((x.shape[1], 1))(x)  # 96 bands leave one row; so do others
     x = layers.GRU(32, return_sequences=True)(layers.Reshape((-1, 128))(x))

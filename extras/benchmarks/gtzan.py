@@ -56,7 +56,7 @@ def main(argv=None):
     parser.add_argument("--data", type=Path, help="train and valid clips in one file")
     parser.add_argument("--train", type=Path, help="training clips")
     parser.add_argument("--test", type=Path, help="test clips")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of this project's network")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of this project's network; 0 leaves it out")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves its training out")
     parser.add_argument("--name", default="gtzan", help="of the results file")
@@ -93,7 +93,8 @@ def compare(train, test, classes, args):
         row, _ = run("musictagger", train, test, classes, args.baseline_epochs, 0, RECIPE | comparison.ADAM)
         rows[f"MusicTaggerCRNN, {args.baseline_epochs} epochs"] = row
     runs = [run("crnn", train, test, classes, args.epochs, seed) for seed in range(args.seeds)]
-    rows["this project's CRNN"] = comparison.summary([row for row, _ in runs], "accuracy")
+    if runs:
+        rows["this project's CRNN"] = comparison.summary([row for row, _ in runs], "accuracy")
     clips = np.stack([comparison.load_clip(path) for path in train[0][:16]])
     times = comparison.training_times(["crnn", "musictagger"], clips, len(classes), FRAMES_PER_SECOND)
     for name, row in rows.items():
