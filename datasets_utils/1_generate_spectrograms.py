@@ -55,9 +55,7 @@ def parse(argv):
     parser.add_argument("--overwrite", action="store_true", help="make all spectrograms anew")
     parser.add_argument("--retry-failed", action="store_true", help="try the clips in failures.csv again")
     parser.add_argument(
-        "--check",
-        action="store_true",
-        help="make nothing; verify every spectrogram and table of steps 1 to 4, list what is wrong",
+        "--check", action="store_true", help="make nothing; list what is wrong with steps 1 to 4's files"
     )
     parser.add_argument("--shard", type=command_line.shard, metavar="I/N", help="do only the I-th of N parts")
     parser.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work: its scheduler's address")
@@ -74,24 +72,20 @@ def parse(argv):
 def check(paths):
     """List every spectrogram and table that is wrong; exit status 1 if there is any."""
     spectrogram_folder.require_our_settings(paths.spectrograms)
-    wrong = {"spectrograms": [], "tables": []}
-    for path, problem in spectrogram_folder.check(paths.spectrograms):
-        wrong["spectrograms"].append(_said(path, problem))
-    spectrograms = set(spectrogram_folder.list_spectrograms(paths.spectrograms))
-    for path, problem in table_check.check(paths, spectrograms):
-        wrong["tables"].append(_said(path.relative_to(paths.root), problem))
-    for what, found in wrong.items():
-        if what == "tables" and not found:
-            continue
-        print(f"{len(found)} {what} checked, {sum(found)} wrong", end="")
-        print(": delete them and run step 1 again" if what == "spectrograms" and any(found) else "")
-    return 1 if not wrong["spectrograms"] or any(map(any, wrong.values())) else 0
+    spectrograms = dict(spectrogram_folder.check(paths.spectrograms))
+    wrong = _list_wrong("spectrograms", spectrograms, ": delete them and run step 1 again")
+    tables = {path.relative_to(paths.root): problem for path, problem in table_check.check(paths, spectrograms)}
+    if tables:
+        wrong += _list_wrong("tables", tables)
+    return 1 if wrong or not spectrograms else 0
 
 
-def _said(path, problem):
-    if problem:
+def _list_wrong(what, problems, advice=""):
+    found = {path: problem for path, problem in problems.items() if problem}
+    for path, problem in found.items():
         print(f"{path}: {problem}")
-    return bool(problem)
+    print(f"{len(problems)} {what} checked, {len(found)} wrong{advice if found else ''}")
+    return len(found)
 
 
 if __name__ == "__main__":

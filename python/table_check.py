@@ -14,7 +14,7 @@ def check(artifacts, spectrograms):
     Parameters
     ----------
     artifacts : Artifacts
-    spectrograms : set of str
+    spectrograms : collection of str
         Paths of all spectrograms, relative to their folder.
 
     Yields
@@ -49,19 +49,17 @@ def _tagged(artifacts, spectrograms):
     read_json(artifacts.tagged.with_suffix(".json"), STEP_2)
     if table.duplicated().any():
         return f"the row {', '.join(table[table.duplicated()].iloc[0])} stands there twice"
-    # Before step 1 was run, step 2 lists all annotated clips.
-    return _without_spectrogram(table, spectrograms) if spectrograms else None
+    return _without_spectrogram(table, spectrograms)
 
 
 def _genres(artifacts, spectrograms):
     table = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)
     made = read_json(artifacts.genres.with_suffix(".json"), STEP_3)
-    if artifacts.tagged.exists() and made.get("inputs") != fingerprint(artifacts.tagged):
-        return f"made from another {artifacts.tagged.name}, or that was changed since"
     return (
-        _twice(table)
+        _made_from_another(artifacts.tagged, made)
+        or _twice(table)
         or _wrong_label(table, made["settings"]["genres"])
-        or (_without_spectrogram(table, spectrograms) if spectrograms else None)
+        or _without_spectrogram(table, spectrograms)
     )
 
 
@@ -70,11 +68,11 @@ def _parts(artifacts):
 
     table = pandas.concat([split.read_part(artifacts, part)[list(GENRE_COLUMNS)] for part in split.PARTS])
     made = read_json(artifacts.split_folder / "settings.json", split.STEP)
-    problem = _twice(table) or _wrong_label(table, made["settings"]["genres"])
+    problem = (
+        _twice(table) or _wrong_label(table, made["settings"]["genres"]) or _made_from_another(artifacts.genres, made)
+    )
     if problem or not artifacts.genres.exists():
         return problem
-    if made.get("inputs") != fingerprint(artifacts.genres):
-        return f"made from another {artifacts.genres.name}, or that was changed since"
     whole = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)[list(GENRE_COLUMNS)]
     strange = table.merge(whole, how="left", indicator=True)["_merge"] == "left_only"
     if strange.any():
@@ -82,6 +80,12 @@ def _parts(artifacts):
     missing = len(whole) - len(table)
     if missing and not made["settings"]["split_from"]:  # a published split may leave clips out
         return f"{missing} clips of {artifacts.genres.name} are in no part"
+    return None
+
+
+def _made_from_another(source, made):
+    if source.exists() and made.get("inputs") != fingerprint(source):
+        return f"made from another {source.name}, or that was changed since"
     return None
 
 
@@ -100,5 +104,7 @@ def _wrong_label(table, classes):
 
 
 def _without_spectrogram(table, spectrograms):
+    if not spectrograms:  # before step 1 was run, step 2 lists all annotated clips
+        return None
     absent = table["spectrogram"][~table["spectrogram"].isin(spectrograms)]
     return f"{absent.nunique()} of its clips have no spectrogram, such as {absent.iloc[0]}" if len(absent) else None
