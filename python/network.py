@@ -19,7 +19,8 @@ BANDWIDTH = 0.3  # standard deviation of a filter as a share of its rate or spac
 SLOW, WIDE = 0.3, 0.015  # the same of the filters at rate 0, in Hz, and at spacing 0, in cycles per band
 REGION = 16  # mel bands
 Z_SCORE = "_z_score"
-CEPSTRUM, TIMBRE = 20, 0.2  # coefficients, and their statistics' share of the variance of all statistics
+SHARES = {"texture": 0.7, "onsets": 0.2, "timbre": 0.1}  # of the variance of all statistics
+ONSET_BANDS, CEPSTRUM = 12, 20  # groups of mel bands; coefficients
 LEARNT = 0.1  # weight of the learnt part at the start; from a few hundred clips, more of it overfits
 BATCH_MOMENTUM = 0.9  # a small data set has few steps
 
@@ -73,10 +74,9 @@ def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=1
     x = layers.Rescaling(1.0, -FLOOR_DB, name="above_floor")(clip)
     x = layers.AveragePooling1D(step, padding="same")(layers.Permute((2, 1))(x))
     texture = modulations(x, sound, frames_per_second / step)
-    texture = z_score(texture_statistics(texture, layers.MaxPooling1D(2, padding="same")(sound)), "texture")
-    timbre = z_score(cepstrum_statistics(x, sound), "timbre")
-    weight = np.sqrt(TIMBRE / (1 - TIMBRE) * texture.shape[-1] / timbre.shape[-1])
-    statistics = layers.Dropout(dropout)(layers.Concatenate()([texture, layers.Rescaling(weight)(timbre)]))
+    texture = texture_statistics(texture, layers.MaxPooling1D(2, padding="same")(sound))
+    statistics = {"texture": texture, "onsets": onset_correlations(x, sound), "timbre": mean_cepstrum(x, sound)}
+    statistics = layers.Dropout(dropout)(layers.Concatenate()(weighted(statistics)))
     learnt = layers.Dropout(dropout, noise_shape=(None, 1))(recurrent_summary(x, sound, width, dropout / 2))
     learnt = layers.Rescaling(LEARNT)(learnt)
     outputs = classify(layers.Concatenate()([statistics, learnt]), n_classes, dropout)
@@ -114,7 +114,7 @@ def modulations(x, sound, frames_per_second):
     real part is cos*cos - sin*sin: one convolution over time gives the waves of all rates, one along frequency for
     each spacing joins them. Each is as wide as its wave, and steps by half a wave or less.
     """
-    mean, _ = mean_and_deviation(x, sound)
+    mean, _ = centred(x, sound)
     x = layers.Multiply()([layers.Subtract()([x, mean]), sound])
     x = layers.Reshape((-1, x.shape[2], 1))(x)
     kernel = waves_in_time(frames_per_second)
@@ -182,19 +182,38 @@ def texture_statistics(x, sound):
     return layers.Flatten()(layers.Concatenate()(mean_and_deviation(x, sound)))
 
 
-def cepstrum_statistics(x, sound):
-    """Mean and deviation of the cepstrum, and its mean rise from a frame to the next: (batch, 3 CEPSTRUM)."""
+def onset_correlations(x, sound):
+    """How much the bands begin together: correlations of their rises from frame to frame, (batch, bands squared).
+
+    A drum rises in all bands at once, a melody in some; whatever the level and the microphone.
+    """
+    bands = layers.Reshape((-1, x.shape[2], 1))(x)
+    bands = layers.AveragePooling2D((1, max(1, x.shape[2] // ONSET_BANDS)), padding="same")(bands)
+    bands = layers.Reshape((-1, bands.shape[2]))(bands)
+    later, earlier = layers.Cropping1D((1, 0)), layers.Cropping1D((0, 1))
+    rise = layers.ReLU()(layers.Subtract()([later(bands), earlier(bands)]))
+    _, spread = centred(rise, layers.Multiply()([later(sound), earlier(sound)]))
+    spread = layers.UnitNormalization(axis=1)(spread)
+    return layers.Flatten()(layers.Dot(axes=1)([spread, spread]))
+
+
+def mean_cepstrum(x, sound):
+    """Mean over the sounding frames of the first coefficients of the cosine transform: (batch, CEPSTRUM)."""
     bands = x.shape[2]
     cosines = np.cos(np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(CEPSTRUM)))
     layer = layers.Dense(CEPSTRUM, use_bias=False, trainable=False, name="cepstrum")
-    cepstrum = layer(x)
+    cepstrum = layer(centred(x, sound)[0])
     layer.set_weights([cosines.astype(np.float32)])
-    mean, deviation = mean_and_deviation(cepstrum, sound)
-    later, earlier = layers.Cropping1D((1, 0)), layers.Cropping1D((0, 1))
-    rise = layers.ReLU()(layers.Subtract()([later(cepstrum), earlier(cepstrum)]))
-    both = layers.Multiply()([later(sound), earlier(sound)])
-    rise = layers.Dot(axes=1)([layers.Softmax(axis=1)(silence(both)), rise])
-    return layers.Flatten()(layers.Concatenate()([mean, deviation, rise]))
+    return layers.Flatten()(cepstrum)
+
+
+def weighted(statistics):
+    """Z-scores of each kind of statistics, (batch, n), weighted so that it has its share of the variance of all."""
+    total = sum(x.shape[-1] for x in statistics.values())
+    return [
+        layers.Rescaling(np.sqrt(SHARES[kind] * total / x.shape[-1]), name=f"{kind}_share")(z_score(x, kind))
+        for kind, x in statistics.items()
+    ]
 
 
 def z_score(x, name):
@@ -205,12 +224,17 @@ def z_score(x, name):
 
 def mean_and_deviation(x, sound):
     """Of (batch, frames, channels) over the sounding frames; two tensors (batch, 1, channels)."""
-    mean = layers.Dot(axes=1)([layers.Softmax(axis=1)(silence(sound)), x])
+    mean, spread = centred(x, sound)
     # No standard layer takes a root, but one divides by a norm, and a vector times itself over its norm is its norm.
-    share = layers.UnitNormalization(axis=1)(sound)
-    spread = layers.Multiply()([layers.Subtract()([x, mean]), share])
     spread = layers.Multiply()([spread, layers.UnitNormalization(axis=1)(spread)])
     return mean, layers.Dot(axes=1)([sound, spread])
+
+
+def centred(x, sound):
+    """Mean over the sounding frames, (batch, 1, channels), and what is left, its squares adding to the variance."""
+    mean = layers.Dot(axes=1)([layers.Softmax(axis=1)(silence(sound)), x])
+    share = layers.UnitNormalization(axis=1)(sound)
+    return mean, layers.Multiply()([layers.Subtract()([x, mean]), share])
 
 
 def recurrent_summary(x, sound, width, dropout):

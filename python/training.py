@@ -27,7 +27,7 @@ RECIPE = {
     "batch_size": 16,
     "crop_seconds": 29.0,
     "crops": 1,
-    "learning_rate": 7e-4,
+    "learning_rate": 5e-4,
     "weight_decay": 0.3,  # AdamW's
     "epsilon": 4e-3,  # AdamW's; the usual 1e-7 gives a weak input as much weight as a strong one
     "warm_up": 0.05,  # share of all steps

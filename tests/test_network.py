@@ -6,6 +6,7 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+import scipy.fft
 
 import checkpoints
 import network
@@ -93,6 +94,37 @@ def test_standard_deviation_is_the_standard_deviation():
     for i, frames in enumerate((40, 25)):
         assert np.allclose(mean[i, 0], values[i, :frames].mean(0), atol=1e-4)
         assert np.allclose(deviation[i, 0], values[i, :frames].std(0), atol=1e-4)
+
+
+def test_onset_correlations_are_correlations_of_the_bands_rises():
+    x, sound = keras.Input((None, 96)), keras.Input((None, 1))
+    model = keras.Model([x, sound], network.onset_correlations(x, sound))
+    levels = np.random.default_rng(0).uniform(0, 80, (1, 200, 96)).astype(np.float32)
+    levels[:, :, 48:56] = levels[:, :, :8]  # the seventh group moves as the first
+    sounding = np.ones((1, 200, 1), np.float32)
+    sounding[:, 150:] = 0
+    got = model.predict_on_batch([levels, sounding]).reshape(12, 12)
+    rises = np.maximum(np.diff(levels[0, :150].reshape(150, 12, 8).mean(2), axis=0), 0)
+    assert np.allclose(got, np.corrcoef(rises.T), atol=1e-4)
+    assert np.isclose(got[0, 6], 1, atol=1e-4)
+
+
+def test_mean_cepstrum_leaves_silence_out():
+    x, sound = keras.Input((None, 96)), keras.Input((None, 1))
+    model = keras.Model([x, sound], network.mean_cepstrum(x, sound))
+    levels = np.random.default_rng(0).uniform(0, 80, (1, 200, 96)).astype(np.float32)
+    sounding = np.ones((1, 200, 1), np.float32)
+    sounding[:, 150:] = 0
+    expected = scipy.fft.dct(levels[0, :150].mean(0))[: network.CEPSTRUM] / 2
+    assert np.allclose(model.predict_on_batch([levels, sounding])[0], expected, rtol=1e-4, atol=0.05)
+
+
+@pytest.mark.parametrize("mels", [96, 128])
+def test_each_kind_of_statistics_has_its_share_of_the_variance(mels):
+    model = network.build_network("crnn", (mels, None), 6)
+    layers = {kind: model.get_layer(f"{kind}_share") for kind in network.SHARES}
+    variances = {kind: layer.scale**2 * layer.output.shape[-1] for kind, layer in layers.items()}
+    assert {kind: value / sum(variances.values()) for kind, value in variances.items()} == pytest.approx(network.SHARES)
 
 
 def test_file_loads_in_bare_python(crnn, tmp_path):

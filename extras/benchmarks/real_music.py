@@ -39,7 +39,7 @@ def main(argv=None):
     parser.add_argument("--test-root", type=Path, help="and test on these")
     parser.add_argument("--name", default="real_music", help="of the results file")
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=60, help="of this project's network; 0 leaves it out")
     parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves it out")
     parser.add_argument("--seeds", type=int, default=3, help="runs, each with other folds and another start")
     parser.add_argument("--no-fine-tune", action="store_true", help="leave out fine-tuning from the provided network")
@@ -64,8 +64,8 @@ def main(argv=None):
 
 def compare(paths, labels, songs, settings, folds, args, seed):
     """A row for each classifier, its decisions on all folds taken together."""
-    networks = [("this project's CRNN, from scratch", "crnn", args.epochs, None)]
-    if not args.no_fine_tune:
+    networks = [("this project's CRNN, from scratch", "crnn", args.epochs, None)] if args.epochs else []
+    if args.epochs and not args.no_fine_tune:
         networks.append(("this project's CRNN, fine-tuned", "crnn", args.epochs, PROVIDED_MODEL))
     if args.baseline_epochs:
         networks.append((f"MusicTaggerCRNN, {args.baseline_epochs} epochs", "musictagger", args.baseline_epochs, None))
