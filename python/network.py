@@ -50,11 +50,11 @@ def build_network(name, input_shape, n_classes, **options):
 
 
 def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=16, dropout=0.5):
-    """Convolutions, a recurrent layer, attention (after Choi et al., arXiv:1609.04243), and statistics of modulation.
+    """Convolutions, a recurrent layer, attention (after Choi et al., arXiv:1609.04243), and statistics of the clip.
 
     From a few hundred clips, learnt filters overfit; how strongly the spectrogram is modulated at each rate and
-    spacing, averaged over the clip, tells genres apart with little to learn. The network joins both, and leaves the
-    learnt part out for half of the training clips, so that neither part relies on the other.
+    spacing, which bands begin together, and the mean cepstrum tell genres apart with little to learn. The network joins
+    both, and leaves the learnt part out for half of the training clips, so that neither part relies on the other.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def silence(sound):
 
 
 def standardise(model, clips):
-    """Measure the mean and variance of the texture statistics on training clips, before the first epoch.
+    """Measure the mean and variance of the statistics on training clips, before the first epoch.
 
     Parameters
     ----------
