@@ -114,8 +114,7 @@ def modulations(x, sound, frames_per_second):
     real part is cos*cos - sin*sin: one convolution over time gives the waves of all rates, one along frequency for
     each spacing joins them. Each is as wide as its wave, and steps by half a wave or less.
     """
-    mean, _ = centred(x, sound)
-    x = layers.Multiply()([layers.Subtract()([x, mean]), sound])
+    x = layers.Multiply()([layers.Subtract()([x, mean_while_sounding(x, sound)]), sound])
     x = layers.Reshape((-1, x.shape[2], 1))(x)
     kernel = waves_in_time(frames_per_second)
     x = _fixed(x, kernel, (2, 1), "rates", None)
@@ -202,7 +201,7 @@ def mean_cepstrum(x, sound):
     bands = x.shape[2]
     cosines = np.cos(np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(CEPSTRUM)))
     layer = layers.Dense(CEPSTRUM, use_bias=False, trainable=False, name="cepstrum")
-    cepstrum = layer(centred(x, sound)[0])
+    cepstrum = layer(mean_while_sounding(x, sound))
     layer.set_weights([cosines.astype(np.float32)])
     return layers.Flatten()(cepstrum)
 
@@ -232,9 +231,14 @@ def mean_and_deviation(x, sound):
 
 def centred(x, sound):
     """Mean over the sounding frames, (batch, 1, channels), and what is left, its squares adding to the variance."""
-    mean = layers.Dot(axes=1)([layers.Softmax(axis=1)(silence(sound)), x])
+    mean = mean_while_sounding(x, sound)
     share = layers.UnitNormalization(axis=1)(sound)
     return mean, layers.Multiply()([layers.Subtract()([x, mean]), share])
+
+
+def mean_while_sounding(x, sound):
+    """Of (batch, frames, channels) over the sounding frames: (batch, 1, channels)."""
+    return layers.Dot(axes=1)([layers.Softmax(axis=1)(silence(sound)), x])
 
 
 def recurrent_summary(x, sound, width, dropout):
