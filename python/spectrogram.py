@@ -26,6 +26,7 @@ N_FFT, HOP, N_MELS = SETTINGS["n_fft"], SETTINGS["hop_length"], SETTINGS["n_mels
 FLOOR_DB = -SETTINGS["top_db"]
 MIN_POWER = 1e-10  # librosa.power_to_db's amin
 FILTER_GROUPS = 6  # neighbouring filters that are applied together; measured, 8 is as good
+FRAMES = 48  # transformed at a time: few enough to stay in the cache
 
 
 def log_mel(blocks):
@@ -69,17 +70,14 @@ def mel_power(blocks):
     numpy.ndarray, float32, shape (1 + samples // 512, 96)
     """
     padding = np.zeros(N_FFT // 2, np.float32)  # centred frames: half a window of zeros on either side
-    signal, last, power, windowed = padding, np.float32(0), [], np.empty((0, N_FFT), np.float32)
+    signal, last, power, workspace = padding, np.float32(0), [], _Workspace()
     for block in blocks:
         signal = _pre_emphasised(signal, last, block)
         last = block[-1]
         frames = _frames(signal)
-        if len(frames) > len(windowed):
-            windowed = np.empty(frames.shape, np.float32)  # kept for the next blocks: new memory costs time
-        if len(frames):
-            power.append(_mel_power_of(np.multiply(frames, hann_window(), out=windowed[: len(frames)])))
+        power.append(workspace.mel_power(frames))
         signal = signal[len(frames) * HOP :]
-    power.append(_mel_power_of(_frames(np.concatenate([signal, padding])) * hann_window()))
+    power.append(workspace.mel_power(_frames(np.concatenate([signal, padding]))))
     return np.concatenate(power)
 
 
@@ -100,18 +98,30 @@ def _frames(signal):
     return np.ndarray((count, N_FFT), np.float32, signal, strides=(HOP * signal.itemsize, signal.itemsize))
 
 
-def _mel_power_of(windowed):
-    """Mel power of a few windowed frames, shape (frames, 2048): few enough to stay in the cache."""
-    from scipy.fft import rfft
+class _Workspace:
+    """Memory for the windowed frames and their spectra, used again and again: new memory costs time."""
 
-    power = np.empty((len(windowed), N_MELS), np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # `log_mel` refuses what is not finite
-        # Real and imaginary parts side by side, squared in place; the filters, each value twice, add them up.
-        squares = rfft(windowed, axis=1).view(np.float32)
-        np.multiply(squares, squares, out=squares)
-        for bands, bins, filters in _filter_groups():
-            np.matmul(squares[:, bins], filters, out=power[:, bands])
-    return power
+    def __init__(self):
+        self.windowed = np.empty((FRAMES, N_FFT), np.float32)
+        self.spectra = np.empty((FRAMES, N_FFT // 2 + 1), np.complex64)
+
+    def mel_power(self, frames):
+        """Mel power of frames, shape (frames, 2048), not windowed yet."""
+        power = np.empty((len(frames), N_MELS), np.float32)
+        for start in range(0, len(frames), FRAMES):
+            self._fill(power[start : start + FRAMES], frames[start : start + FRAMES])
+        return power
+
+    def _fill(self, power, frames):
+        import ducc0
+
+        windowed = np.multiply(frames, hann_window(), out=self.windowed[: len(frames)])
+        with np.errstate(over="ignore", invalid="ignore"):  # `log_mel` refuses what is not finite
+            # Real and imaginary parts side by side, squared in place; the filters, each value twice, add them up.
+            squares = ducc0.fft.r2c(windowed, axes=(1,), out=self.spectra[: len(frames)]).view(np.float32)
+            np.multiply(squares, squares, out=squares)
+            for bands, bins, filters in _filter_groups():
+                np.matmul(squares[:, bins], filters, out=power[:, bands])
 
 
 def to_db(power):
