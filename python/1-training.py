@@ -8,6 +8,7 @@
 Run again after an interruption, it goes on from the last finished epoch.
 """
 
+import argparse
 import platform
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def read_clips(artifacts, part):
 
 def train(root, *, network, epochs, seed, start_from, weights, fine_tune, early_stop, keep, tensorboard, overwrite,
           **recipe):  # fmt: skip
-    """Train a network on the split under `root`; the parameters are the command line's."""
+    """Train a network on the split under `root`; the parameters are the command line's, `recipe` those given of it."""
+    recipe = training.recipe_for(network) | recipe
     artifacts = Artifacts(root)
     classes, parts = list(read_classes(artifacts)), {part: read_clips(artifacts, part) for part in ("train", "val")}
     of_spectrograms = read_json(artifacts.spectrogram_settings, "datasets_utils/1_generate_spectrograms.py")
@@ -58,7 +60,7 @@ def train(root, *, network, epochs, seed, start_from, weights, fine_tune, early_
         seed=seed,
         frames_per_second=frames_per_second,
         about={"classes": classes, "spectrogram_settings": of_spectrograms, "versions": versions, **settings},
-        recipe=training.RECIPE | recipe,
+        recipe=recipe,
         early_stop=early_stop,
         keep=keep,
         callbacks=training.tensorboard(model, tensorboard),
@@ -67,7 +69,7 @@ def train(root, *, network, epochs, seed, start_from, weights, fine_tune, early_
 
 def main(argv=None):
     """The command line."""
-    parser, recipe = command_line.parser(__doc__), training.RECIPE
+    parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--network", choices=("crnn", "vgg16", "musictagger"), default="crnn", help="which network to train")
     add("--epochs", type=command_line.positive, default=20, help="passes over the training clips")
@@ -80,9 +82,13 @@ def main(argv=None):
     add("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard there")
     add("--overwrite", action="store_true", help="remove the checkpoints of an earlier run")
     add("--resume", action="store_true", help="what happens anyway: go on with an unfinished run")
-    for name, default in recipe.items():
-        convert = command_line.positive if name == "batch_size" else training.switch(default)
-        add(f"--{name.replace('_', '-')}", type=convert, default=default, metavar="X", help=training.EXPLAINED[name])
+    whole = {"batch_size": command_line.positive, "crops": command_line.count, "masks": command_line.count}
+    for name, default in training.RECIPE.items():
+        convert = whole.get(name) or training.switch(default)
+        shown = ["on" if default is True else f"{default}"]
+        shown += [f"{network} {changes[name]}" for network, changes in training.CHANGES.items() if name in changes]
+        about = f"{training.EXPLAINED[name]} (default: {', '.join(shown)})"
+        add(f"--{name.replace('_', '-')}", type=convert, default=argparse.SUPPRESS, metavar="X", help=about)
     arguments = vars(parser.parse_args(argv))
     del arguments["resume"]
     train(**arguments)

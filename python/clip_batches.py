@@ -3,7 +3,7 @@
 Only a few batches are in memory at any time, so the size of a data set is bounded by the disk alone.
 """
 
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -53,7 +53,7 @@ def read(path):
 _MEND = "Delete it and run datasets_utils/1_generate_spectrograms.py again."
 
 
-def training_batches(paths, labels, n_classes, *, batch_size, frames, augment, seed, epoch, crops=1, threads=2):
+def training_batches(paths, labels, n_classes, *, batch_size, lengths, augment, seed, epoch, threads=2):
     """One epoch of shuffled, cropped and augmented batches.
 
     Parameters
@@ -64,33 +64,36 @@ def training_batches(paths, labels, n_classes, *, batch_size, frames, augment, s
         Label of each.
     n_classes : int
         Width of the targets.
-    batch_size, frames : int
-        Clips per batch (the last one is as large as what is left) and frames per crop.
+    batch_size : int
+        Stretches per batch; the last of each length is as large as what is left.
+    lengths : sequence of int
+        Frames of the stretches that are taken of every clip, each from another place; a batch has one length.
     augment : dict
         Keyword arguments of `augmentation.crop` (`stretch`, `shift`) and, the others, of `augmentation.augment`.
     seed, epoch : int
         Together they decide everything random, so an epoch can be repeated alone.
-    crops : int
-        How often each clip is taken per epoch, each time another stretch of it.
     threads : int
         Batches that are made at the same time.
 
     Yields
     ------
     clips : numpy.ndarray
-        float32, shape (batch, mels, frames), dB.
+        float32, shape (batch, mels, frames), dB; frames is one of `lengths`.
     targets : numpy.ndarray
         float32, shape (batch, n_classes), rows add to 1.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(np.tile(np.arange(len(paths)), crops))
+    order, parts = np.random.default_rng([seed, epoch]), []
+    for frames, times in Counter(lengths).items():
+        clips = order.permutation(np.tile(np.arange(len(paths)), times))
+        parts += [(frames, clips[start : start + batch_size]) for start in range(0, len(clips), batch_size)]
+    parts = [parts[i] for i in order.permutation(len(parts))]
     of_crop = {key: augment[key] for key in ("stretch", "shift") if key in augment}
     of_batch = {key: augment[key] for key in augment if key not in of_crop}
-    parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
     def make(number):
-        rng = np.random.default_rng([seed, epoch, number])
-        clips = np.stack([augmentation.crop(read(paths[i]), frames, rng, **of_crop) for i in parts[number]])
-        targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in parts[number]]]
+        rng, (frames, chosen) = np.random.default_rng([seed, epoch, number]), parts[number]
+        clips = np.stack([augmentation.crop(read(paths[i]), frames, rng, **of_crop) for i in chosen])
+        targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in chosen]]
         return augmentation.augment(clips, targets, rng, **of_batch)
 
     return ahead(make, len(parts), threads)

@@ -68,6 +68,14 @@ def positive(text):
     return number
 
 
+def count(text):
+    """An argument that is a whole number of 0 or more."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return number
+
+
 def shard(text):
     """An argument `I/N`: the I-th of N parts, 1 <= I <= N; gives (I, N)."""
     part, _, parts = text.partition("/")

@@ -24,9 +24,10 @@ HISTORY_KEYS = ("loss", "categorical_accuracy", "val_loss", "val_categorical_acc
 
 # What shapes a run beyond its data and network. extras/benchmarks/README.md has the measured reasons.
 RECIPE = {
-    "batch_size": 16,
-    "crop_seconds": 29.0,
-    "crops": 1,
+    "batch_size": 32,
+    "clip_seconds": 29.0,
+    "crops": 3,
+    "crop_seconds": 3.0,
     "learning_rate": 5e-4,
     "weight_decay": 0.3,  # AdamW's
     "epsilon": 4e-3,  # AdamW's; the usual 1e-7 gives a weak input as much weight as a strong one
@@ -42,10 +43,14 @@ RECIPE = {
     "class_weights": True,
     "precision": "auto",
 }
+# What other networks need otherwise: they were made for clips of one length and for Adam as it usually is.
+OF_OTHERS = {"batch_size": 16, "crops": 0, "weight_decay": 0.0, "epsilon": 1e-7}
+CHANGES = {"crnn": {}, "musictagger": OF_OTHERS | {"learning_rate": 1e-3}, "vgg16": OF_OTHERS | {"learning_rate": 1e-4}}
 EXPLAINED = {
     "batch_size": "clips per step",
-    "crop_seconds": "length of the random stretch taken from each clip",
-    "crops": "stretches taken from each clip per epoch",
+    "clip_seconds": "longest stretch that is taken as the whole of a clip",
+    "crops": "short stretches taken from each clip per epoch, beside the whole",
+    "crop_seconds": "their length",
     "learning_rate": "at its highest",
     "weight_decay": "of AdamW",
     "epsilon": "of AdamW: gradients below it make small steps",
@@ -62,6 +67,28 @@ EXPLAINED = {
     "precision": "auto, float32, mixed_bfloat16 or mixed_float16; auto: float16 on a GPU, float32 on a CPU",
 }
 AUGMENTATIONS = ("mixup", "stretch", "shift", "gain", "tilt", "masks", "label_smoothing")
+
+
+def recipe_for(network):
+    """The recipe that a network is trained by unless told otherwise: a dict as `RECIPE`."""
+    return RECIPE | CHANGES[network]
+
+
+def stretches(recipe, frames_per_second):
+    """Lengths in frames of what is taken of each clip per epoch: the whole, and the short ones."""
+    seconds = [recipe["clip_seconds"], *[recipe["crop_seconds"]] * recipe["crops"]]
+    lengths = [round(length * frames_per_second) for length in seconds]
+    if min(lengths) < 1:
+        raise PipelineError(
+            f"A stretch of {min(seconds):g} s is shorter than one frame ({1 / frames_per_second:.3f} s). "
+            "Give longer --clip-seconds and --crop-seconds."
+        )
+    return lengths
+
+
+def steps_per_epoch(recipe, clips):
+    """Batches that so many training clips make."""
+    return -(-clips // recipe["batch_size"]) + -(-clips * recipe["crops"] // recipe["batch_size"])
 
 
 def switch(default):
@@ -248,8 +275,7 @@ def fit(model, train, validation, models, *, epochs, seed, frames_per_second, ab
         If the loss is not a number.
     """
     models, n_classes = Path(models), len(about["classes"])
-    steps = -(-len(train[0]) * recipe["crops"] // recipe["batch_size"])
-    compile_network(model, recipe, steps * epochs)
+    compile_network(model, recipe, steps_per_epoch(recipe, len(train[0])) * epochs)
     history = restore(model, models)
     done_before, started = len(history["loss"]), time.time()
     if not done_before:
@@ -299,18 +325,17 @@ def train_epoch(model, train, n_classes, recipe, seed, epoch, frames_per_second)
         *train,
         n_classes,
         batch_size=recipe["batch_size"],
-        frames=round(recipe["crop_seconds"] * frames_per_second),
+        lengths=stretches(recipe, frames_per_second),
         augment={key: recipe[key] for key in AUGMENTATIONS},
         seed=seed,
         epoch=epoch,
-        crops=recipe["crops"],
         threads=min(4, os.cpu_count() or 1),
     )
     started, totals = time.time(), {"loss": 0.0, "categorical_accuracy": 0.0}
     for clips, targets in batches:
         logs = model.train_on_batch(clips, targets, sample_weight=targets @ weights, return_dict=True)
         for key in totals:  # Keras tells of this batch alone
-            totals[key] += float(logs[key]) * len(clips) / (len(train[0]) * recipe["crops"])
+            totals[key] += float(logs[key]) * len(clips) / (len(train[0]) * (1 + recipe["crops"]))
         if not np.isfinite(logs["loss"]):
             raise PipelineError(
                 f"The loss is no longer a number in epoch {epoch}. Give a lower --learning-rate (it is "

@@ -18,7 +18,7 @@ from prediction import predict
 
 keras = load_keras()
 GENRES = ("low", "high")
-SMALL = {"batch_size": 4, "crop_seconds": 3.0, "crops": 1}
+SMALL = {"batch_size": 4, "clip_seconds": 3.0, "crops": 0}
 
 
 def script():
@@ -54,7 +54,19 @@ def where(tmp_path):
 
 def train(where, *flags, epochs=3):
     script().main(
-        ["--root", str(where.root), "--epochs", str(epochs), "--batch-size", "4", "--crop-seconds", "3", *flags]
+        [
+            "--root",
+            str(where.root),
+            "--epochs",
+            str(epochs),
+            "--batch-size",
+            "4",
+            "--clip-seconds",
+            "3",
+            "--crops",
+            "0",
+            *flags,
+        ]
     )
 
 
@@ -63,7 +75,7 @@ def history(where):
 
 
 def test_artifacts_and_that_it_learns(where, capsys):
-    train(where, "--epochs", "8", "--crops", "3")
+    train(where, "--epochs", "8", "--crops", "3", "--crop-seconds", "1")
     kept = history(where)
     assert sorted(kept) == sorted(training.HISTORY_KEYS)
     assert {len(values) for values in kept.values()} == {8}
@@ -159,6 +171,19 @@ def test_loss_that_is_no_number_stops_with_advice(where):
         train(where, "--learning-rate", "1e30")
 
 
+def test_stretches_of_a_clip_whole_and_short():
+    recipe = training.RECIPE | {"clip_seconds": 10.0, "crop_seconds": 2.0, "crops": 3, "batch_size": 4}
+    assert training.stretches(recipe, 43.0) == [430, 86, 86, 86]
+    assert training.steps_per_epoch(recipe, 10) == 3 + 8  # a batch has one length
+    with pytest.raises(PipelineError, match="shorter than one frame"):
+        training.stretches(recipe | {"crop_seconds": 0.01}, 43.0)
+
+
+def test_other_networks_have_their_own_recipe():
+    assert training.recipe_for("crnn") == training.RECIPE
+    assert training.recipe_for("vgg16")["crops"] == training.recipe_for("musictagger")["crops"] == 0
+
+
 def test_class_weights_cover_every_class():
     assert training.class_weights([0, 0, 0, 2], 3) == {0: 4 / 9, 1: 4 / 3, 2: 4 / 3}
 
@@ -169,12 +194,17 @@ def test_batches_follow_the_seed_and_take_every_clip(where):
     augment = {key: training.RECIPE[key] for key in training.AUGMENTATIONS} | {"mixup": 0.0, "label_smoothing": 0.0}
 
     def epoch(seed, number):
-        options = {"batch_size": 5, "frames": 100, "augment": augment, "crops": 2}
+        options = {"batch_size": 5, "lengths": [100, 40, 40], "augment": augment}
         return list(clip_batches.training_batches(paths, labels, len(paths), seed=seed, epoch=number, **options))
 
     batches = epoch(1, 1)
-    assert [len(clips) for clips, _ in batches] == [5, 5, 5, 5, 4]
-    assert (np.concatenate([targets for _, targets in batches]).sum(0) == 2).all()
+    assert sorted((clips.shape[2], len(clips)) for clips, _ in batches) == [
+        (40, 4), (40, 5), (40, 5), (40, 5), (40, 5), (100, 2), (100, 5), (100, 5),
+    ]  # fmt: skip
+    for length, times in ((100, 1), (40, 2)):
+        assert (
+            np.concatenate([targets for clips, targets in batches if clips.shape[2] == length]).sum(0) == times
+        ).all()
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(batches, epoch(1, 1), strict=True))
     assert not np.array_equal(batches[0][0], epoch(1, 2)[0][0])
     assert not np.array_equal(batches[0][0], epoch(2, 1)[0][0])

@@ -24,7 +24,6 @@ from network import build_network
 from prediction import predict
 
 RESULTS = Path(__file__).resolve().parent / "results"
-ADAM = {"learning_rate": 1e-3, "weight_decay": 0.0, "epsilon": 1e-7}  # of others' networks
 COLUMNS = ("accuracy", "balanced accuracy", "macro F", "parameters", "training ms", "inference ms", "rank", "kNN")
 
 
@@ -62,7 +61,7 @@ def mfcc_probabilities(name, train, test, n_classes):
 
 
 def train_network(
-    name, train, classes, mels, frames_per_second, epochs, seed, recipe=training.RECIPE, start_from=None, settings=None
+    name, train, classes, mels, frames_per_second, epochs, seed, recipe=None, start_from=None, settings=None
 ):
     """A network trained by the project's recipe; the last epoch's running average, nothing chosen on the test clips.
 
@@ -72,13 +71,12 @@ def train_network(
     milliseconds : float
         Training time per clip and epoch, the first epoch (which compiles) left out where there are more.
     """
-    keras = load_keras()
+    keras, recipe = load_keras(), recipe or training.recipe_for(name)
     keras.utils.set_random_seed(seed)
     options = {"weights": "none"} if name == "vgg16" else {}
     options["frames_per_second"] = frames_per_second
     model = training.start(name, (mels, None), classes, settings, start_from, **options)
-    steps = -(-len(train[0]) * recipe["crops"] // recipe["batch_size"])
-    training.compile_network(model, recipe, steps * epochs)
+    training.compile_network(model, recipe, training.steps_per_epoch(recipe, len(train[0])) * epochs)
     training.standardise_on(model, train[0])
     times = []
     for epoch in range(1, epochs + 1):

@@ -26,6 +26,7 @@ ABLATIONS = {
     "label smoothing 0.1": {"label_smoothing": 0.1},
     "no class weights": {"class_weights": False},
     "no averaging of weights": {"average": 0.0},
+    "no short crops": {"crops": 0},
     "crops of 10 s": {"crop_seconds": 10.0},
     "mixup 0.3": {"mixup": 0.3},
     "stretch 0.2 octaves": {"stretch": 0.2},
@@ -74,7 +75,7 @@ def main(argv=None):
     comparison.write(name, " ".join(sys.argv), rows, epochs=args.epochs, train=len(train[0]), test=len(test[0]))
 
 
-def run(name, train, test, classes, epochs, seed, recipe=RECIPE):
+def run(name, train, test, classes, epochs, seed, recipe=None):
     """Scores and properties of one network after training."""
     network, milliseconds = comparison.train_network(name, train, classes, 128, FRAMES_PER_SECOND, epochs, seed, recipe)
     probabilities, properties = comparison.inspect(network, test[0], test[1], range(len(test[1])))
@@ -90,7 +91,7 @@ def compare(train, test, classes, args):
         for name in comparison.mfcc_classifiers()
     }
     if args.baseline_epochs:
-        row, _ = run("musictagger", train, test, classes, args.baseline_epochs, 0, RECIPE | comparison.ADAM)
+        row, _ = run("musictagger", train, test, classes, args.baseline_epochs, 0)
         rows[f"MusicTaggerCRNN, {args.baseline_epochs} epochs"] = row
     runs = [run("crnn", train, test, classes, args.epochs, seed) for seed in range(args.seeds)]
     if runs:

@@ -39,7 +39,7 @@ def main(argv=None):
 def speed(paths, augment, threads):
     """Crops of 20 s per second, without a network."""
     started = time.perf_counter()
-    options = {"batch_size": 32, "frames": 861, "augment": augment, "seed": 0, "epoch": 1, "threads": threads}
+    options = {"batch_size": 32, "lengths": [861], "augment": augment, "seed": 0, "epoch": 1, "threads": threads}
     for _ in training_batches(paths, [0] * len(paths), 6, **options):
         pass
     return len(paths) / (time.perf_counter() - started)

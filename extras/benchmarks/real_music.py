@@ -19,7 +19,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 import clip_names
 from artifacts import PROVIDED_MODEL, Artifacts, read_json, read_table
 from genres import GENRES
-from training import RECIPE
 
 
 def read(root):
@@ -89,7 +88,7 @@ def fold(paths, labels, songs, settings, train, test, name, epochs, start_from, 
     frames_per_second = settings["sample_rate"] / settings["hop_length"]
     network, milliseconds = comparison.train_network(
         name, (paths[train], labels[train]), list(GENRES), settings["n_mels"], frames_per_second, epochs, seed,
-        RECIPE | (comparison.ADAM if name == "musictagger" else {}), start_from, settings,
+        start_from=start_from, settings=settings,
     )  # fmt: skip
     probabilities, properties = comparison.inspect(network, paths[test], labels[test], songs[test])
     return probabilities, properties | {"training ms": milliseconds}

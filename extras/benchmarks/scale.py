@@ -124,7 +124,7 @@ def training_input(root):
     """Clips per second from .npy in the page cache to augmented batches, and to whole clips as in testing."""
     folder = root / "datasets" / "spectrograms"
     paths = [folder / path for path in spectrogram_folder.list_spectrograms(folder)]
-    options = {"batch_size": 32, "frames": 512, "augment": {}, "seed": 0, "epoch": 0}
+    options = {"batch_size": 32, "lengths": [512], "augment": {}, "seed": 0, "epoch": 0}
     found = {}
     for name in ("training", "testing"):
         speeds = []
