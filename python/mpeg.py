@@ -54,9 +54,12 @@ def scan(data):
         if position + frame.length > end:
             missing = position + frame.length - end
             return Scan(seconds, f"truncated: {missing} of the last frame's {frame.length} bytes are missing")
+        alike = 1
         if frames == 0:
             declared = _declared_frames(data[position : position + frame.length])
-        frames, seconds, position = frames + 1, seconds + frame.samples / frame.sample_rate, position + frame.length
+            alike = _alike(data, position, frame.length, end)
+        frames, seconds = frames + alike, seconds + alike * frame.samples / frame.sample_rate
+        position += alike * frame.length
     # The frame that holds the Xing/Info header is not counted in it.
     if declared is not None and frames - 1 < declared:
         return Scan(seconds, f"truncated: {frames - 1} of {declared} frames are there")
@@ -81,6 +84,18 @@ def _frame(header):
         return None
     sample_rate, samples = SAMPLE_RATES[version][rate_index], 1152 if version == 3 else 576
     return Frame(samples // 8 * bit_rate * 1000 // sample_rate + padding, samples, sample_rate)
+
+
+def _alike(data, position, length, end):
+    """How many frames of one length follow each other from `position` to `end`: all that fit, or else one.
+
+    At a constant bit rate without padding all headers begin with the same three bytes. Looking at them together takes
+    microseconds; frame by frame it is 2 % of the time that a clip takes.
+    """
+    count = (end - position) // length
+    stop = position + count * length
+    same = all(data[position + i : stop : length] == data[position + i : position + i + 1] * count for i in range(3))
+    return count if same else 1
 
 
 def _next_frame(data, position, end):

@@ -143,6 +143,13 @@ def test_scan_finds_the_frames_after_junk(junk):
     assert after.damage is None and after.seconds == pytest.approx(0.36)
 
 
+def test_scan_counts_frames_alike_and_not():
+    slow, fast = b"\xff\xf3\x48\xc0" + bytes(140), b"\xff\xf3\x58\xc0" + bytes(176)  # 32 and 40 kbit/s
+    for data, count in ((slow * 30 + bytes(200) + slow * 20, 50), (slow * 30 + fast * 4, 34), (fast + slow * 30, 31)):
+        found = mpeg.scan(data)
+        assert found.damage is None and found.seconds == pytest.approx(count * 0.036)
+
+
 def test_frames_are_those_of_the_standard():
     """Headers by hand: MPEG-1 128 kbit/s 44.1 kHz, MPEG-2 32 kbit/s 16 kHz padded; reserved and free ones are none."""
     assert mpeg.read_frame(b"\xff\xfb\x90\x00", 0) == (417, 1152, 44100)
