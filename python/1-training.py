@@ -71,7 +71,7 @@ def main(argv=None):
     """The command line."""
     parser = command_line.parser(__doc__)
     add = parser.add_argument
-    add("--network", choices=("crnn", "vgg16", "musictagger"), default="crnn", help="which network to train")
+    add("--network", choices=tuple(training.CHANGES), default="crnn", help="which network to train")
     add("--epochs", type=command_line.positive, default=20, help="passes over the training clips")
     add("--seed", type=int, default=1, help="what everything random follows")
     add("--start-from", type=Path, metavar="FILE", help="go on from this network's weights, also for other genres")

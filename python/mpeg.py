@@ -57,7 +57,7 @@ def scan(data):
         alike = 1
         if frames == 0:
             declared = _declared_frames(data[position : position + frame.length])
-            alike = _alike(data, position, frame.length, end)
+            alike = _alike(data, position, frame.length, end)  # once: at every frame it would take quadratic time
         frames, seconds = frames + alike, seconds + alike * frame.samples / frame.sample_rate
         position += alike * frame.length
     # The frame that holds the Xing/Info header is not counted in it.

@@ -45,12 +45,12 @@ RECIPE = {
 }
 # What other networks need otherwise: they were made for clips of one length and for Adam as it usually is.
 OF_OTHERS = {"batch_size": 16, "crops": 0, "weight_decay": 0.0, "epsilon": 1e-7}
-CHANGES = {"crnn": {}, "musictagger": OF_OTHERS | {"learning_rate": 1e-3}, "vgg16": OF_OTHERS | {"learning_rate": 1e-4}}
+CHANGES = {"crnn": {}, "vgg16": OF_OTHERS | {"learning_rate": 1e-4}, "musictagger": OF_OTHERS | {"learning_rate": 1e-3}}
 EXPLAINED = {
     "batch_size": "clips per step",
     "clip_seconds": "longest stretch that is taken as the whole of a clip",
     "crops": "short stretches taken from each clip per epoch, beside the whole",
-    "crop_seconds": "their length",
+    "crop_seconds": "length of the short stretches",
     "learning_rate": "at its highest",
     "weight_decay": "of AdamW",
     "epsilon": "of AdamW: gradients below it make small steps",

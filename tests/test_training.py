@@ -53,21 +53,8 @@ def where(tmp_path):
 
 
 def train(where, *flags, epochs=3):
-    script().main(
-        [
-            "--root",
-            str(where.root),
-            "--epochs",
-            str(epochs),
-            "--batch-size",
-            "4",
-            "--clip-seconds",
-            "3",
-            "--crops",
-            "0",
-            *flags,
-        ]
-    )
+    small = ["--batch-size", "4", "--clip-seconds", "3", "--crops", "0"]
+    script().main(["--root", str(where.root), "--epochs", str(epochs), *small, *flags])
 
 
 def history(where):
@@ -202,9 +189,8 @@ def test_batches_follow_the_seed_and_take_every_clip(where):
         (40, 4), (40, 5), (40, 5), (40, 5), (40, 5), (100, 2), (100, 5), (100, 5),
     ]  # fmt: skip
     for length, times in ((100, 1), (40, 2)):
-        assert (
-            np.concatenate([targets for clips, targets in batches if clips.shape[2] == length]).sum(0) == times
-        ).all()
+        of_length = np.concatenate([targets for clips, targets in batches if clips.shape[2] == length])
+        assert (of_length.sum(0) == times).all()
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(batches, epoch(1, 1), strict=True))
     assert not np.array_equal(batches[0][0], epoch(1, 2)[0][0])
     assert not np.array_equal(batches[0][0], epoch(2, 1)[0][0])
