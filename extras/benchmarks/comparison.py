@@ -20,11 +20,25 @@ from sklearn.svm import SVC
 import training
 from backend import load_keras
 from clip_batches import load_clip
-from network import build_network
 from prediction import predict
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COLUMNS = ("accuracy", "balanced accuracy", "macro F", "parameters", "training ms", "inference ms", "rank", "kNN")
+
+
+BASELINES = {"musictagger": "MusicTaggerCRNN", "vgg16": "Bahuleyan's VGG16, random weights"}
+
+
+def add_baseline_options(parser):
+    """Add the options that say which other networks to train."""
+    parser.add_argument("--baselines", nargs="+", choices=BASELINES, default=list(BASELINES), help="other networks")
+    parser.add_argument("--baseline-epochs", type=int, default=0, help="of these; 0 leaves them out")
+
+
+def baselines(args):
+    """Titles and names of the other networks to train."""
+    names = args.baselines if args.baseline_epochs else ()
+    return {f"{BASELINES[name]}, {args.baseline_epochs} epochs": name for name in names}
 
 
 def mfcc_statistics(clip):
@@ -90,11 +104,13 @@ def training_times(names, clips, n_classes, frames_per_second, batch_size=16, ro
 
     Parameters
     ----------
-    names : sequence of str
+    names : iterable of str
     clips : numpy.ndarray
         float32, shape (batch_size, mels, frames).
     """
     load_keras()
+    from network import build_network  # after load_keras, which keeps it quiet
+
     models, times = {}, {name: [] for name in names}
     targets = np.eye(n_classes, dtype=np.float32)[np.arange(batch_size) % n_classes]
     for name in names:
@@ -156,11 +172,10 @@ def rounded(row):
 
 
 def write(name, command, rows, **about):
-    """Write results/NAME.json and print the table."""
+    """Write results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
     content = {"command": command, "cores": os.cpu_count(), **about, "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(table(rows))
 
 
 def table(rows):

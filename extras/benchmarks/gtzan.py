@@ -5,7 +5,8 @@
     python3 extras/benchmarks/gtzan.py --data FILE.npz --ablation
 
 A file holds mel (uint8, clips x 128 x 387), name, genre and split; --data trains on its `train` and tests on its
-`valid`; --train and --test take all clips of each file, but those marked as test in the first.
+`valid`, or on its `test` where it has no `valid`; --train and --test take all clips of each file, but those marked as
+test in the first.
 """
 
 import argparse
@@ -37,11 +38,14 @@ ABLATIONS = {
 }
 
 
-def read(file, parts):
-    """Arrays mel and genre of the clips of a file whose split is one of `parts`."""
+def read(file, *choices):
+    """Arrays mel and genre of the clips of a file whose split is in the first of the choices that has any."""
     with np.load(file) as data:
-        chosen = np.isin(data["split"], parts)
-        return data["mel"][chosen], data["genre"][chosen]
+        for parts in choices:
+            chosen = np.isin(data["split"], parts)
+            if chosen.any():
+                return data["mel"][chosen], data["genre"][chosen]
+    sys.exit(f"{file} has no clip whose split is one of {', '.join(part for parts in choices for part in parts)}.")
 
 
 def unpack(mel, folder):
@@ -59,58 +63,67 @@ def main(argv=None):
     parser.add_argument("--test", type=Path, help="test clips")
     parser.add_argument("--seeds", type=int, default=3, help="runs of this project's network; 0 leaves it out")
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves its training out")
+    comparison.add_baseline_options(parser)
     parser.add_argument("--name", default="gtzan", help="of the results file")
-    parser.add_argument("--ablation", action="store_true", help="switch each part of the recipe, one seed each")
+    parser.add_argument("--ablation", action="store_true", help="switch each part of the recipe instead")
     args = parser.parse_args(argv)
-    trained = read(args.train or args.data, ["train"] if args.data else ["train", "valid"])
-    tested = read(args.test or args.data, ["valid"] if args.data else ["train", "valid", "test"])
+    if bool(args.data) == bool(args.train and args.test):
+        parser.error("give --data, or --train and --test")
+    if args.data:
+        trained, tested = read(args.data, ["train"]), read(args.data, ["valid"], ["test"])
+    else:
+        trained, tested = read(args.train, ["train", "valid"]), read(args.test, ["train", "valid", "test"])
     classes = sorted(set(trained[1]))
     with tempfile.TemporaryDirectory() as scratch:
         paths = [unpack(part[0], Path(scratch) / name) for part, name in ((trained, "train"), (tested, "test"))]
         labels = [[classes.index(genre) for genre in part[1]] for part in (trained, tested)]
         train, test = zip(paths, labels, strict=True)
-        rows = ablation(train, test, classes, args) if args.ablation else compare(train, test, classes, args)
-    name = f"{args.name}_ablation" if args.ablation else args.name
-    comparison.write(name, " ".join(sys.argv), rows, epochs=args.epochs, train=len(train[0]), test=len(test[0]))
+        name = f"{args.name}_ablation" if args.ablation else args.name
+        for rows in (ablation if args.ablation else compare)(train, test, classes, args):
+            comparison.write(name, " ".join(sys.argv), rows, epochs=args.epochs, train=len(train[0]), test=len(test[0]))
+    print(comparison.table(rows))
 
 
 def run(name, train, test, classes, epochs, seed, recipe=None):
-    """Scores and properties of one network after training."""
+    """Row of one network after training."""
     network, milliseconds = comparison.train_network(name, train, classes, 128, FRAMES_PER_SECOND, epochs, seed, recipe)
     probabilities, properties = comparison.inspect(network, test[0], test[1], range(len(test[1])))
     row = comparison.scores(test[1], probabilities) | properties | {"training ms": milliseconds}
     print(name, seed, comparison.rounded(row), flush=True)
-    return row, probabilities
+    return row
 
 
 def compare(train, test, classes, args):
-    """A row for each classifier."""
+    """Yield a row for each classifier."""
     rows = {
         name: comparison.scores(test[1], comparison.mfcc_probabilities(name, train, test, len(classes)))
         for name in comparison.mfcc_classifiers()
     }
-    if args.baseline_epochs:
-        row, _ = run("musictagger", train, test, classes, args.baseline_epochs, 0)
-        rows[f"MusicTaggerCRNN, {args.baseline_epochs} epochs"] = row
+    networks = comparison.baselines(args)
+    for title, name in networks.items():
+        rows[title] = run(name, train, test, classes, args.baseline_epochs, 0)
     runs = [run("crnn", train, test, classes, args.epochs, seed) for seed in range(args.seeds)]
     if runs:
-        rows["this project's CRNN"] = comparison.summary([row for row, _ in runs], "accuracy")
+        networks["this project's CRNN"] = "crnn"
+        rows["this project's CRNN"] = comparison.summary(runs, "accuracy")
     clips = np.stack([comparison.load_clip(path) for path in train[0][:16]])
-    times = comparison.training_times(["crnn", "musictagger"], clips, len(classes), FRAMES_PER_SECOND)
-    for name, row in rows.items():
-        if "CRNN" in name:
-            row["training ms"] = times["musictagger" if "Tagger" in name else "crnn"]
+    times = comparison.training_times(
+        {"crnn", "musictagger", *networks.values()}, clips, len(classes), FRAMES_PER_SECOND
+    )
+    for title, name in networks.items():
+        rows[title]["training ms"] = times[name]
     rows["(training time of MusicTaggerCRNN, same clips)"] = {"training ms": times["musictagger"]}
-    return rows
+    yield rows
 
 
 def ablation(train, test, classes, args):
-    """A row for each change of the recipe, one seed each."""
-    return {
-        name: run("crnn", train, test, classes, args.epochs, 0, RECIPE | change)[0]
-        for name, change in ABLATIONS.items()
-    }
+    """Yield a row for each change of the recipe after each run, all changes with one seed before the next."""
+    runs = {name: [] for name in ABLATIONS}
+    for seed in range(args.seeds):
+        for name, change in ABLATIONS.items():
+            print(name, end=": ")
+            runs[name].append(run("crnn", train, test, classes, args.epochs, seed, RECIPE | change))
+            yield {name: comparison.summary(found, "accuracy") for name, found in runs.items() if found}
 
 
 if __name__ == "__main__":

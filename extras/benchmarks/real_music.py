@@ -39,7 +39,7 @@ def main(argv=None):
     parser.add_argument("--name", default="real_music", help="of the results file")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60, help="of this project's network; 0 leaves it out")
-    parser.add_argument("--baseline-epochs", type=int, default=0, help="of MusicTaggerCRNN; 0 leaves it out")
+    comparison.add_baseline_options(parser)
     parser.add_argument("--seeds", type=int, default=3, help="runs, each with other folds and another start")
     parser.add_argument("--no-fine-tune", action="store_true", help="leave out fine-tuning from the provided network")
     args = parser.parse_args(argv)
@@ -59,6 +59,7 @@ def main(argv=None):
         runs.append(compare(paths, labels, songs, settings, folds, args, seed))
     rows = {name: comparison.summary([run[name] for run in runs], "balanced accuracy") for name in runs[0]}
     comparison.write(args.name, " ".join(sys.argv), rows, epochs=args.epochs, clips=len(paths), folds=len(folds))
+    print(comparison.table(rows))
 
 
 def compare(paths, labels, songs, settings, folds, args, seed):
@@ -66,8 +67,7 @@ def compare(paths, labels, songs, settings, folds, args, seed):
     networks = [("this project's CRNN, from scratch", "crnn", args.epochs, None)] if args.epochs else []
     if args.epochs and not args.no_fine_tune:
         networks.append(("this project's CRNN, fine-tuned", "crnn", args.epochs, PROVIDED_MODEL))
-    if args.baseline_epochs:
-        networks.append((f"MusicTaggerCRNN, {args.baseline_epochs} epochs", "musictagger", args.baseline_epochs, None))
+    networks += [(title, name, args.baseline_epochs, None) for title, name in comparison.baselines(args).items()]
     rows, tested = {}, np.concatenate([test for _, test in folds])
     for name in comparison.mfcc_classifiers():
         probabilities = [
