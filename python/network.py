@@ -4,8 +4,10 @@ Every network takes log-mel spectrograms in dB as the .npy files hold them, (bat
 floor -80, and gives softmax probabilities. `dense_1` has 512 units; `activation_1`, its ReLU, is the features.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
-from keras import Input, Model, initializers, layers, regularizers
+from keras import Input, Model, config, initializers, layers, regularizers
 
 from artifacts import PipelineError
 
@@ -49,6 +51,20 @@ def build_network(name, input_shape, n_classes, **options):
     return NETWORKS[name](input_shape, n_classes, **options)
 
 
+@contextmanager
+def single_precision():
+    """Layers made inside compute in float32 under any policy: float16 overflows in sums of squares, and loses 1e-12.
+
+    For a `with`, or as a decorator. The convolutions, which take the time, need no such care.
+    """
+    policy = config.dtype_policy()
+    config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(policy)
+
+
 def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=16, dropout=0.5):
     """Convolutions, a recurrent layer, attention (after Choi et al., arXiv:1609.04243), and statistics of the clip.
 
@@ -70,9 +86,10 @@ def crnn(input_shape, n_classes, *, frames_per_second=FRAMES_PER_SECOND, width=1
     """
     clip = Input(tuple(input_shape), name="clip")
     step = max(1, round(frames_per_second / FRAMES_LEFT))
-    sound = layers.MaxPooling1D(step, padding="same")(sounding(clip, input_shape[0]))
-    x = layers.Rescaling(1.0, -FLOOR_DB, name="above_floor")(clip)
-    x = layers.AveragePooling1D(step, padding="same")(layers.Permute((2, 1))(x))
+    with single_precision():
+        sound = layers.MaxPooling1D(step, padding="same")(sounding(clip, input_shape[0]))
+        x = layers.Rescaling(1.0, -FLOOR_DB, name="above_floor")(clip)
+        x = layers.AveragePooling1D(step, padding="same")(layers.Permute((2, 1))(x))
     texture = modulations(x, sound, frames_per_second / step)
     texture = texture_statistics(texture, layers.MaxPooling1D(2, padding="same")(sound))
     statistics = {"texture": texture, "onsets": onset_correlations(x, sound), "timbre": mean_cepstrum(x, sound)}
@@ -114,7 +131,8 @@ def modulations(x, sound, frames_per_second):
     real part is cos*cos - sin*sin: one convolution over time gives the waves of all rates, one along frequency for
     each spacing joins them. Each is as wide as its wave, and steps by half a wave or less.
     """
-    x = layers.Multiply()([layers.Subtract()([x, mean_while_sounding(x, sound)]), sound])
+    with single_precision():
+        x = layers.Multiply()([layers.Subtract()([x, mean_while_sounding(x, sound)]), sound])
     x = layers.Reshape((-1, x.shape[2], 1))(x)
     kernel = waves_in_time(frames_per_second)
     x = _fixed(x, kernel, (2, 1), "rates", None)
@@ -176,11 +194,13 @@ def _side_by_side(waves):
     return np.stack([np.pad(wave, (longest - len(wave)) // 2) for wave in waves], axis=1).astype(np.float32)
 
 
+@single_precision()
 def texture_statistics(x, sound):
     """Mean and standard deviation of maps over the sounding frames: (batch, 2 channels)."""
     return layers.Flatten()(layers.Concatenate()(mean_and_deviation(x, sound)))
 
 
+@single_precision()
 def onset_correlations(x, sound):
     """How much the bands begin together: correlations of their rises from frame to frame, (batch, bands squared).
 
@@ -196,6 +216,7 @@ def onset_correlations(x, sound):
     return layers.Flatten()(layers.Dot(axes=1)([spread, spread]))
 
 
+@single_precision()
 def mean_cepstrum(x, sound):
     """Mean over the sounding frames of the first coefficients of the cosine transform: (batch, CEPSTRUM)."""
     bands = x.shape[2]
@@ -206,6 +227,7 @@ def mean_cepstrum(x, sound):
     return layers.Flatten()(cepstrum)
 
 
+@single_precision()
 def weighted(statistics):
     """Z-scores of each kind of statistics, (batch, n), weighted so that it has its share of the variance of all."""
     total = sum(x.shape[-1] for x in statistics.values())

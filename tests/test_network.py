@@ -10,6 +10,7 @@ import scipy.fft
 
 import checkpoints
 import network
+import training
 from artifacts import PipelineError
 from backend import load_keras
 
@@ -54,6 +55,24 @@ def test_padding_hardly_changes_the_result(crnn):
     expected = crnn.predict_on_batch(clip)
     assert np.abs(crnn.predict_on_batch(padded) - expected).max() < 0.01
     assert np.abs(crnn.predict_on_batch(as_loud) - expected).max() > 0.01  # so the first is no accident
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_changes_little_and_trains(crnn, policy):
+    silent_bands = clips(4)
+    silent_bands[:, 80:] = -80  # the norm of their rises is 1e-12, which float16 takes for 0
+    training.use_precision(policy)
+    try:
+        half = network.build_network("crnn", (96, None), 6)
+    finally:
+        training.use_precision("float32")
+    half.set_weights(crnn.get_weights())
+    assert half.get_layer("spacing_1").compute_dtype == policy.removeprefix("mixed_")
+    difference = half.predict_on_batch(silent_bands) - crnn.predict_on_batch(silent_bands)
+    assert np.abs(difference).max() < 0.01
+    training.compile_network(half, training.RECIPE, 10)
+    assert np.isfinite(half.train_on_batch(silent_bands, np.eye(6, dtype=np.float32)[:4])).all()
+    assert all(np.isfinite(weights).all() for weights in half.get_weights())
 
 
 @pytest.mark.parametrize("rate, spacing, direction", [(1.7, 0.1, 0), (4.0, 0.06, 1), (0.7, 0.25, 1), (2.6, 0.16, 0)])

@@ -86,6 +86,7 @@ def train_network(
         Training time per clip and epoch, the first epoch (which compiles) left out where there are more.
     """
     keras, recipe = load_keras(), recipe or training.recipe_for(name)
+    training.use_precision(recipe["precision"])
     keras.utils.set_random_seed(seed)
     options = {"weights": "none"} if name == "vgg16" else {}
     options["frames_per_second"] = frames_per_second

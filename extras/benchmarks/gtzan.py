@@ -35,6 +35,7 @@ ABLATIONS = {
     "gain 6 dB": {"gain": 6.0},
     "tilt 3 dB": {"tilt": 3.0},
     "2 masks": {"masks": 2},
+    "bfloat16": {"precision": "mixed_bfloat16"},
 }
 
 
