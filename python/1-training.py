@@ -44,10 +44,11 @@ def train(root, *, network, epochs, seed, start_from, weights, fine_tune, early_
         print("nothing to do: this run is finished (--overwrite trains anew)")
         return
     keras.utils.set_random_seed(seed)
-    precision = training.use_precision(recipe["precision"])
+    training.use_precision(recipe["precision"])
     frames_per_second = of_spectrograms["sample_rate"] / of_spectrograms["hop_length"]
     shape, options = (of_spectrograms["n_mels"], None), {"frames_per_second": frames_per_second, **options}
     model = training.start(network, shape, classes, of_spectrograms, start_from, **options)
+    precision = " and ".join(sorted({layer.compute_dtype for layer in model.layers if layer.weights}))
     print(f"{network}: {model.count_params():,} parameters, {precision}; {len(parts['train'][0])} training clips")
     if keep == "all":
         training.check_disk(artifacts.models, model.count_params() * 4 / 1e6, epochs)

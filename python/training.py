@@ -64,8 +64,10 @@ EXPLAINED = {
     "masks": "bands and stretches masked per clip (SpecAugment); 0: none",
     "label_smoothing": "share of each target spread over all classes; 0: none",
     "class_weights": "every class counts the same, however few its clips (on or off)",
-    "precision": "auto, float32, mixed_bfloat16 or mixed_float16; auto: float16 on a GPU, float32 on a CPU",
+    "precision": "auto, float32, mixed_bfloat16 or mixed_float16; auto: float16 on a GPU, float32 on a CPU; "
+    "a network of --start-from keeps its own",
 }
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 AUGMENTATIONS = ("mixup", "stretch", "shift", "gain", "tilt", "masks", "label_smoothing")
 
 
@@ -172,23 +174,25 @@ def class_weights(labels, n_classes):
 
 
 def use_precision(precision):
-    """Set Keras's policy: float16 with float32 weights on a GPU, float32 on a CPU, where bfloat16 was slower.
+    """Set Keras's policy for the networks built from now on.
 
     Parameters
     ----------
     precision : {"auto", "float32", "mixed_bfloat16", "mixed_float16"}
+        "auto" is float16 with float32 weights on a GPU, float32 on a CPU.
 
-    Returns
-    -------
-    str
-        The policy in force.
+    Raises
+    ------
+    PipelineError
+        If there is no such policy.
     """
     import keras
 
+    if precision not in PRECISIONS:
+        raise PipelineError(f"There is no precision {precision!r}. Choose one of {', '.join(PRECISIONS)}.")
     if precision == "auto":
         precision = "mixed_float16" if backend.has_gpu() else "float32"
-    keras.mixed_precision.set_global_policy(precision)
-    return precision
+    keras.config.set_dtype_policy(precision)
 
 
 def compile_network(model, recipe, steps):
@@ -208,10 +212,10 @@ def compile_network(model, recipe, steps):
         ema_momentum=1 - 1 / max(window, 1.1),
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    optimizer.build(model.trainable_variables)
     # XLA makes these convolutions about twice slower on a CPU under TensorFlow.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer, "categorical_crossentropy", metrics=["categorical_accuracy"], jit_compile=jit)
+    model.optimizer.build(model.trainable_variables)  # with what Keras has wrapped around it, which `restore` needs
 
 
 def optimizer_of(model):

@@ -74,8 +74,10 @@ def test_artifacts_and_that_it_learns(where, capsys):
     assert "epoch 8/8" in capsys.readouterr().out
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_interrupted_and_resumed_equals_uninterrupted(precision, tmp_path, monkeypatch, capsys):
     whole, cut = make_root(tmp_path / "whole"), make_root(tmp_path / "cut")
+    monkeypatch.setitem(training.RECIPE, "precision", precision)  # mixed_float16: the default on a GPU
     train(whole)
     write_epoch, done = training.write_epoch, []
 
