@@ -224,19 +224,31 @@ def optimizer_of(model):
 
 
 def averaged(model, copy=None):
-    """A copy of the network whose weights are the optimizer's running average, if it keeps one.
+    """A copy of the network in float32 whose weights are the optimizer's running average, if it keeps one.
 
     A copy made before is brought up to date, so that what was compiled for it need not be compiled again.
     """
     import keras
 
-    copy = copy or keras.models.clone_model(model)
+    copy = copy or keras.models.clone_model(model, clone_function=in_float32)
     copy.set_weights(model.get_weights())
     optimizer = optimizer_of(model)
     if optimizer.use_ema:
         for variable, mean in zip(copy.trainable_variables, optimizer._model_variables_moving_average, strict=True):
             variable.assign(mean)
     return copy
+
+
+def in_float32(layer):
+    """The layer, made anew to compute in float32: a network trained on a GPU is for CPUs too, slow in float16."""
+
+    def changed(config):
+        return {
+            key: "float32" if key == "dtype" else changed(value) if isinstance(value, dict) else value
+            for key, value in config.items()
+        }
+
+    return type(layer).from_config(changed(layer.get_config()))
 
 
 def fit(model, train, validation, models, *, epochs, seed, frames_per_second, about, recipe=RECIPE, early_stop=0,
