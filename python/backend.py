@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 
 def load_keras():
@@ -29,6 +30,14 @@ def has_gpu():
 
         return torch.cuda.is_available()
     return bool(keras.distribution.list_devices("gpu"))
+
+
+def has_fast_bfloat16():
+    """Whether the CPU multiplies bfloat16 matrices by itself (AMX; Linux says so) and the backend makes use of it."""
+    import keras
+
+    about = Path("/proc/cpuinfo")
+    return keras.backend.backend() == "tensorflow" and about.exists() and "amx_bf16" in about.read_text()
 
 
 @contextlib.contextmanager

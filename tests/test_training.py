@@ -9,14 +9,14 @@ import pytest
 from tiny_music import REPOSITORY
 
 import augmentation
+import backend
 import checkpoints
 import clip_batches
 import training
 from artifacts import Artifacts, PipelineError, write_json
-from backend import load_keras
 from prediction import predict
 
-keras = load_keras()
+keras = backend.load_keras()
 GENRES = ("low", "high")
 SMALL = {"batch_size": 4, "clip_seconds": 3.0, "crops": 0}
 
@@ -168,6 +168,19 @@ def test_stretches_of_a_clip_whole_and_short():
     assert training.steps_per_epoch(recipe, 10) == 3 + 8  # a batch has one length
     with pytest.raises(PipelineError, match="shorter than one frame"):
         training.stretches(recipe | {"crop_seconds": 0.01}, 43.0)
+
+
+@pytest.mark.parametrize("gpu, amx, policy", [(1, 0, "mixed_float16"), (0, 1, "mixed_bfloat16"), (0, 0, "float32")])
+def test_precision_follows_the_machine(gpu, amx, policy, monkeypatch):
+    monkeypatch.setattr(backend, "has_gpu", lambda: bool(gpu))
+    monkeypatch.setattr(backend, "has_fast_bfloat16", lambda: bool(amx))
+    try:
+        training.use_precision("auto")
+        assert keras.config.dtype_policy().name == policy
+        with pytest.raises(PipelineError, match="half"):
+            training.use_precision("half")
+    finally:
+        training.use_precision("float32")
 
 
 def test_other_networks_have_their_own_recipe():
