@@ -180,7 +180,7 @@ def use_precision(precision):
     ----------
     precision : {"auto", "float32", "mixed_bfloat16", "mixed_float16"}
         "auto" is float16 with float32 weights on a GPU; on a CPU bfloat16 where it measured faster (with AMX and
-        TensorFlow: 1.3 to 1.6 times as fast, the same accuracy), else float32.
+        TensorFlow: 1.3 to 1.8 times as fast, the same accuracy), else float32.
 
     Raises
     ------

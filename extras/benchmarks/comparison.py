@@ -24,8 +24,6 @@ from prediction import predict
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COLUMNS = ("accuracy", "balanced accuracy", "macro F", "parameters", "training ms", "inference ms", "rank", "kNN")
-
-
 BASELINES = {"musictagger": "MusicTaggerCRNN", "vgg16": "Bahuleyan's VGG16, random weights"}
 
 
