@@ -17,6 +17,8 @@ from pathlib import Path
 import comparison
 import numpy as np
 
+import command_line
+from artifacts import PipelineError
 from training import RECIPE
 
 FRAMES_PER_SECOND = 387 / 30
@@ -46,7 +48,8 @@ def read(file, *choices):
             chosen = np.isin(data["split"], parts)
             if chosen.any():
                 return data["mel"][chosen], data["genre"][chosen]
-    sys.exit(f"{file} has no clip whose split is one of {', '.join(part for parts in choices for part in parts)}.")
+    wanted = ", ".join(part for parts in choices for part in parts)
+    raise PipelineError(f"{file} has no clip whose split is one of {wanted}.")
 
 
 def unpack(mel, folder):
@@ -62,7 +65,8 @@ def main(argv=None):
     parser.add_argument("--data", type=Path, help="train and valid clips in one file")
     parser.add_argument("--train", type=Path, help="training clips")
     parser.add_argument("--test", type=Path, help="test clips")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of this project's network; 0 leaves it out")
+    about = "runs of this project's network; 0 leaves it out"
+    parser.add_argument("--seeds", type=command_line.count, default=3, help=about)
     parser.add_argument("--epochs", type=int, default=30)
     comparison.add_baseline_options(parser)
     parser.add_argument("--name", default="gtzan", help="of the results file")
@@ -70,6 +74,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if bool(args.data) == bool(args.train and args.test):
         parser.error("give --data, or --train and --test")
+    if args.ablation and args.seeds < 1:
+        parser.error("--ablation needs a run: --seeds 1 or more")
     if args.data:
         trained, tested = read(args.data, ["train"]), read(args.data, ["valid"], ["test"])
     else:
@@ -128,4 +134,4 @@ def ablation(train, test, classes, args):
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

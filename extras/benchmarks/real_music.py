@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 import clip_names
+import command_line
 from artifacts import PROVIDED_MODEL, Artifacts, read_json, read_table
 from genres import GENRES
 
@@ -40,7 +41,8 @@ def main(argv=None):
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60, help="of this project's network; 0 leaves it out")
     comparison.add_baseline_options(parser)
-    parser.add_argument("--seeds", type=int, default=3, help="runs, each with other folds and another start")
+    about = "runs, each with other folds and another start"
+    parser.add_argument("--seeds", type=command_line.positive, default=3, help=about)
     parser.add_argument("--no-fine-tune", action="store_true", help="leave out fine-tuning from the provided network")
     args = parser.parse_args(argv)
     if bool(args.root) == bool(args.train_root and args.test_root):
@@ -95,4 +97,4 @@ def fold(paths, labels, songs, settings, train, test, name, epochs, start_from, 
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)
