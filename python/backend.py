@@ -1,6 +1,7 @@
 """Keras, imported quietly: on any backend, without TensorFlow's start-up remarks."""
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 
@@ -14,6 +15,8 @@ def load_keras():
         `keras`. Import it through here first; a later `import keras` finds it loaded.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Clips of many lengths are meant: it warns of the compilation that each new length takes.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _without_stderr():
         import keras
 
