@@ -16,6 +16,8 @@ import time
 
 CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
 TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
+# joblib's helper process tidies up after workers that were ended, and remarks on what it finds or no longer finds.
+QUIET_HELPER = "ignore:resource_tracker"
 
 
 def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None):
@@ -112,6 +114,8 @@ def _backend(jobs, dask):
     if dask is None:
         # joblib runs a single job in this very process, where a crash would cost the run: so two, of which one waits.
         workers, prepare = max(2, jobs), {"initializer": _prepare_worker, "initargs": (os.getpid(),)}
+        filters = [text for text in os.environ.get("PYTHONWARNINGS", "").split(",") if text not in ("", QUIET_HELPER)]
+        os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **prepare):
             with _ctrl_c_held_back():  # joblib interrupted while it starts them prints tracebacks, or hangs
                 joblib.Parallel(workers)(joblib.delayed(int)() for _ in range(workers))

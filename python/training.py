@@ -48,7 +48,7 @@ OF_OTHERS = {"batch_size": 16, "crops": 0, "weight_decay": 0.0, "epsilon": 1e-7}
 CHANGES = {
     "crnn": {},
     "vgg16": OF_OTHERS | {"learning_rate": 1e-4},
-    # In bfloat16 two of three runs on a busy CPU came to a loss that was no number, after 7 and 12 epochs.
+    # In bfloat16 on a CPU the gradient of one of its wide filters is now and then NaN; extras/benchmarks/README.md.
     "musictagger": OF_OTHERS | {"learning_rate": 1e-3, "precision": "float32"},
 }
 EXPLAINED = {

@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def test_a_dying_worker_costs_its_clip(recwarn):
         dying, "the decoder crashed on it"
     )
     assert not recwarn.list
+
+
+def test_what_workers_leave_is_tidied_up_in_silence():
+    code = (
+        "import clip_loop, hostile_clips; from joblib.externals.loky.backend import resource_tracker\n"
+        "list(clip_loop.run(hostile_clips.do, ['fine-1'], jobs=2))\n"
+        "resource_tracker.register('/gone/already', 'folder'); clip_loop.end_workers()"
+    )
+    folders = os.pathsep.join(str(tiny_music.REPOSITORY / name) for name in ("python", "tests"))
+    process = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": folders}, capture_output=True, text=True
+    )
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("way", ["hangs", "hangs_in_c"])
