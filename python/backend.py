@@ -15,7 +15,7 @@ def load_keras():
         `keras`. Import it through here first; a later `import keras` finds it loaded.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Clips of many lengths are meant: it warns of the compilation that each new length takes.
+    # Clips of many lengths are meant: TensorFlow warns of the compilation that each new length takes.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _without_stderr():
         import keras
