@@ -10,14 +10,15 @@ whatever --pieces. Run again, it makes only what is missing. It never touches a 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-import command_line
-import demo_dataset
-from artifacts import Artifacts, fingerprint
+from music_featurization.artifacts import Artifacts, fingerprint
+from music_featurization.demo import demo_dataset
 
 PIECES = 120
 SEED = 10
@@ -37,7 +38,7 @@ def make(root, pieces=PIECES, seed=SEED, soundfont=(), overwrite=False):
     overwrite : bool
         Make everything anew.
     """
-    import synthesis
+    from music_featurization.demo import synthesis
 
     files = Artifacts(root)
     fonts = [synthesis.check_soundfont(font) for font in soundfont] or [synthesis.default_soundfont()]

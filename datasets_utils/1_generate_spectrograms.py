@@ -11,16 +11,15 @@ datasets/spectrograms/failures.csv with the reason.
 """
 
 import os
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-import clip_loop
-import command_line
-import spectrogram_folder
-import table_check
-from artifacts import Artifacts, PipelineError
+from music_featurization import workers
+from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.dataset import spectrogram_folder, table_check
 
 
 def main(argv=None):
@@ -62,7 +61,7 @@ def parse(argv):
     parser.add_argument(
         "--time-limit",
         type=command_line.positive,
-        default=clip_loop.TIME_LIMIT,
+        default=workers.TIME_LIMIT,
         metavar="S",
         help="seconds for one clip",
     )
@@ -92,4 +91,4 @@ if __name__ == "__main__":
     try:
         command_line.run(main)
     finally:
-        clip_loop.end_workers()
+        workers.end_workers()

@@ -7,15 +7,14 @@
 Reads datasets/annotations_final.csv once, writes datasets/tagged_spectrograms.csv: one row per clip and tag.
 """
 
-import sys
-from pathlib import Path
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
-
-import command_line
-import tags
-from artifacts import Artifacts, PipelineError, fingerprint, is_made, record_made, write_table
-from spectrogram_folder import list_spectrograms, spectrogram_name
+from music_featurization.artifacts import Artifacts, PipelineError, fingerprint, is_made, record_made, write_table
+from music_featurization.dataset import tags
+from music_featurization.dataset.spectrogram_folder import list_spectrograms, spectrogram_name
 
 
 def main(argv=None):
@@ -62,7 +61,7 @@ def folder_tags(spectrograms):
 
 
 def annotated_tags(paths, spectrograms, args):
-    import annotations
+    from music_featurization.dataset import annotations
 
     clips, tag_columns = annotations.read(paths.annotations)
     clips["spectrogram"] = clips["mp3_path"].map(spectrogram_name)

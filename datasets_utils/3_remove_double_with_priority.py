@@ -7,15 +7,23 @@ Reads datasets/tagged_spectrograms.csv, writes datasets/six_genres.csv (of six g
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-import command_line
-import genres
-import tags
-from artifacts import Artifacts, PipelineError, fingerprint, is_made, read_table, record_made, require, write_table
+from music_featurization.artifacts import (
+    Artifacts,
+    PipelineError,
+    fingerprint,
+    is_made,
+    read_table,
+    record_made,
+    require,
+    write_table,
+)
+from music_featurization.dataset import genres, tags
 
 STEP_2 = "datasets_utils/2_assign_genre.py"
 

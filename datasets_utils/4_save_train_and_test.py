@@ -7,14 +7,14 @@
 Reads datasets/six_genres.csv, writes datasets/train_test_val/{train,val,test}.csv.
 """
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-import command_line
-import split
-from artifacts import (
+from music_featurization.artifacts import (
     Artifacts,
     PipelineError,
     fingerprint,
@@ -25,7 +25,8 @@ from artifacts import (
     require,
     write_table,
 )
-from tags import GENRE_COLUMNS
+from music_featurization.dataset import split
+from music_featurization.dataset.tags import GENRE_COLUMNS
 
 STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
 FEWEST_CLIPS = 10

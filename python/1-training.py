@@ -12,11 +12,15 @@ import argparse
 import platform
 from pathlib import Path
 
-import command_line
-import training
-from artifacts import Artifacts, fingerprint, read_json
-from backend import load_keras
-from split import read_classes, read_part, training_fingerprint
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
+
+from music_featurization.artifacts import Artifacts, fingerprint, read_json
+from music_featurization.dataset.split import read_classes, read_part, training_fingerprint
+from music_featurization.network import training
+from music_featurization.network.keras_backend import load_keras
 
 
 def read_clips(artifacts, part):

@@ -11,11 +11,15 @@ clip), the same table as music_dataset_testing.npz, and testing.json, which tell
 
 from pathlib import Path
 
-import command_line
-import model_choice
-import split
-import tested
-from artifacts import Artifacts, PipelineError
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
+
+from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.dataset import split
+from music_featurization.evaluation import test_results
+from music_featurization.network import model_choice
 
 FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
 LAST_STEP = "datasets_utils/4_save_train_and_test.py"
@@ -25,23 +29,25 @@ NAMED = 5  # how many missing spectrograms a message lists
 def main(argv=None):
     parser = command_line.parser(__doc__)
     parser.add_argument("--model", type=Path, metavar="FILE", help="Keras .h5 file; chosen as above if not given")
-    parser.add_argument("--split", choices=tested.PARTS, default="test", help="all but test get files of their own")
+    parser.add_argument(
+        "--split", choices=test_results.PARTS, default="test", help="all but test get files of their own"
+    )
     parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips at a time")
     parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
     args = parser.parse_args(argv)
     where = Artifacts(args.root)
-    files = tested.files(where, args.split)
+    files = test_results.files(where, args.split)
 
-    clips, classes = tested.read_clips(where, args.split), tuple(split.read_classes(where))
+    clips, classes = test_results.read_clips(where, args.split), tuple(split.read_classes(where))
     model_file, why = (args.model, "given by --model") if args.model else model_choice.choose(where)
     print(f"model: {model_file} ({why})")
     model_choice.refuse_unfit(model_file, classes, where)
-    about = tested.about_run(where, args.split, model_file, classes)
-    if not args.overwrite and tested.is_made(files, about):
+    about = test_results.about_run(where, args.split, model_file, classes)
+    if not args.overwrite and test_results.is_made(files, about):
         print(f"nothing to do: the {len(clips)} clips of {args.split} are done with this model ({files.features})")
         return
     probabilities, features = classify(model_file, spectrograms_of(clips, where), args.batch_size, classes)
-    tested.write(files, clips, classes, probabilities, features, about)
+    test_results.write(files, clips, classes, probabilities, features, about)
     accuracy = (probabilities.argmax(axis=1) == clips["label"]).mean()
     print(f"{len(clips)} clips of {args.split} done, accuracy {accuracy:.4f}: {files.features}")
 
@@ -63,7 +69,7 @@ def spectrograms_of(clips, where):
 
 def classify(model_file, spectrograms, batch_size, classes):
     """Probabilities (N, C) and features (N, 512) of the clips."""
-    import prediction
+    from music_featurization.network import prediction
 
     model = model_choice.load(model_file, classes)
     with command_line.progress(None, len(spectrograms), "clip") as bar:

@@ -6,11 +6,15 @@ Reads results/music_dataset_testing.csv. Writes results/music_dataset.csv (no he
 `<clip_id>_<name>`, the features) and the same as music_dataset.npz.
 """
 
-import command_line
-import feature_table
-import tested
-from artifacts import Artifacts, fingerprint, require
-from genres import style_space_codes
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
+
+from music_featurization.artifacts import Artifacts, fingerprint, require
+from music_featurization.dataset.genres import style_space_codes
+from music_featurization.evaluation import test_results
+from music_featurization.features import feature_table
 
 NAME = "python/3-format_dataset.py"
 
@@ -28,12 +32,12 @@ def main(argv=None):
         print(f"nothing to do: {where.music_dataset} was made from this {where.test_features.name}")
         return
     names, features = feature_table.read_csv(where.test_features)
-    classes = tested.classes_of(where)
+    classes = test_results.classes_of(where)
     codes = style_space_codes(classes)
     genres, clips = zip(*(feature_table.split_row_name(name, classes) for name in names), strict=True)
     coded = [(codes[genre], clip) for genre, clip in zip(genres, clips, strict=True)]
     feature_table.write_csv(where.music_dataset, coded, features)
-    model = tested.record(where).get("model", "unknown")
+    model = test_results.record(where).get("model", "unknown")
     feature_table.write_npz(arrays, features, clips, genres, model=model, source=source)
     counts = ", ".join(f"{genre} ({codes[genre]}) {genres.count(genre)}" for genre in classes)
     print(f"{len(names)} clips with {features.shape[1]} features: {counts}: {where.music_dataset}")

@@ -15,15 +15,19 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import clip_loop
-import command_line
-import track_table
-from artifacts import PROVIDED_MODEL, Artifacts, fingerprint
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
+
+from music_featurization import workers
+from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, fingerprint
+from music_featurization.features import track_table
 
 
 def main(argv=None):
     args = parse(argv)
-    import track_features
+    from music_featurization.features import track_features
 
     out = args.out or Artifacts(args.root).results / "features.csv"
     track_table.require_writable(out)
@@ -66,8 +70,8 @@ def work(args, out, to_do, classes, model, tables):
     """Featurize the tracks to do: adds finished rows to `tables`, gives the failures."""
     from tqdm import tqdm
 
-    import model_choice
-    import track_features
+    from music_featurization.features import track_features
+    from music_featurization.network import model_choice
 
     network = model_choice.load(args.model, classes)
     failures, spent, began = {}, Counter(), time.perf_counter()
@@ -99,4 +103,4 @@ if __name__ == "__main__":
     try:
         command_line.run(main)
     finally:
-        clip_loop.end_workers()
+        workers.end_workers()

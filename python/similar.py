@@ -10,8 +10,12 @@ featurize.py or 2-testing.py wrote; prints cosine, genre and path.
 
 from pathlib import Path
 
-import command_line
-from artifacts import PROVIDED_MODEL, Artifacts
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
+
+from music_featurization.artifacts import PROVIDED_MODEL, Artifacts
 
 
 def main(argv=None):
@@ -29,13 +33,13 @@ def main(argv=None):
         help="the network that made the table, for a recording that is not in it (default: the provided one)",
     )
     args = parser.parse_args(argv)
-    import features_file
-    import neighbours
-    import tested
+    from music_featurization.evaluation import test_results
+    from music_featurization.features import features_file
+    from music_featurization.style_space import neighbours
 
     where = Artifacts(args.root)
     file = args.features or where.results / "features.csv"
-    table = neighbours.by_track(features_file.read(file, tested.classes_of(where)))
+    table = neighbours.by_track(features_file.read(file, test_results.classes_of(where)))
     row = neighbours.find(args.track, table.names)
     if row is None:
         wanted, name = neighbours.features_of_recording(args.track, args.model, table.model, file), args.track

@@ -6,29 +6,26 @@ Reads what 2-testing.py wrote, the split, the settings and models/history.pkl. W
 needs no network; only its players read the recordings under datasets/mp3_files. Always made anew: it takes seconds.
 """
 
-import sys
-from pathlib import Path
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
-
-import command_line
-import figures
-import history
-import html_report
-import tested
-from artifacts import REPOSITORY, Artifacts, write_text
+from music_featurization.artifacts import REPOSITORY, Artifacts, write_text
+from music_featurization.evaluation import figures, report_page, test_results
+from music_featurization.network import history
 
 
 def main(argv=None):
     args = command_line.parser(__doc__).parse_args(argv)
     where = Artifacts(args.root)
-    results = tested.read(where)
-    found = tested.measure(results)
+    results = test_results.read(where)
+    found = test_results.measure(results)
     drawn = {"confusion": figures.confusion_matrix(found, results.classes), **curves(where)}
     pictures = {name: figures.render(figure, "svg") for name, figure in drawn.items() if figure}
     root = None if args.root == REPOSITORY else args.root
     path = where.results / "report.html"
-    write_text(path, html_report.report(results, found, pictures, where, root))
+    write_text(path, report_page.report(results, found, pictures, where, root))
     print(f"report: {path}")
 
 

@@ -6,23 +6,20 @@ Reads what 2-testing.py wrote. Prints and writes results/res.txt, and writes con
 metrics.json. It takes seconds and is always made anew, so that the report is never older than the predictions.
 """
 
-import sys
-from pathlib import Path
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
-
-import command_line
-import figures
-import report
-import tested
-from artifacts import Artifacts, write_json, write_text
+from music_featurization.artifacts import Artifacts, write_json, write_text
+from music_featurization.evaluation import figures, report, test_results
 
 
 def main(argv=None):
     args = command_line.parser(__doc__).parse_args(argv)
     where = Artifacts(args.root)
-    results = tested.read(where)
-    found = tested.measure(results)
+    results = test_results.read(where)
+    found = test_results.measure(results)
     text = report.text(found, results.classes)
     write_text(where.report, text)
     write_json(where.metrics, {"classes": list(results.classes), **found})

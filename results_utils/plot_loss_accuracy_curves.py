@@ -6,15 +6,14 @@ Reads models/history.pkl. Writes results/loss.svg and results/accuracy.svg, with
 marked. Always made anew: it takes a second.
 """
 
-import sys
-from pathlib import Path
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
-
-import command_line
-import figures
-import history
-from artifacts import Artifacts, PipelineError
+from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.evaluation import figures
+from music_featurization.network import history
 
 REQUIRED = ("loss", "val_loss", "categorical_accuracy", "val_categorical_accuracy")
 

@@ -8,14 +8,15 @@ Reads the features of the test set that 2-testing.py wrote. Writes results/style
 needs no network (its players read the recordings where they lie); the map is kept in style_space_<table>.npz.
 """
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-import command_line
-import style_space
-from artifacts import Artifacts, write_text
+from music_featurization.artifacts import Artifacts, write_text
+from music_featurization.style_space import style_map
 
 
 def main(argv=None):
@@ -23,27 +24,25 @@ def main(argv=None):
     parser.add_argument(
         "--features", type=Path, metavar="FILE", help="another table of features (.csv, .npz, .parquet)"
     )
-    parser.add_argument("--method", choices=style_space.METHODS, default="tsne", help="umap needs umap-learn")
+    parser.add_argument("--method", choices=style_map.METHODS, default="tsne", help="umap needs umap-learn")
     parser.add_argument("--overwrite", action="store_true", help="compute the map anew")
     args = parser.parse_args(argv)
-    import figures
-    import style_space_page
-    import style_space_picture
-    import tested
+    from music_featurization.evaluation import figures, test_results
+    from music_featurization.style_space import page, picture
 
     where = Artifacts(args.root)
-    out = style_space.files(where, args.features)
-    clips, features = style_space.read(where, args.features)
-    genres = style_space.genres_of(clips, tested.classes_of(where))
+    out = style_map.files(where, args.features)
+    clips, features = style_map.read(where, args.features)
+    genres = style_map.genres_of(clips, test_results.classes_of(where))
     print(f"{len(clips)} clips; the map of 8,000 takes a minute or two", flush=True)
-    points, was_made = style_space.read_or_make_map(out.map, features, args.method, args.overwrite)
+    points, was_made = style_map.read_or_make_map(out.map, features, args.method, args.overwrite)
     print(f"map {'made' if was_made else 'there already, drawn anew'}: {out.map}")
-    centres = style_space.centroid_clips(clips, style_space.reduce(features), genres)
-    method = style_space.METHODS[args.method]
+    centres = style_map.centroid_clips(clips, style_map.reduce(features), genres)
+    method = style_map.METHODS[args.method]
     about = f"{len(clips):,} clips, {len(genres)} genres, {method} of {features.shape[1]} features"
 
-    figures.save(style_space_picture.draw_map(clips, points, genres, centres, f"Style space: {about}"), out.picture)
-    write_text(out.page, style_space_page.page(clips, points, genres, centres, about, where.results))
+    figures.save(picture.draw_map(clips, points, genres, centres, f"Style space: {about}"), out.picture)
+    write_text(out.page, page.page(clips, points, genres, centres, about, where.results))
     missing = int((clips["recording"] == "").sum())
     if missing:
         print(f"{missing} of {len(clips)} recordings are missing; the page says so where they would play")

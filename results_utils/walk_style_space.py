@@ -8,13 +8,14 @@ principal path, compared with the straight line. Writes results/walk_<from>_<to>
 genre and distance), .m3u8 (a playlist of these clips) and .svg (the walk on the map of plot_style_space.py).
 """
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+try:
+    from music_featurization import command_line
+except ImportError as error:
+    raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-import command_line
-from artifacts import Artifacts, write_table, write_text
+from music_featurization.artifacts import Artifacts, write_table, write_text
 
 
 def main(argv=None):
@@ -23,22 +24,21 @@ def main(argv=None):
     parser.add_argument("end", metavar="TO", help="a genre or a clip")
     parser.add_argument("--features", type=Path, metavar="FILE", help="a table of features other than the test set's")
     args = parser.parse_args(argv)
-    import style_space
-    import style_walk
-    import tested
+    from music_featurization.evaluation import test_results
+    from music_featurization.style_space import style_map, walk
 
     where = Artifacts(args.root)
-    clips, features = style_space.read(where, args.features)
-    genres, reduced = style_space.genres_of(clips, tested.classes_of(where)), style_space.reduce(features)
-    start, end = (style_walk.find_end(text, clips, reduced, genres) for text in (args.start, args.end))
+    clips, features = style_map.read(where, args.features)
+    genres, reduced = style_map.genres_of(clips, test_results.classes_of(where)), style_map.reduce(features)
+    start, end = (walk.find_end(text, clips, reduced, genres) for text in (args.start, args.end))
     print(f"from {clips['name'][start]} ({clips['genre'][start]})\nto   {clips['name'][end]} ({clips['genre'][end]})")
-    path, line = style_walk.walk(reduced, start, end)
-    print(f"principal path: {style_walk.summary(clips, *path)}\nstraight line:  {style_walk.summary(clips, *line)}")
+    path, line = walk.walk(reduced, start, end)
+    print(f"principal path: {walk.summary(clips, *path)}\nstraight line:  {walk.summary(clips, *line)}")
 
-    out = where.results / style_walk.file_name(args.start, args.end)
-    write_table(name(out, ".csv"), style_walk.table(clips, path, line))
-    write_playlist(name(out, ".m3u8"), *style_walk.playlist(clips, path[0], where.results))
-    points, _ = style_space.read_or_make_map(style_space.files(where, args.features).map, features)
+    out = where.results / walk.file_name(args.start, args.end)
+    write_table(name(out, ".csv"), walk.table(clips, path, line))
+    write_playlist(name(out, ".m3u8"), *walk.playlist(clips, path[0], where.results))
+    points, _ = style_map.read_or_make_map(style_map.files(where, args.features).map, features)
     draw(name(out, ".svg"), clips, points, genres, path[0], line[0], f"From {args.start} to {args.end}")
 
 
@@ -61,10 +61,10 @@ def write_playlist(path, text, played, missing):
 
 def draw(path, clips, points, genres, rows, straight, title):
     """Write the picture."""
-    import figures
-    import style_space_picture
+    from music_featurization.evaluation import figures
+    from music_featurization.style_space import picture
 
-    figures.save(style_space_picture.draw_walk(clips, points, genres, rows, straight, title), path)
+    figures.save(picture.draw_walk(clips, points, genres, rows, straight, title), path)
     print(f"picture: {path}")
 
 

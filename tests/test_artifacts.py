@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import artifacts
-import command_line
-from artifacts import Artifacts, PipelineError
+from music_featurization import artifacts, command_line
+from music_featurization.artifacts import Artifacts, PipelineError
 
 
 def test_default_root_is_the_repository(monkeypatch, tmp_path):

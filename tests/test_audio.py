@@ -10,8 +10,7 @@ import tiny_music
 from hypothesis import given
 from hypothesis import strategies as st
 
-import audio
-import mpeg
+from music_featurization.audio import decoding, mpeg
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +21,13 @@ def mp3(tmp_path_factory):
 
 
 def read(path):
-    return np.concatenate(list(audio.stream(path)))
+    return np.concatenate(list(decoding.stream(path)))
 
 
 def reason(tmp_path, content, name="clip.mp3"):
     """Why a file of this content is refused."""
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(audio.UnreadableAudioError) as refused:
+    with pytest.raises(decoding.UnreadableAudioError) as refused:
         read(tmp_path / name)
     return str(refused.value)
 
@@ -46,8 +45,8 @@ def test_samples_are_librosas(tmp_path, rate):
 def test_long_recording_is_the_same_in_parts(tmp_path, monkeypatch, mp3):
     (tmp_path / "clip.mp3").write_bytes(mp3)
     whole = read(tmp_path / "clip.mp3")
-    monkeypatch.setattr(audio, "BLOCK", 5000)
-    monkeypatch.setattr(audio, "CHUNK", 1234)
+    monkeypatch.setattr(decoding, "BLOCK", 5000)
+    monkeypatch.setattr(decoding, "CHUNK", 1234)
     np.testing.assert_allclose(read(tmp_path / "clip.mp3"), whole, atol=1e-5)
 
 
@@ -101,8 +100,8 @@ def test_id3_tags_are_no_damage(tmp_path, mp3):
 
 def test_longer_than_allowed(tmp_path, mp3):
     (tmp_path / "clip.mp3").write_bytes(mp3)
-    with pytest.raises(audio.UnreadableAudioError, match=r"longer than 0.03 minutes: cut it into clips"):
-        list(audio.stream(tmp_path / "clip.mp3", max_seconds=1.8))
+    with pytest.raises(decoding.UnreadableAudioError, match=r"longer than 0.03 minutes: cut it into clips"):
+        list(decoding.stream(tmp_path / "clip.mp3", max_seconds=1.8))
 
 
 def test_header_that_promises_more_than_memory_holds(tmp_path):

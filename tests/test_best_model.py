@@ -8,14 +8,12 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 from tiny_music import STEP_2, STEP_3, STEP_4, run
 
-import checkpoints
-import demo_dataset
-import spectrogram_folder
-import split
-import synthesis
-from artifacts import PROVIDED_MODEL, Artifacts
-from genres import GENRES
-from prediction import predict
+from music_featurization.artifacts import PROVIDED_MODEL, Artifacts
+from music_featurization.dataset import spectrogram_folder, split
+from music_featurization.dataset.genres import GENRES
+from music_featurization.demo import demo_dataset, synthesis
+from music_featurization.network import checkpoints
+from music_featurization.network.prediction import predict
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_music import STEP_1, contents, run
 
-import clip_loop
-import spectrogram_folder
+from music_featurization import workers as clip_loop
+from music_featurization.dataset import spectrogram_folder
 
 # Shards
 
@@ -132,7 +132,7 @@ def test_dask_system_error_ends_the_run(scheduler):
 
 def test_dask_that_does_not_answer(collection, capsys, monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
-    import dask_cluster
+    from music_featurization import dask_cluster
 
     monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 1)
     assert run(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1

@@ -16,13 +16,11 @@ import numpy as np
 import pytest
 import soundfile
 
-import clip_names
-import demo_dataset
-import demo_music
-import demo_styles
-import synthesis
-from artifacts import REPOSITORY, Artifacts, PipelineError, read_json
-from genres import GENRES, PRIORITY
+from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError, read_json
+from music_featurization.dataset import clip_names
+from music_featurization.dataset.genres import GENRES, PRIORITY
+from music_featurization.demo import composer, demo_dataset, synthesis
+from music_featurization.demo import styles as demo_styles
 
 SCRIPT = REPOSITORY / "datasets_utils" / "0_make_demo_dataset.py"
 PIECES = 3
@@ -259,13 +257,13 @@ EVERY_STYLE = sorted(
 def test_every_style_fills_a_minute(style, seed):
     rng = random.Random(seed)
     score = style(rng)
-    played = demo_music.perform(score, rng)
+    played = composer.perform(score, rng)
     assert played.get_end_time() > 58
     for part in score.parts:
         assert part.notes, "a part has nothing to play"
         assert all(0 < note.pitch < 127 and note.length > 0 and note.beat >= 0 for note in part.notes)
     for start, _ in demo_dataset.EXCERPTS:
-        clip = demo_music.excerpt(played, start, synthesis.SECONDS)
+        clip = composer.excerpt(played, start, synthesis.SECONDS)
         assert sum(len(part.notes) for part in clip.instruments) > 10
         assert min(note.start for part in clip.instruments for note in part.notes) >= 0
         assert clip.get_end_time() == pytest.approx(synthesis.SECONDS, abs=0.01)
@@ -283,12 +281,12 @@ def test_medieval_drone_is_held_and_the_melody_modal():
     assert len(pitches) == 2 and pitches[1] - pitches[0] == 7, "tonic and fifth"
     tonic = pitches[0] % 12
     scale = {(note.pitch - tonic) % 12 for note in score.parts[0].notes}
-    assert any(scale <= set(demo_music.MODES[mode]) for mode in ("dorian", "mixolydian"))
+    assert any(scale <= set(composer.MODES[mode]) for mode in ("dorian", "mixolydian"))
 
 
 def test_baroque_bass_falls_by_fifths():
-    key = demo_music.Key(0, "major")
-    chords = [demo_music.triad(key, degree, beat, 1) for beat, degree in enumerate(demo_styles.BAROQUE[0])]
+    key = composer.Key(0, "major")
+    chords = [composer.triad(key, degree, beat, 1) for beat, degree in enumerate(demo_styles.BAROQUE[0])]
     roots = [chord.tones[0] for chord in chords]
     moves = {(later - earlier) % 12 for earlier, later in itertools.pairwise(roots)}
     assert moves <= {5, 6}, "up a fourth is down a fifth; one is diminished"
@@ -303,8 +301,8 @@ def test_baroque_second_voice_imitates_the_first():
 
 
 def test_classical_left_hand_plays_alberti_bass():
-    key = demo_music.Key(0, "major")
-    notes = demo_music.broken_chords([demo_music.triad(key, 0, 0, 4)], 48, 67, 0.5)
+    key = composer.Key(0, "major")
+    notes = composer.broken_chords([composer.triad(key, 0, 0, 4)], 48, 67, 0.5)
     low, high, middle, again = (note.pitch for note in notes[:4])
     assert low < middle < high == again
     assert [note.pitch for note in notes[4:]] == [low, high, middle, high]
@@ -322,7 +320,7 @@ def test_opera_has_a_singer_above_an_accompaniment():
 
 def test_jazz_swings_over_a_walking_bass():
     score = demo_styles.combo(random.Random(2))
-    drums = part_of(score, demo_music.DRUMS).notes
+    drums = part_of(score, composer.DRUMS).notes
     rides = Counter(round(note.beat % 4, 2) for note in drums if note.pitch in (demo_styles.RIDE, demo_styles.BRUSH))
     late = [offset for offset in rides if offset % 1]
     assert len(late) == 2 and all(0.58 < offset % 1 < 0.7 for offset in late)
@@ -334,9 +332,7 @@ def test_jazz_swings_over_a_walking_bass():
 
 def test_rock_has_a_backbeat_and_power_chords():
     score = demo_styles.hard_rock(random.Random(0))
-    snares = Counter(
-        note.beat % 4 for note in part_of(score, demo_music.DRUMS).notes if note.pitch == demo_styles.SNARE
-    )
+    snares = Counter(note.beat % 4 for note in part_of(score, composer.DRUMS).notes if note.pitch == demo_styles.SNARE)
     assert {beat for beat, _ in snares.most_common(2)} == {1.0, 3.0}
     guitar = part_of(score, 29, 30).notes
     first = sorted(note.pitch for note in guitar if note.beat == guitar[0].beat)[:3]

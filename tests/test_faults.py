@@ -17,13 +17,13 @@ import pytest
 import tiny_music
 from tiny_music import STEP_1, contents, run, start
 
-import clip_loop
-import spectrogram_folder
+from music_featurization import workers
+from music_featurization.dataset import spectrogram_folder
 
 
 def outcomes(clips, **options):
     """What `clip_loop.run` says of each clip; each must come back once."""
-    found = list(clip_loop.run(hostile_clips.do, clips, **{"jobs": 2} | options))
+    found = list(workers.run(hostile_clips.do, clips, **{"jobs": 2} | options))
     assert len(found) == len(dict(found)) == len(clips)
     return dict(found)
 
@@ -51,9 +51,10 @@ def test_a_dying_worker_costs_its_clip(recwarn):
 
 def test_what_workers_leave_is_tidied_up_in_silence():
     code = (
-        "import clip_loop, hostile_clips; from joblib.externals.loky.backend import resource_tracker\n"
-        "list(clip_loop.run(hostile_clips.do, ['fine-1'], jobs=2))\n"
-        "resource_tracker.register('/gone/already', 'folder'); clip_loop.end_workers()"
+        "import hostile_clips; from music_featurization import workers\n"
+        "from joblib.externals.loky.backend import resource_tracker\n"
+        "list(workers.run(hostile_clips.do, ['fine-1'], jobs=2))\n"
+        "resource_tracker.register('/gone/already', 'folder'); workers.end_workers()"
     )
     folders = os.pathsep.join(str(tiny_music.REPOSITORY / name) for name in ("python", "tests"))
     process = subprocess.run(
@@ -73,13 +74,13 @@ def test_a_hanging_clip_is_given_up(way):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_nothing_is_done_in_the_parent(jobs):
     processes = {
-        process for _, process in clip_loop.run(hostile_clips.name_process, [str(n) for n in range(60)], jobs=jobs)
+        process for _, process in workers.run(hostile_clips.name_process, [str(n) for n in range(60)], jobs=jobs)
     }
     assert str(os.getpid()) not in processes and 1 <= len(processes) <= max(2, jobs)
 
 
 def test_one_thread_in_each_worker():
-    assert dict(clip_loop.run(hostile_clips.threads, ["a"], jobs=2)) == {"a": "1 1 1"}
+    assert dict(workers.run(hostile_clips.threads, ["a"], jobs=2)) == {"a": "1 1 1"}
 
 
 def test_an_error_of_the_system_ends_the_run():
@@ -96,7 +97,7 @@ def test_clips_are_taken_as_they_are_needed():
             taken.append(len(taken))
             yield f"fine-{len(taken)}"
 
-    run = clip_loop.run(hostile_clips.do, endless(), jobs=2)
+    run = workers.run(hostile_clips.do, endless(), jobs=2)
     for _ in range(100):
         next(run)
     run.close()

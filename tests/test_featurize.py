@@ -10,19 +10,17 @@ import pytest
 import soundfile
 from tiny_results import main_of, make_model
 
-import audio
-import clip_loop
-import neighbours
-import prediction
-import spectrogram
-import track_features
-import track_table
-from artifacts import PipelineError, fingerprint
-from genres import GENRES
+from music_featurization import workers
+from music_featurization.artifacts import PipelineError, fingerprint
+from music_featurization.audio import decoding, spectrogram
+from music_featurization.dataset.genres import GENRES
+from music_featurization.features import track_features, track_table
+from music_featurization.network import prediction
+from music_featurization.style_space import neighbours
 
 featurize = main_of("python/featurize.py")
 similar = main_of("python/similar.py")
-RATE = audio.SAMPLE_RATE
+RATE = decoding.SAMPLE_RATE
 NASTY = 'a, "b"\nc.wav'
 
 
@@ -87,7 +85,7 @@ def test_one_row_per_track(table, music, model):
 
 
 def test_features_are_the_means_over_windows(table, music, model, tmp_path):
-    import checkpoints
+    from music_featurization.network import checkpoints
 
     samples, whole = sound(60), round(29.1 * RATE)
     files = [tmp_path / "0.npy", tmp_path / "1.npy"]
@@ -150,7 +148,7 @@ def track_features_of(content, folder):
 
 def test_interrupted_run_keeps_finished_batches(music, model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(track_features, "FEWEST_AT_A_TIME", 2)
-    monkeypatch.setattr(clip_loop, "CLIPS_PER_TASK", 1)
+    monkeypatch.setattr(workers, "CLIPS_PER_TASK", 1)
     classify, calls = track_features.classify, []
 
     def interrupted(*args):

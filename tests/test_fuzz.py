@@ -9,7 +9,7 @@ import soundfile
 import tiny_music
 from tiny_music import STEP_1, run
 
-import spectrogram_folder
+from music_featurization.dataset import spectrogram_folder
 
 KINDS = 24  # of damage; see `_damage`
 PER_KIND = 23

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_results import main_of, make_history
 
-import history
-from artifacts import Artifacts, PipelineError
+from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.network import history
 
 plot = main_of("results_utils/plot_loss_accuracy_curves.py")
 
@@ -131,7 +131,7 @@ def test_curves_are_drawn_and_repeat_byte_for_byte(where, capsys):
 
 
 def colours(where, name):
-    import figures
+    from music_featurization.evaluation import figures
 
     text = (where.results / f"{name}.svg").read_text().lower()
     names = {"training": figures.TRAINING, "validation": figures.VALIDATION, "balanced": figures.BALANCED}

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-import metrics
-import report
-from artifacts import PipelineError
+from music_featurization.artifacts import PipelineError
+from music_featurization.evaluation import metrics, report
 
 CLASSES = ("classical", "baroque", "opera")
 TRUTH = np.array([0, 0, 0, 1, 1, 2])

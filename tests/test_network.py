@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import scipy.fft
 
-import checkpoints
-import network
-import training
-from artifacts import PipelineError
-from backend import load_keras
+from music_featurization.artifacts import PipelineError
+from music_featurization.network import checkpoints, networks, training
+from music_featurization.network.keras_backend import load_keras
 
 keras = load_keras()
 
@@ -24,14 +22,14 @@ def clips(n=2, mels=96, frames=300, seed=0):
 @pytest.fixture(scope="module")
 def crnn():
     keras.utils.set_random_seed(1)
-    model = network.build_network("crnn", (96, None), 6)
-    network.standardise(model, clips(8))
+    model = networks.build_network("crnn", (96, None), 6)
+    networks.standardise(model, clips(8))
     return model
 
 
 @pytest.mark.parametrize("mels, frames, classes", [(96, 130, 6), (128, 387, 10), (64, 1254, 2)])
 def test_any_bands_length_and_classes(mels, frames, classes):
-    model = network.build_network("crnn", (mels, None), classes)
+    model = networks.build_network("crnn", (mels, None), classes)
     probabilities = model.predict_on_batch(clips(2, mels, frames))
     assert probabilities.shape == (2, classes)
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
@@ -63,7 +61,7 @@ def test_half_precision_changes_little_and_trains(crnn, policy):
     silent_bands[:, 80:] = -80  # the norm of their rises is 1e-12, which float16 takes for 0
     training.use_precision(policy)
     try:
-        half = network.build_network("crnn", (96, None), 6)
+        half = networks.build_network("crnn", (96, None), 6)
     finally:
         training.use_precision("float32")
     half.set_weights(crnn.get_weights())
@@ -79,33 +77,33 @@ def test_half_precision_changes_little_and_trains(crnn, policy):
 def test_gabor_filter_of_a_drifting_ripple_answers_most(rate, spacing, direction):
     fps, bands = 13.0, 96
     frames, sound = keras.Input((None, bands)), keras.Input((None, 1))
-    model = keras.Model([frames, sound], network.modulations(frames, sound, fps))
+    model = keras.Model([frames, sound], networks.modulations(frames, sound, fps))
     t, f = np.arange(390)[:, None] / fps, np.arange(bands)
     sign = 1 if direction == 0 else -1
     ripple = 10 * np.cos(2 * np.pi * (rate * t + sign * spacing * f)).astype(np.float32)
     answers = model.predict_on_batch([ripple[None], np.ones((1, 390, 1), np.float32)]).mean(1).ravel()
-    regions, starts, blocks = bands // network.REGION, 0, {}
-    for value in network.SPACINGS:
-        filters = network.waves_in_frequency(value).shape[-1]
+    regions, starts, blocks = bands // networks.REGION, 0, {}
+    for value in networks.SPACINGS:
+        filters = networks.waves_in_frequency(value).shape[-1]
         block = answers[starts : starts + regions * filters].reshape(regions, filters)
         starts += block.size
         blocks[value] = block[1:-1].mean(0)  # at the edges there is only half a filter
     assert starts == len(answers)
     best = max(blocks, key=lambda value: blocks[value].max())
     assert best == spacing
-    assert blocks[best].argmax() == 1 + 2 * network.RATES.index(rate) + direction
+    assert blocks[best].argmax() == 1 + 2 * networks.RATES.index(rate) + direction
 
 
 def test_steady_sound_has_no_modulation():
     frames, sound = keras.Input((None, 96)), keras.Input((None, 1))
-    model = keras.Model([frames, sound], network.modulations(frames, sound, 13.0))
+    model = keras.Model([frames, sound], networks.modulations(frames, sound, 13.0))
     steady = np.tile(np.linspace(70, 10, 96, dtype=np.float32), (1, 390, 1))
     assert np.abs(model.predict_on_batch([steady, np.ones((1, 390, 1), np.float32)])).max() < 1e-3
 
 
 def test_standard_deviation_is_the_standard_deviation():
     x, sound = keras.Input((None, 3)), keras.Input((None, 1))
-    model = keras.Model([x, sound], network.mean_and_deviation(x, sound))
+    model = keras.Model([x, sound], networks.mean_and_deviation(x, sound))
     values = np.random.default_rng(0).normal(5, 2, (2, 40, 3)).astype(np.float32)
     sounding = np.ones((2, 40, 1), np.float32)
     sounding[1, 25:] = 0
@@ -117,7 +115,7 @@ def test_standard_deviation_is_the_standard_deviation():
 
 def test_onset_correlations_are_correlations_of_the_bands_rises():
     x, sound = keras.Input((None, 96)), keras.Input((None, 1))
-    model = keras.Model([x, sound], network.onset_correlations(x, sound))
+    model = keras.Model([x, sound], networks.onset_correlations(x, sound))
     levels = np.random.default_rng(0).uniform(0, 80, (1, 200, 96)).astype(np.float32)
     levels[:, :, 48:56] = levels[:, :, :8]  # the seventh group moves as the first
     sounding = np.ones((1, 200, 1), np.float32)
@@ -130,20 +128,22 @@ def test_onset_correlations_are_correlations_of_the_bands_rises():
 
 def test_mean_cepstrum_leaves_silence_out():
     x, sound = keras.Input((None, 96)), keras.Input((None, 1))
-    model = keras.Model([x, sound], network.mean_cepstrum(x, sound))
+    model = keras.Model([x, sound], networks.mean_cepstrum(x, sound))
     levels = np.random.default_rng(0).uniform(0, 80, (1, 200, 96)).astype(np.float32)
     sounding = np.ones((1, 200, 1), np.float32)
     sounding[:, 150:] = 0
-    expected = scipy.fft.dct(levels[0, :150].mean(0))[: network.CEPSTRUM] / 2
+    expected = scipy.fft.dct(levels[0, :150].mean(0))[: networks.CEPSTRUM] / 2
     assert np.allclose(model.predict_on_batch([levels, sounding])[0], expected, rtol=1e-4, atol=0.05)
 
 
 @pytest.mark.parametrize("mels", [96, 128])
 def test_each_kind_of_statistics_has_its_share_of_the_variance(mels):
-    model = network.build_network("crnn", (mels, None), 6)
-    layers = {kind: model.get_layer(f"{kind}_share") for kind in network.SHARES}
+    model = networks.build_network("crnn", (mels, None), 6)
+    layers = {kind: model.get_layer(f"{kind}_share") for kind in networks.SHARES}
     variances = {kind: layer.scale**2 * layer.output.shape[-1] for kind, layer in layers.items()}
-    assert {kind: value / sum(variances.values()) for kind, value in variances.items()} == pytest.approx(network.SHARES)
+    assert {kind: value / sum(variances.values()) for kind, value in variances.items()} == pytest.approx(
+        networks.SHARES
+    )
 
 
 def test_file_loads_in_bare_python(crnn, tmp_path):
@@ -184,23 +184,23 @@ def test_damaged_checkpoint_is_explained(crnn, tmp_path, damage):
 def test_jet_picture_is_matplotlibs_jet():
     levels = np.linspace(0, 1, 101)
     clip, x = keras.Input((1, None)), None
-    x = network.jet_picture(clip, 1, size=101)
+    x = networks.jet_picture(clip, 1, size=101)
     model = keras.Model(clip, x)
-    for name, weights in zip(("jet_knots", "jet_colours"), network.jet_weights(), strict=True):
+    for name, weights in zip(("jet_knots", "jet_colours"), networks.jet_weights(), strict=True):
         model.get_layer(name).set_weights(weights)
     picture = model.predict_on_batch((levels * 80 - 80)[None, None].astype(np.float32))[0, 0]
-    rgb = (picture + network.IMAGENET_MEAN)[:, ::-1] / 255
+    rgb = (picture + networks.IMAGENET_MEAN)[:, ::-1] / 255
     assert np.abs(rgb - matplotlib.colormaps["jet"](levels)[:, :3]).max() < 0.04
 
 
 def test_choi_network_has_features_too():
-    model = network.build_network("musictagger", (96, None), 6)
+    model = networks.build_network("musictagger", (96, None), 6)
     assert model.predict_on_batch(clips(1, frames=400)).shape == (1, 6)
     assert model.get_layer("activation_1").output.shape == (None, 32)
 
 
 def test_unknown_network_and_missing_weights_are_explained(tmp_path):
     with pytest.raises(PipelineError, match="crnn"):
-        network.build_network("resnet", (96, None), 6)
+        networks.build_network("resnet", (96, None), 6)
     with pytest.raises(PipelineError, match="--weights none"):
-        network.build_network("vgg16", (96, None), 6, weights=str(tmp_path / "none.h5"))
+        networks.build_network("vgg16", (96, None), 6, weights=str(tmp_path / "none.h5"))

@@ -10,12 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, run
 
-import annotations
-import clip_names
-import genres
-import split
-import tags
-from artifacts import PipelineError
+from music_featurization.artifacts import PipelineError
+from music_featurization.dataset import annotations, clip_names, genres, split, tags
 
 
 def table(root, name):

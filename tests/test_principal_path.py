@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import principal_path
+from music_featurization.style_space import principal_path
 
 
 def two_arcs(count=300):

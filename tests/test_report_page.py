@@ -19,9 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_results import main_of, make_history, make_results, make_split
 
-import html_page
-import tested
-from artifacts import Artifacts
+from music_featurization.artifacts import Artifacts
+from music_featurization.evaluation import html_page, test_results
 
 make_report = main_of("results_utils/make_report.py")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -31,7 +30,7 @@ HOSTILE_GENRES = ("<img src=x onerror=alert(1)>", 'a"b', "rock & roll")
 
 def write_recordings(where, every=2):
     """Write a second of noise as mp3 for every second clip of the test set."""
-    names = tested.read_clips(where, "test")["spectrogram"][::every]
+    names = test_results.read_clips(where, "test")["spectrogram"][::every]
     rng = np.random.default_rng(1)
     for name in names:
         path = where.mp3_files / f"{name.removesuffix('.npy')}.mp3"
@@ -45,7 +44,7 @@ def write_report(where):
 
 
 def wrong(where):
-    return int((np.load(where.prediction) != tested.read_clips(where, "test")["label"]).sum())
+    return int((np.load(where.prediction) != test_results.read_clips(where, "test")["label"]).sum())
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +100,17 @@ def test_most_confused_come_first(tmp_path):
     leads = [int(predicted) - int(true) for true, predicted in zip(shown[::2], shown[1::2], strict=True)]
     assert len(leads) == min(wrong(where), 10) > 2
     assert all(first >= second - 1 for first, second in pairwise(leads))  # 1: rounding
-    truth = tested.read_clips(where, "test")["label"].to_numpy()
+    truth = test_results.read_clips(where, "test")["label"].to_numpy()
     lead = probabilities.max(axis=1) - probabilities[np.arange(len(truth)), truth]
     assert leads[0] == pytest.approx(100 * lead.max(), abs=1.01)
 
 
 def test_nothing_confused_and_a_genre_without_clips(tmp_path):
     where = make_split(tmp_path)
-    table = tested.read_clips(where, "test")
+    table = test_results.read_clips(where, "test")
     table[table["genre"] != "opera"].to_csv(where.split("test"), index=False)
     make_results(where)
-    perfect = np.eye(6, dtype=np.float32)[tested.read_clips(where, "test")["label"]]
+    perfect = np.eye(6, dtype=np.float32)[test_results.read_clips(where, "test")["label"]]
     np.save(where.probabilities, perfect)
     np.save(where.prediction, perfect.argmax(axis=1))
     text = write_report(where)

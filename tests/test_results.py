@@ -20,10 +20,10 @@ from tiny_results import (
     make_split,
 )
 
-import feature_table
-import tested
-from artifacts import Artifacts, PipelineError, fingerprint
-from genres import GENRES
+from music_featurization.artifacts import Artifacts, PipelineError, fingerprint
+from music_featurization.dataset.genres import GENRES
+from music_featurization.evaluation import test_results
+from music_featurization.features import feature_table
 
 classify_clips = main_of("python/2-testing.py")
 format_dataset = main_of("python/3-format_dataset.py")
@@ -58,7 +58,7 @@ def run(main, where, *arguments):
 def test_testing_writes_the_contract(trained, capsys):
     run(classify_clips, trained, "--overwrite")
     assert "epoch_02_0.4100.h5 (epoch 2, lowest validation loss: 1.2000)" in capsys.readouterr().out
-    clips = tested.read_clips(trained, "test")
+    clips = test_results.read_clips(trained, "test")
     prediction, probabilities = np.load(trained.prediction), np.load(trained.probabilities)
     assert prediction.shape == (12,) and prediction.dtype.kind == "i"
     assert probabilities.shape == (12, 6) and probabilities.dtype == np.float32
@@ -78,19 +78,19 @@ def test_testing_writes_the_contract(trained, capsys):
 
 def test_testing_again_does_only_what_changed(trained, capsys):
     run(classify_clips, trained, "--overwrite")
-    before = [path.stat().st_mtime_ns for path in tested.files(trained)]
+    before = [path.stat().st_mtime_ns for path in test_results.files(trained)]
     first = trained.test_features.read_bytes()
     run(classify_clips, trained)
     assert "nothing to do" in capsys.readouterr().out
-    assert [path.stat().st_mtime_ns for path in tested.files(trained)] == before
+    assert [path.stat().st_mtime_ns for path in test_results.files(trained)] == before
     run(classify_clips, trained, "--model", trained.models / "epoch_01_0.4000.h5")
     assert trained.test_features.read_bytes() != first
     run(classify_clips, trained)
     assert trained.test_features.read_bytes() == first
-    tested.files(trained).record.unlink()  # as after an interruption
+    test_results.files(trained).record.unlink()  # as after an interruption
     capsys.readouterr()
     run(classify_clips, trained)
-    assert "nothing to do" not in capsys.readouterr().out and tested.files(trained).exist()
+    assert "nothing to do" not in capsys.readouterr().out and test_results.files(trained).exist()
 
 
 def test_part_without_clips_is_an_error(tmp_path, trained):
@@ -101,7 +101,7 @@ def test_part_without_clips_is_an_error(tmp_path, trained):
 
 def test_interrupted_testing_does_not_pass_for_finished(where, monkeypatch):
     make_results(where, seed=1)
-    before = tested.files(where).features.read_bytes()
+    before = test_results.files(where).features.read_bytes()
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -109,18 +109,18 @@ def test_interrupted_testing_does_not_pass_for_finished(where, monkeypatch):
     monkeypatch.setattr(feature_table, "write_csv", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_results(where, seed=2)
-    assert not tested.files(where).exist()
-    assert tested.files(where).features.read_bytes() == before
+    assert not test_results.files(where).exist()
+    assert test_results.files(where).features.read_bytes() == before
 
 
 def test_other_parts_leave_the_results_of_test_alone(trained):
     run(classify_clips, trained, "--overwrite")
-    before = [path.read_bytes() for path in tested.files(trained)]
+    before = [path.read_bytes() for path in test_results.files(trained)]
     for part, count in (("val", 6), ("all", 36)):
         run(classify_clips, trained, "--split", part, "--batch-size", 5)
-        assert len(np.load(tested.files(trained, part).prediction)) == count
+        assert len(np.load(test_results.files(trained, part).prediction)) == count
         assert len(feature_table.read_names(trained.results / f"music_dataset_{part}.csv")) == count
-    assert [path.read_bytes() for path in tested.files(trained)] == before
+    assert [path.read_bytes() for path in test_results.files(trained)] == before
 
 
 def test_testing_refuses_what_does_not_fit(trained, tmp_path):
@@ -142,7 +142,7 @@ def test_testing_refuses_what_does_not_fit(trained, tmp_path):
 
 
 def test_testing_names_missing_and_corrupt_spectrograms(trained, tmp_path):
-    path = trained.spectrograms / tested.read_clips(trained, "test")["spectrogram"][3]
+    path = trained.spectrograms / test_results.read_clips(trained, "test")["spectrogram"][3]
     content = path.read_bytes()
     try:
         path.unlink()
@@ -158,7 +158,7 @@ def test_testing_names_missing_and_corrupt_spectrograms(trained, tmp_path):
 
 
 def test_provided_network_is_taken_where_nothing_was_trained(where, monkeypatch, tmp_path):
-    import model_choice
+    from music_featurization.network import model_choice
 
     monkeypatch.setattr(model_choice, "PROVIDED_MODEL", tmp_path / "best_model.h5")
     path, why = model_choice.choose(where)
@@ -170,7 +170,7 @@ def test_provided_network_is_taken_where_nothing_was_trained(where, monkeypatch,
 )
 def test_best_checkpoint_is_one_of_this_history(where, kept, chosen):
     """Epoch 3 is best but its file is gone; an epoch 2 with another accuracy is from another training."""
-    import history
+    from music_featurization.network import history
 
     make_history(where, [1.5, 1.4, 1.3])
     for name in kept:
@@ -180,7 +180,7 @@ def test_best_checkpoint_is_one_of_this_history(where, kept, chosen):
 
 
 def test_checkpoints_without_a_usable_history_are_an_error(where):
-    import history
+    from music_featurization.network import history
 
     make_history(where, [float("nan")])
     (where.models / "epoch_01_0.4000.h5").touch()
@@ -203,7 +203,7 @@ def test_music_dataset_reads_as_the_style_space_experiment_does(where, capsys):
             codes.append(int(row[0]))
             names.append(row[1])
             features.append([float(number) for number in row[2:]])
-    clips = tested.read_clips(where, "test")
+    clips = test_results.read_clips(where, "test")
     expected = {"classical": 1, "baroque": 2, "rock": 3, "opera": 4, "medieval": 5, "jazz": 6}
     assert codes == [expected[genre] for genre in clips["genre"]] and set(codes) == {1, 2, 3, 4, 5, 6}
     assert names == [f"{row.clip_id}_{row.spectrogram[2:-4]}" for row in clips.itertuples()]
@@ -227,7 +227,7 @@ def test_other_genres_get_codes_from_1(tmp_path):
     with open(where.music_dataset, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert [row[0] for row in rows] == ["1", "1", "2", "2", "3", "3"]
-    assert [row[1].partition("_")[0] for row in rows] == tested.read_clips(where, "test")["clip_id"].tolist()
+    assert [row[1].partition("_")[0] for row in rows] == test_results.read_clips(where, "test")["clip_id"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_report_is_written_and_repeats_byte_for_byte(where, capsys):
     first = [path.read_bytes() for path in paths]
     found = json.loads(where.metrics.read_text())
     predicted = np.load(where.prediction)
-    assert found["accuracy"] == pytest.approx((predicted == tested.read_clips(where, "test")["label"]).mean())
+    assert found["accuracy"] == pytest.approx((predicted == test_results.read_clips(where, "test")["label"]).mean())
     assert found["leakage"]["song_share"] == 0.5 and found["leakage"]["artist_share"] == 1
     assert found["leakage"]["other_songs"]["clips"] == 6
     text = where.report.read_text()
@@ -331,7 +331,7 @@ def test_truncated_predictions_are_refused(where):
 
 
 def test_genre_without_test_clips(where):
-    table = tested.read_clips(where, "test")
+    table = test_results.read_clips(where, "test")
     table[table["genre"] != "opera"].to_csv(where.split("test"), index=False)
     make_results(where)
     run(manage_prediction, where)

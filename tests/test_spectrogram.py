@@ -5,8 +5,7 @@ import pytest
 import soundfile
 import tiny_music
 
-import audio
-import spectrogram
+from music_featurization.audio import decoding, spectrogram
 
 
 def from_librosa(path):
@@ -21,7 +20,7 @@ def from_librosa(path):
 
 def saved(path):
     """Our spectrogram as it is saved, rounded to float16."""
-    return spectrogram.log_mel(audio.stream(path)).astype(spectrogram.SETTINGS["dtype"]).astype(np.float32)
+    return spectrogram.log_mel(decoding.stream(path)).astype(spectrogram.SETTINGS["dtype"]).astype(np.float32)
 
 
 def assert_near_librosa(path):
@@ -103,7 +102,7 @@ def test_silence_after_music_is_the_floor():
 
 @pytest.mark.parametrize("count", [1, 512, 2047])
 def test_less_than_one_window_is_refused(count):
-    with pytest.raises(audio.UnreadableAudioError, match="shorter than one window: 2048 samples"):
+    with pytest.raises(decoding.UnreadableAudioError, match="shorter than one window: 2048 samples"):
         spectrogram.log_mel([tiny_music.music(1, 22050)[:count]])
 
 
@@ -111,7 +110,7 @@ def test_less_than_one_window_is_refused(count):
 def test_samples_that_are_no_sound_are_refused(value, recwarn):
     samples = tiny_music.music(1, 22050)
     samples[7000] = value
-    with pytest.raises(audio.UnreadableAudioError, match="not finite"):
+    with pytest.raises(decoding.UnreadableAudioError, match="not finite"):
         spectrogram.log_mel([samples])
     assert not recwarn.list
 
@@ -123,7 +122,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path):
     soundfile.write(tmp_path / "long.wav", np.tile(tiny_music.music(10, 22050)[:, None], (60, 2)), 22050)
     tracemalloc.start()
     try:
-        shape = spectrogram.log_mel(audio.stream(tmp_path / "long.wav")).shape
+        shape = spectrogram.log_mel(decoding.stream(tmp_path / "long.wav")).shape
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

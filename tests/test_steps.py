@@ -12,8 +12,8 @@ import soundfile
 import tiny_music
 from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, contents, run
 
-import spectrogram
-import spectrogram_folder
+from music_featurization.audio import spectrogram
+from music_featurization.dataset import spectrogram_folder
 
 
 def run_all(root, *steps):

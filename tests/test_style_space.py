@@ -17,13 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_results import main_of, make_results, make_split
 
-import feature_table
-import style_space
-import style_space_page
-import style_walk
-import tested
-import track_table
-from artifacts import Artifacts, PipelineError
+from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.evaluation import test_results
+from music_featurization.features import feature_table, track_table
+from music_featurization.style_space import page as style_space_page
+from music_featurization.style_space import style_map
+from music_featurization.style_space import walk as style_walk
 
 plot = main_of("results_utils/plot_style_space.py")
 walk = main_of("results_utils/walk_style_space.py")
@@ -35,7 +34,7 @@ HOSTILE_GENRES = ("<img src=x onerror=alert(1)>", 'a"b, c', "rock & roll")
 def make_music(where, every=2):
     """Write a second of noise as mp3 for every second clip of the split."""
     rng = np.random.default_rng(1)
-    for name in tested.read_clips(where, "test")["spectrogram"][::every]:
+    for name in test_results.read_clips(where, "test")["spectrogram"][::every]:
         path = where.mp3_files / f"{name.removesuffix('.npy')}.mp3"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, rng.normal(scale=0.1, size=16000), 16000, format="MP3")
@@ -72,7 +71,7 @@ def data_of(page):
 def test_page_holds_every_clip(space):
     page = (space.results / "style_space.html").read_text(encoding="utf-8")
     data = data_of(page)
-    clips, truth = data["clips"], tested.read_clips(space, "test")
+    clips, truth = data["clips"], test_results.read_clips(space, "test")
     assert [genre["name"] for genre in data["genres"]] == list(HOSTILE_GENRES)
     assert [data["genres"][number]["name"] for number in clips["genre"]] == truth["genre"].tolist()
     predicted = [HOSTILE_GENRES[label] for label in np.load(space.prediction)]
@@ -111,7 +110,7 @@ def test_picture_names_the_genres(space):
 
 
 def test_map_is_made_once_and_the_same_again(space, capsys):
-    where = style_space.files(space)
+    where = style_map.files(space)
     made, page, picture = (path.read_bytes() for path in (where.map, where.page, where.picture))
     plot(["--root", str(space.root)])
     assert "there already" in capsys.readouterr().out
@@ -126,7 +125,7 @@ def test_map_keeps_groups_together():
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(3), 30)
     features = rng.normal(size=(3, 512))[group] + 0.1 * rng.normal(size=(90, 512))
-    points = style_space.embed(style_space.reduce(features.astype(np.float32)))
+    points = style_map.embed(style_map.reduce(features.astype(np.float32)))
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     assert (group[distances.argmin(axis=1)] == group).all()
@@ -134,18 +133,18 @@ def test_map_keeps_groups_together():
 
 @pytest.mark.parametrize("clips, expected", [(4, 1), (31, 10), (151, 50), (8000, 50)])
 def test_perplexity_is_capped_by_the_clips(clips, expected):
-    assert style_space.perplexity(clips) == pytest.approx(expected)
+    assert style_map.perplexity(clips) == pytest.approx(expected)
 
 
 def test_few_clips(tmp_path):
     rng = np.random.default_rng(0)
-    assert style_space.embed(style_space.reduce(rng.normal(size=(4, 512)))).shape == (4, 2)
+    assert style_map.embed(style_map.reduce(rng.normal(size=(4, 512)))).shape == (4, 2)
     for features, message in (
         (rng.normal(size=(3, 512)), "at least 4"),
         (np.ones((9, 512)), "same features"),
     ):
         with pytest.raises(PipelineError, match=message):
-            style_space.embed(style_space.reduce(features))
+            style_map.embed(style_map.reduce(features))
 
 
 def test_umap_that_is_not_installed(space, monkeypatch):
@@ -154,16 +153,16 @@ def test_umap_that_is_not_installed(space, monkeypatch):
 
 
 def test_csv_alone_gives_the_same_clips(space, tmp_path):
-    clips, features = style_space.read(space, space.test_features)
-    of_arrays, same = style_space.read(space)
-    assert style_space.default_file(space).suffix == ".npz"
+    clips, features = style_map.read(space, space.test_features)
+    of_arrays, same = style_map.read(space)
+    assert style_map.default_file(space).suffix == ".npz"
     assert (features == same).all() and clips.equals(of_arrays)
     alone = Artifacts(tmp_path)
     alone.results.mkdir()
     for path in (space.test_features, space.results / "testing.json", space.prediction):
         shutil.copy(path, alone.results)
-    assert style_space.default_file(alone) == alone.test_features
-    without_split, _ = style_space.read(alone)
+    assert style_map.default_file(alone) == alone.test_features
+    without_split, _ = style_map.read(alone)
     assert (without_split["recording"] == "").all() and (without_split["predicted"] == clips["predicted"]).all()
 
 
@@ -171,7 +170,7 @@ def test_newer_csv_goes_before_older_arrays(tmp_path):
     where = make_space(tmp_path, clips=2)
     arrays = where.test_features.with_suffix(".npz")
     os.utime(arrays, (1e9, 1e9))
-    assert style_space.default_file(where) == where.test_features
+    assert style_map.default_file(where) == where.test_features
 
 
 def test_features_of_another_network_than_the_predictions_are_refused(tmp_path):
@@ -192,9 +191,9 @@ def test_step_before_is_named(tmp_path):
 def test_damaged_map_is_made_anew(space, content, tmp_path):
     features = np.random.default_rng(0).normal(size=(6, 512)).astype(np.float32)
     (tmp_path / "map.npz").write_bytes(content)
-    assert style_space.read_or_make_map(tmp_path / "map.npz", features)[1]
-    assert not style_space.read_or_make_map(tmp_path / "map.npz", features)[1]
-    assert style_space.read_or_make_map(tmp_path / "map.npz", features * 2)[1]  # other features
+    assert style_map.read_or_make_map(tmp_path / "map.npz", features)[1]
+    assert not style_map.read_or_make_map(tmp_path / "map.npz", features)[1]
+    assert style_map.read_or_make_map(tmp_path / "map.npz", features * 2)[1]  # other features
 
 
 def test_own_tracks_are_a_space_too(tmp_path):
@@ -206,7 +205,7 @@ def test_own_tracks_are_a_space_too(tmp_path):
         {"path": paths, "seconds": [9.0] * 5}, probabilities, rng.normal(size=(5, 512)), ["x", "y"], "m"
     )
     track_table.write(tmp_path / "own.csv", table)
-    clips, features = style_space.read(Artifacts(tmp_path), tmp_path / "own.csv")
+    clips, features = style_map.read(Artifacts(tmp_path), tmp_path / "own.csv")
     assert features.shape == (5, 512) and clips["predicted"].tolist() == clips["genre"].tolist()
     assert clips["recording"].tolist() == [paths[0], "", "", "", ""] and clips["where"].tolist() == paths
     plot(["--root", str(tmp_path), "--features", str(tmp_path / "own.csv")])
@@ -229,11 +228,11 @@ def test_walk_from_genre_to_genre(tmp_path, capsys):
     assert [int(row["waypoint"]) for row in rows] == list(range(52))
     assert (rows[0]["genre"], rows[-1]["genre"]) == ("jazz", "folk & co")
     assert [float(rows[end][column]) for end in (0, -1) for column in ("distance", "line_distance")] == [0] * 4
-    clips, features = style_space.read(where)
+    clips, features = style_map.read(where)
     names = dict(zip(clips["name"], clips["genre"], strict=True))
     assert all(names[row[f"{kind}clip"]] == row[f"{kind}genre"] for row in rows for kind in ("", "line_"))
-    reduced = style_space.reduce(features)
-    assert clips["name"][style_space.centroid_clips(clips, reduced, ["jazz"])["jazz"]] == rows[0]["clip"]
+    reduced = style_map.reduce(features)
+    assert clips["name"][style_map.centroid_clips(clips, reduced, ["jazz"])["jazz"]] == rows[0]["clip"]
     assert "genres by waypoint: jazz" in capsys.readouterr().out
     picture = (where.results / "walk_jazz_folk_co.svg").read_text(encoding="utf-8")
     assert "principal path" in picture and "straight line" in picture
@@ -286,7 +285,7 @@ def test_names_that_no_playlist_can_hold_are_left_out(tmp_path):
 
 def test_genre_with_one_clip_and_a_walk_between_clips(tmp_path):
     where = make_space(tmp_path, classes=("jazz", "rock"), artist="{genre}")
-    table = tested.read_clips(where, "test")
+    table = test_results.read_clips(where, "test")
     only = table[(table["genre"] == "rock") | (table.index == 0)]
     only.to_csv(where.split("test"), index=False)
     make_results(where, classes=("jazz", "rock"))
@@ -446,7 +445,7 @@ def test_eight_thousand_clips_are_usable(tmp_path, browser):
     arrays = where.test_features.with_suffix(".npz")
     features = rng.normal(size=(8000, 2)).astype(np.float32)
     feature_table.write_npz(arrays, features, names, ["xy"[kind] for kind in genre], model="m")
-    clips, _ = style_space.read(where)
+    clips, _ = style_map.read(where)
     text = style_space_page.page(clips, features, ["x", "y"], {"x": 0, "y": 1}, "", where.results)
     assert len(text) < 7e6
     (where.results / "style_space.html").write_text(text, encoding="utf-8")

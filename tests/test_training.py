@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 from tiny_music import REPOSITORY
 
-import augmentation
-import backend
-import checkpoints
-import clip_batches
-import training
-from artifacts import Artifacts, PipelineError, write_json
-from prediction import predict
+from music_featurization.artifacts import Artifacts, PipelineError, write_json
+from music_featurization.network import augmentation, checkpoints, keras_backend, training
+from music_featurization.network import batches as clip_batches
+from music_featurization.network.prediction import predict
 
-keras = backend.load_keras()
+keras = keras_backend.load_keras()
 GENRES = ("low", "high")
 SMALL = {"batch_size": 4, "clip_seconds": 3.0, "crops": 0}
 
@@ -172,8 +169,8 @@ def test_stretches_of_a_clip_whole_and_short():
 
 @pytest.mark.parametrize("gpu, amx, policy", [(1, 0, "mixed_float16"), (0, 1, "mixed_bfloat16"), (0, 0, "float32")])
 def test_precision_follows_the_machine(gpu, amx, policy, monkeypatch):
-    monkeypatch.setattr(backend, "has_gpu", lambda: bool(gpu))
-    monkeypatch.setattr(backend, "has_fast_bfloat16", lambda: bool(amx))
+    monkeypatch.setattr(keras_backend, "has_gpu", lambda: bool(gpu))
+    monkeypatch.setattr(keras_backend, "has_fast_bfloat16", lambda: bool(amx))
     try:
         training.use_precision("auto")
         assert keras.config.dtype_policy().name == policy
@@ -234,7 +231,7 @@ def test_stretch_and_shift_move_what_they_say():
 
 
 def test_prediction_does_not_depend_on_the_batch(where):
-    from network import build_network
+    from music_featurization.network.networks import build_network
 
     model, paths = build_network("crnn", (96, None), 2), sorted(where.spectrograms.glob("*.npy")) * 3
     one, many = predict(model, paths, 1), predict(model, paths, 8)

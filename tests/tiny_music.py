@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-import command_line
+from music_featurization import command_line
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STEP_1 = "datasets_utils/1_generate_spectrograms.py"

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-import spectrogram
-import tested
-from artifacts import Artifacts
-from genres import GENRES
+from music_featurization.artifacts import Artifacts
+from music_featurization.audio import spectrogram
+from music_featurization.dataset.genres import GENRES
+from music_featurization.evaluation import test_results
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -52,7 +52,7 @@ def make_split(root, classes=GENRES, clips_per_class=(3, 1, 2), artist="artist {
 def make_spectrograms(where, seed=1):
     """Write a spectrogram of random numbers and length for every clip of the split."""
     rng = np.random.default_rng(seed)
-    for name in tested.read_clips(where, "all")["spectrogram"]:
+    for name in test_results.read_clips(where, "all")["spectrogram"]:
         path = where.spectrograms / name
         path.parent.mkdir(exist_ok=True)
         np.save(path, rng.uniform(-80, 0, (96, rng.integers(40, 60))).astype(np.float16))
@@ -62,7 +62,7 @@ def make_model(path, classes=GENRES, seed=1, settings=spectrogram.SETTINGS, laye
     """Write a network that takes any length and has the two layers that the contract names."""
     import keras
 
-    import checkpoints
+    from music_featurization.network import checkpoints
 
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((96, None))
@@ -93,7 +93,7 @@ def make_history(where, val_loss, **others):
 def make_results(where, seed=1, classes=GENRES, model="0123", network=None):
     """Write what 2-testing.py writes, from random numbers, mostly right; returns the probabilities."""
     rng = np.random.default_rng(seed)
-    clips = tested.read_clips(where, "test")
+    clips = test_results.read_clips(where, "test")
     logits = rng.normal(size=(len(clips), len(classes)))
     logits[np.arange(len(clips)), clips["label"]] += 1.5
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -106,5 +106,5 @@ def make_results(where, seed=1, classes=GENRES, model="0123", network=None):
         "clips": "0",
         "network": network or {},
     }
-    tested.write(tested.files(where), clips, classes, probabilities.astype(np.float32), features, about)
+    test_results.write(test_results.files(where), clips, classes, probabilities.astype(np.float32), features, about)
     return probabilities

@@ -2,11 +2,8 @@
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python"))
 
 import numpy as np
 from scipy.fft import dct
@@ -17,10 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-import training
-from backend import load_keras
-from clip_batches import load_clip
-from prediction import predict
+from music_featurization.network import training
+from music_featurization.network.batches import load_clip
+from music_featurization.network.keras_backend import load_keras
+from music_featurization.network.prediction import predict
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COLUMNS = ("accuracy", "balanced accuracy", "macro F", "parameters", "training ms", "inference ms", "rank", "kNN")
@@ -108,7 +105,7 @@ def training_times(names, clips, n_classes, frames_per_second, batch_size=16, ro
         float32, shape (batch_size, mels, frames).
     """
     load_keras()
-    from network import build_network  # after load_keras, which keeps it quiet
+    from music_featurization.network.networks import build_network  # after load_keras, which keeps it quiet
 
     models, times = {}, {name: [] for name in names}
     targets = np.eye(n_classes, dtype=np.float32)[np.arange(batch_size) % n_classes]

@@ -17,9 +17,9 @@ from pathlib import Path
 import comparison
 import numpy as np
 
-import command_line
-from artifacts import PipelineError
-from training import RECIPE
+from music_featurization import command_line
+from music_featurization.artifacts import PipelineError
+from music_featurization.network.training import RECIPE
 
 FRAMES_PER_SECOND = 387 / 30
 ABLATIONS = {

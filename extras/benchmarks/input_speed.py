@@ -11,8 +11,8 @@ from pathlib import Path
 import comparison
 import numpy as np
 
-import training
-from clip_batches import training_batches
+from music_featurization.network import training
+from music_featurization.network.batches import training_batches
 
 PLAIN = {"stretch": 0.0, "shift": 0.0}
 

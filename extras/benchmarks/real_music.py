@@ -16,10 +16,10 @@ import comparison
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-import clip_names
-import command_line
-from artifacts import PROVIDED_MODEL, Artifacts, read_json, read_table
-from genres import GENRES
+from music_featurization import command_line
+from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, read_json, read_table
+from music_featurization.dataset import clip_names
+from music_featurization.dataset.genres import GENRES
 
 
 def read(root):

@@ -14,16 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "python"))
-
 import bench_clips
 import numpy as np
 
-import clip_batches
-import genres
-import spectrogram_folder
+from music_featurization.dataset import genres, spectrogram_folder
+from music_featurization.network import batches
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 RESULT = Path(__file__).parent / "results" / "scale.json"
 MAGNATAGATUNE, TAGS = 25863, 188
 FEW, MANY = 300, 3000  # clips of 29 s
@@ -131,11 +128,11 @@ def training_input(root):
         for _ in range(4):
             began = time.perf_counter()
             if name == "training":
-                for _ in clip_batches.training_batches(paths, [0] * len(paths), 6, **options):
+                for _ in batches.training_batches(paths, [0] * len(paths), 6, **options):
                     pass
             else:
                 for path in paths:
-                    clip_batches.load_clip(path)
+                    batches.load_clip(path)
             speeds.append(len(paths) / (time.perf_counter() - began))
         found[f"{name}, clips/s"] = round(statistics.median(speeds[1:]))  # the first fills the page cache
     return found

@@ -16,12 +16,9 @@ import functools
 import json
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python"))
 
 import bench_clips
 import librosa
@@ -30,8 +27,8 @@ import matplotlib
 import numpy as np
 import soundfile
 
-import clip_loop
-import spectrogram_folder
+from music_featurization import workers
+from music_featurization.dataset import spectrogram_folder
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -113,10 +110,10 @@ def compare_processes(clips, folder, made, rounds, cores):
     make = functools.partial(spectrogram_folder.generate, clips_folder=folder, folder=made)
     for _ in range(rounds):
         for jobs in counts:
-            list(clip_loop.run(make, clips[: 16 * jobs], jobs=jobs))  # starts the workers
+            list(workers.run(make, clips[: 16 * jobs], jobs=jobs))  # starts the workers
             shutil.rmtree(made)
             began, some = time.perf_counter(), clips[: CLIPS_PER_PROCESS * jobs]
-            assert not any(failure for _, failure in clip_loop.run(make, some, jobs=jobs))
+            assert not any(failure for _, failure in workers.run(make, some, jobs=jobs))
             speeds[jobs].append(len(some) / (time.perf_counter() - began))
     found = {str(jobs): summary(values) for jobs, values in speeds.items()}
     for jobs, of in found.items():

@@ -1,0 +1,1 @@
+"""Turn a folder of tagged recordings into a style space of music."""

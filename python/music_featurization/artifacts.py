@@ -1,0 +1,262 @@
+"""Where every artifact lies, and the rules all of them keep: whole or absent, made once, never mixed.
+
+The folder layout is the contract between the scripts; a script asks `Artifacts(root)` for a path and never spells one.
+"""
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SECONDS_OF_A_DAY = 86400
+UNFINISHED = ".unfinished-"  # what is still being written; a dot file, so that every listing skips it
+
+
+class PipelineError(Exception):
+    """Something the user can mend. The message says what is wrong, where, and what to do next."""
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Paths of the pipeline's files under one root folder."""
+
+    root: Path = REPOSITORY
+
+    def __post_init__(self):
+        object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
+
+    # The input: written by the user or by step 0, never changed.
+    mp3_files = property(lambda self: self.root / "datasets" / "mp3_files")
+    annotations = property(lambda self: self.root / "datasets" / "annotations_final.csv")
+    # Steps 1 to 4.
+    spectrograms = property(lambda self: self.root / "datasets" / "spectrograms")
+    spectrogram_settings = property(lambda self: self.spectrograms / "settings.json")
+    failures = property(lambda self: self.spectrograms / "failures.csv")
+    tagged = property(lambda self: self.root / "datasets" / "tagged_spectrograms.csv")
+    genres = property(lambda self: self.root / "datasets" / "six_genres.csv")
+    split_folder = property(lambda self: self.root / "datasets" / "train_test_val")
+    # Training.
+    models = property(lambda self: self.root / "models")
+    history = property(lambda self: self.models / "history.pkl")
+    training_settings = property(lambda self: self.models / "training.json")
+    # Testing and the report.
+    results = property(lambda self: self.root / "results")
+    prediction = property(lambda self: self.results / "prediction.npy")
+    probabilities = property(lambda self: self.results / "prediction_probabilities.npy")
+    test_features = property(lambda self: self.results / "music_dataset_testing.csv")
+    music_dataset = property(lambda self: self.results / "music_dataset.csv")
+    report = property(lambda self: self.results / "res.txt")
+    confusion_matrix = property(lambda self: self.results / "conf_matr.png")
+    metrics = property(lambda self: self.results / "metrics.json")
+
+    def split(self, part):
+        """CSV of one part of the split: `train`, `val` or `test`."""
+        return self.split_folder / f"{part}.csv"
+
+
+# The network that comes with the project; it does not move with --root.
+PROVIDED_MODEL = REPOSITORY / "models" / "best_model.h5"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Write an artifact so that it is either whole or absent.
+
+    Parameters
+    ----------
+    path : Path
+        The artifact's final name; its folder is made if need be.
+
+    Yields
+    ------
+    Path
+        A temporary name in the same folder, with the same ending. On a clean exit it replaces `path`; on an exception
+        it is removed and `path` is left as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A digest instead of the name: a long name would not leave room for what is added.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    temporary = path.with_name(f"{UNFINISHED}{socket.gethostname()}-{os.getpid()}-{digest}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_unfinished(folder):
+    """Remove what killed processes left unfinished in `folder` and below: on this machine, or on any a day ago."""
+    mark = f"{UNFINISHED}{socket.gethostname()}-"
+    for path in Path(folder).rglob(f"{UNFINISHED}*"):
+        pid = path.name.removeprefix(mark).split("-")[0]
+        ours = path.name.startswith(mark) and pid.isdigit()
+        with contextlib.suppress(FileNotFoundError):  # its process has finished it meanwhile
+            if not _alive(int(pid)) if ours else time.time() - path.stat().st_mtime > SECONDS_OF_A_DAY:
+                path.unlink()
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def write_text(path, text):
+    """Write UTF-8 text with `\\n` line ends as a whole artifact."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path, content):
+    """Write a dict as an indented JSON artifact."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path, made_by):
+    """Read a JSON artifact.
+
+    Raises
+    ------
+    PipelineError
+        If it is missing or not JSON; `made_by` names the script to run.
+    """
+    require(path, made_by)
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PipelineError(f"{path} is not readable JSON ({error}). Delete it and run {made_by} again.") from error
+
+
+def require(path, made_by):
+    """Raise a PipelineError that names the script to run if `path` does not exist."""
+    if not Path(path).exists():
+        raise PipelineError(f"{path} does not exist. Run {made_by} first.")
+
+
+def write_table(path, table):
+    """Write a pandas.DataFrame as a CSV artifact: UTF-8, comma-separated, `\\n`, no index."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # part of a name; Python 3.11 leaves it unquoted, and readers take it for the end of a line
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)
+
+
+def read_table(path, columns, made_by):
+    """Read a CSV artifact with a header; every field is text, exactly as it stands in the file.
+
+    Parameters
+    ----------
+    path : Path
+        The artifact.
+    columns : sequence of str
+        The columns it must have.
+    made_by : str
+        The script that makes it, for the error message.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All columns as str, except `label`, an int.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, is not a CSV, or lacks a column.
+    """
+    import pandas
+
+    require(path, made_by)
+    try:
+        # An artist may be called "nan" or "NA": nothing is missing unless it is empty.
+        table = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        if "label" in table:
+            table["label"] = table["label"].astype(int)
+    except (ValueError, pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
+        raise PipelineError(f"{path} is not a readable CSV ({error}). Delete it and run {made_by} again.") from error
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise PipelineError(f"{path} lacks the column {', '.join(missing)}. Delete it and run {made_by} again.")
+    return table
+
+
+def fingerprint(*paths, text=""):
+    """Short SHA-256 over the contents of files, and a text: tells whether an input has changed since it was used."""
+    digest = hashlib.sha256(os.fsencode(text))
+    for path in paths:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def is_made(outputs, settings_file, settings, inputs, overwrite=False):
+    """Tell whether a step's outputs exist, made with these settings from these inputs.
+
+    Parameters
+    ----------
+    outputs : list of Path
+        The step's artifacts.
+    settings_file : Path
+        The JSON file `record_made` wrote beside them.
+    settings : dict
+        The settings of this run.
+    inputs : str
+        Fingerprint of what the outputs are derived from.
+    overwrite : bool
+        Make them anew whatever exists.
+
+    Returns
+    -------
+    bool
+        True when nothing is to do. False when something is missing, was made from other inputs, or `overwrite` is set.
+
+    Raises
+    ------
+    PipelineError
+        If the outputs were made with other settings and `overwrite` is not set.
+    """
+    if overwrite or not all(output.exists() for output in outputs) or not settings_file.exists():
+        return False
+    made = read_json(settings_file, "the step with --overwrite")
+    refuse_other_settings(outputs[0], made.get("settings"), settings)
+    return made.get("inputs") == inputs
+
+
+def refuse_other_settings(what, made, asked):
+    """Raise a PipelineError that names both settings if they differ.
+
+    Parameters
+    ----------
+    what : Path
+        The artifact in question.
+    made, asked : dict
+        The settings it was made with, and those of this run.
+    """
+    if made == asked:
+        return
+    made = made if isinstance(made, dict) else {}
+    differing = [key for key in {**made, **asked} if made.get(key) != asked.get(key)]
+    of = {
+        name: ", ".join(f"{key} = {settings.get(key)}" for key in differing)
+        for name, settings in (("made", made), ("asked", asked))
+    }
+    raise PipelineError(
+        f"{what} was made with other settings ({of['made']}) than this run's ({of['asked']}). "
+        "Run with the settings it was made with, give --overwrite to make it anew, or use another --root."
+    )
+
+
+def record_made(settings_file, settings, inputs):
+    """Write down the settings and the fingerprint of the inputs of a step's outputs, for `is_made`."""
+    write_json(settings_file, {"settings": settings, "inputs": inputs})

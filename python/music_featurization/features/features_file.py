@@ -1,0 +1,93 @@
+"""Reading a table of features, whoever wrote it: 2-testing.py, 3-format_dataset.py (its .npz) or featurize.py."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from music_featurization.artifacts import PipelineError, require
+from music_featurization.dataset.genres import GENRES
+from music_featurization.features import feature_table, track_table
+
+MADE_BY = "python/2-testing.py or python/featurize.py"
+
+
+class Features(NamedTuple):
+    """N rows: `names` `<clip_id>_<name>`, or paths of tracks; `genres`; `features` float32 (N, D).
+
+    `model` is the fingerprint of the network that made them, "" where the file does not say. `starts` are seconds, for
+    windows of tracks. `of_tracks` tells that the genres are predicted, not known.
+    """
+
+    names: list
+    genres: list
+    features: np.ndarray
+    model: str
+    starts: list | None
+    of_tracks: bool
+
+
+def read(path, classes=GENRES):
+    """Read a table of features.
+
+    Parameters
+    ----------
+    path : Path
+        `.csv`, `.npz` or `.parquet`.
+    classes : sequence of str
+        The genres with which rows of 2-testing.py's CSV can begin.
+
+    Returns
+    -------
+    Features
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, is none of these, or holds numbers that are not finite.
+    """
+    path = Path(path)
+    require(path, MADE_BY)
+    if track_table.is_table(path):
+        table = _of_tracks(track_table.read(path))
+    elif path.suffix == ".npz":
+        table = _of_clips(feature_table.read_npz(path, MADE_BY))
+    else:
+        rows, features = feature_table.read_csv(path)
+        genres, names = zip(*(feature_table.split_row_name(row, classes) for row in rows), strict=True)
+        table = Features(list(names), list(genres), features, "", None, False)
+    if not table.names:
+        raise PipelineError(f"{path} holds no row. Run {MADE_BY} again.")
+    if not np.isfinite(table.features).all():
+        raise PipelineError(f"{path} holds features that are not finite numbers. Run {MADE_BY} again.")
+    return table
+
+
+def _of_clips(arrays):
+    names, genres = arrays["names"].tolist(), arrays["genres"].tolist()
+    clips = [
+        feature_table.split_row_name(name, [genre])[1] if name.startswith(f"{genre}.") else name
+        for name, genre in zip(names, genres, strict=True)
+    ]
+    model = str(arrays.get("model", ""))
+    return Features(clips, genres, arrays["features"], "" if model == "unknown" else model, None, False)
+
+
+def _of_tracks(table):
+    starts = table["start"].tolist() if "start" in table else None
+    features = track_table.features_of(table)
+    return Features(table["path"].tolist(), table["genre"].tolist(), features, table["model"].iloc[0], starts, True)
+
+
+def refuse_other_model(made, asked, what):
+    """Raise a PipelineError if features of two networks would be compared.
+
+    Parameters
+    ----------
+    made, asked : str
+        Fingerprints; "" is not known, and passes.
+    what : str
+        For the message: what is compared with what, and what to do.
+    """
+    if made and asked and made != asked:
+        raise PipelineError(f"{what} (networks {made} and {asked}): their features cannot be compared.")

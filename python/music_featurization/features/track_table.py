@@ -1,0 +1,282 @@
+"""The table that featurize.py makes of one's own music: its columns, and reading and writing it in three formats.
+
+Columns: `path`, in a table of windows `start` (s), `seconds` (how much of the track the row covers), `genre` (the most
+probable), `model` (fingerprint of the network), one `probability_<class>` per class, `feature_000` and so on.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from music_featurization.artifacts import PipelineError, replacing, write_table
+from music_featurization.features import feature_table
+
+ENDINGS = (".csv", ".npz", ".parquet")
+MADE_BY = "python/featurize.py"
+PROBABILITY, FEATURE = "probability_", "feature_"
+
+
+def rows(leading, probabilities, features, classes, model):
+    """Make a table.
+
+    Parameters
+    ----------
+    leading : dict of str to sequence, length N
+        `path`, `start` if the rows are windows, `seconds`.
+    probabilities : numpy.ndarray of float32, shape (N, C)
+    features : numpy.ndarray of float32, shape (N, D)
+    classes : sequence of str, length C
+    model : str
+        Fingerprint of the network.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    import pandas
+
+    genres = [classes[label] for label in probabilities.argmax(axis=1)]
+    columns = [f"{PROBABILITY}{name}" for name in classes]
+    columns += [f"{FEATURE}{number:03d}" for number in range(features.shape[1])]
+    numbers = pandas.DataFrame(np.hstack([probabilities, features]).astype(np.float32), columns=columns)
+    return pandas.concat([pandas.DataFrame({**leading, "genre": genres, "model": model}), numbers], axis=1)
+
+
+def _columns(table, prefix):
+    return [name for name in table.columns if name.startswith(prefix)]
+
+
+def features_of(table):
+    """The features of a table: numpy.ndarray of float32, shape (N, D)."""
+    return table[_columns(table, FEATURE)].to_numpy(np.float32)
+
+
+def classes_of(table):
+    """The classes of a table, in label order: tuple of str."""
+    return tuple(name.removeprefix(PROBABILITY) for name in _columns(table, PROBABILITY))
+
+
+def require_writable(path):
+    """Raise a PipelineError if no table can be written under this name, before hours are spent on one."""
+    if path.suffix not in ENDINGS:
+        raise PipelineError(f"{path}: the name's ending chooses the format; it is one of {', '.join(ENDINGS)}.")
+    if path.suffix == ".parquet":
+        _require_pyarrow(path)
+
+
+def _require_pyarrow(path):
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise PipelineError(
+            f"{path}: .parquet needs pyarrow, which is not installed. Run: python3 -m pip install pyarrow, "
+            "or choose a name that ends in .csv or .npz."
+        ) from error
+
+
+def write(path, table):
+    """Write a table in the format of the name's ending.
+
+    Parameters
+    ----------
+    path : Path
+    table : pandas.DataFrame
+        Float32 numbers are read back exactly from each format. The .npz holds the arrays `names` (the paths), `genres`,
+        `seconds`, `features`, `probabilities`, `classes`, `model` and, for windows, `start`.
+    """
+    if path.suffix == ".csv":
+        numbers = _columns(table, PROBABILITY) + _columns(table, FEATURE)
+        # 9 significant digits give a float32 back; pandas alone would write fewer for some, more for others.
+        write_table(path, table.assign(**{name: table[name].map("{:.9g}".format) for name in numbers}))
+        return
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            np.savez_compressed(temporary, **_arrays(table))
+
+
+def _arrays(table):
+    start = {"start": table["start"].to_numpy(float)} if "start" in table else {}
+    return {
+        "features": features_of(table),
+        "names": table["path"].to_numpy(str),
+        "genres": table["genre"].to_numpy(str),
+        "seconds": table["seconds"].to_numpy(float),
+        "probabilities": table[_columns(table, PROBABILITY)].to_numpy(np.float32),
+        "classes": np.array(classes_of(table), str),
+        "model": np.array(table["model"].iloc[0], str),
+        "written_by": np.array(MADE_BY, str),
+        **start,
+    }
+
+
+def is_table(path):
+    """Whether a file is a table of tracks, and not one of 2-testing.py, by its ending and its beginning."""
+    path = Path(path)
+    if path.suffix == ".parquet":
+        return True
+    if path.suffix == ".npz":
+        return "written_by" in feature_table.read_npz(path, MADE_BY)
+    with open(path, "rb") as file:
+        return file.read(5) == b"path,"
+
+
+def read(path):
+    """Read a table that `write` wrote.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    PipelineError
+        If it is damaged, lacks a column, or holds the features of several networks.
+    """
+    import pandas
+
+    path = Path(path)
+    try:
+        if path.suffix == ".npz":
+            table = _of_arrays(feature_table.read_npz(path, MADE_BY))
+        elif path.suffix == ".parquet":
+            _require_pyarrow(path)
+            table = pandas.read_parquet(path)
+        else:
+            table = _read_csv(path)
+        missing = [name for name in ("path", "seconds", "genre", "model") if name not in table]
+        if missing or not _columns(table, FEATURE):
+            raise ValueError(f"it lacks {', '.join(missing or ['features'])}")
+    except (ValueError, KeyError, pandas.errors.ParserError) as error:
+        raise PipelineError(f"{path} is not a readable table of {MADE_BY} ({error}). Make it anew.") from error
+    if table["model"].nunique() > 1:
+        raise PipelineError(f"{path} holds features of several networks ({', '.join(table['model'].unique())}).")
+    return table
+
+
+def _read_csv(path):
+    import pandas
+
+    texts = ("path", "genre", "model")
+    header = pandas.read_csv(path, nrows=0, encoding="utf-8").columns
+    types = {name: str if name in texts else float if name in ("seconds", "start") else np.float32 for name in header}
+    return pandas.read_csv(path, dtype=types, keep_default_na=False, encoding="utf-8")
+
+
+def _of_arrays(arrays):
+    leading = {"path": arrays["names"], "seconds": arrays["seconds"]}
+    if "start" in arrays:
+        leading = {"path": arrays["names"], "start": arrays["start"], "seconds": arrays["seconds"]}
+    classes = arrays["classes"].tolist()
+    return rows(leading, arrays["probabilities"], arrays["features"], classes, str(arrays["model"]))
+
+
+def partial_folder(out):
+    """Folder beside a table that keeps what is done until the table is whole."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def read_done(out, model, by_window):
+    """What earlier runs did.
+
+    Parameters
+    ----------
+    out : Path
+        The table.
+    model : str
+        Fingerprint of this run's network.
+    by_window : bool
+        Whether this run's rows are windows.
+
+    Returns
+    -------
+    list of pandas.DataFrame
+        The finished table, if there is one, and the parts of an interrupted run.
+
+    Raises
+    ------
+    PipelineError
+        If they were made by another network, or are windows and this run's are not, or the reverse.
+    """
+    tables = [read(path) for path in [out, *sorted(partial_folder(out).glob("[0-9]*.npz"))] if path.exists()]
+    kind = {True: "windows", False: "whole tracks"}
+    for table in tables:
+        made = table["model"].iloc[0], "start" in table
+        if made != (model, by_window):
+            raise PipelineError(
+                f"{out} holds {kind[made[1]]} by the network {made[0]}; this run makes {kind[by_window]} by {model}. "
+                "Give another --out, or --overwrite to make it anew."
+            )
+    return tables
+
+
+def keep_part(out, table):
+    """Keep some finished rows beside `out`, whatever happens next."""
+    folder = partial_folder(out)
+    number = 1 + max((int(path.stem) for path in folder.glob("[0-9]*.npz")), default=0)
+    write(folder / f"{number:06d}.npz", table)
+
+
+def finish(out, tables):
+    """Write all rows, sorted by path, and remove the parts.
+
+    Parameters
+    ----------
+    out : Path
+    tables : list of pandas.DataFrame
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    import pandas
+
+    table = pandas.concat(tables, ignore_index=True)
+    by = [name for name in ("path", "start") if name in table]
+    table = table.drop_duplicates(by).sort_values(by, ignore_index=True)
+    write(out, table)
+    remove_parts(out)
+    return table
+
+
+def remove_parts(out):
+    """Remove what `keep_part` kept, and unfinished spectrograms."""
+    shutil.rmtree(partial_folder(out), ignore_errors=True)
+
+
+def remove(out):
+    """Remove a table, its parts and its list of failures."""
+    remove_parts(out)
+    for path in (out, failures_file(out)):
+        path.unlink(missing_ok=True)
+
+
+def failures_file(out):
+    """List of the tracks that could not be used, beside the table."""
+    return out.with_name(f"{out.stem}.failures.csv")
+
+
+def write_failures(out, failures):
+    """Write `path,error` of the tracks of this run that could not be used; no failure, no file.
+
+    Parameters
+    ----------
+    out : Path
+        The table.
+    failures : dict of str to str
+        Reason by path.
+    """
+    import pandas
+
+    from music_featurization.dataset.spectrogram_folder import printable
+
+    failures_file(out).unlink(missing_ok=True)
+    if failures:
+        listed = [(printable(path), reason) for path, reason in sorted(failures.items())]
+        write_table(failures_file(out), pandas.DataFrame(listed, columns=["path", "error"]))

@@ -1,0 +1,174 @@
+"""The history of a training run: reading history.pkl safely, and choosing the best epoch."""
+
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+from music_featurization.artifacts import PipelineError, require
+
+TRAINING = "python/1-training.py"
+
+
+def _encode(text, encoding):
+    """What Python 3 writes into old pickles to carry bytes; the real function also runs other codecs."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"the codec {encoding} has no place in a training history")
+    return text.encode("latin1")
+
+
+def _dtype(code, *rest):
+    dtype = np.dtype(code, *rest)
+    if dtype.kind not in "biuf":
+        raise pickle.UnpicklingError(f"arrays of {dtype} have no place in a training history")
+    return dtype
+
+
+def _admitted():
+    """Everything a history may refer to, under the module names of Python 2, NumPy 1 and NumPy 2."""
+    scalar = np.float64(0).__reduce__()[0]
+    reconstruct = np.zeros(1).__reduce__()[0]
+    admitted = {("numpy", "dtype"): _dtype, ("numpy", "ndarray"): np.ndarray, ("_codecs", "encode"): _encode}
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        admitted |= {(module, "scalar"): scalar, (module, "_reconstruct"): reconstruct}
+    from_buffer = np.zeros(1).__reduce_ex__(5)[0]
+    admitted |= {(module, "_frombuffer"): from_buffer for module in ("numpy.core.numeric", "numpy._core.numeric")}
+    return admitted
+
+
+class _Unpickler(pickle.Unpickler):
+    """Admits plain containers, numbers and numpy arrays; a pickle that names anything else could run any code."""
+
+    def find_class(self, module, name):
+        try:
+            return _admitted()[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"{module}.{name} has no place in a training history") from None
+
+
+def read(path):
+    """Read a training history, also one pickled by Python 2.
+
+    Parameters
+    ----------
+    path : Path
+        A pickled dict of lists of numbers, one number per epoch.
+
+    Returns
+    -------
+    dict of str to list of float
+        Only what is such a list; empty lists are left out.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, damaged, refers to code, or holds no list of numbers.
+    """
+    require(path, TRAINING)
+    try:
+        with open(path, "rb") as file:
+            content = _Unpickler(file, encoding="latin1").load()
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise PipelineError(
+            f"{path} is not a readable training history ({error}). Run {TRAINING} --overwrite to train anew."
+        ) from error
+    history = _lists_of_numbers(content)
+    if not history:
+        raise PipelineError(f"{path} holds no list of numbers per epoch. Run {TRAINING} --overwrite to train anew.")
+    return history
+
+
+def _lists_of_numbers(content):
+    history = {}
+    for key, values in content.items() if isinstance(content, dict) else ():
+        try:
+            numbers = [float(value) for value in values]
+        except (TypeError, ValueError):
+            continue
+        if isinstance(key, str) and not isinstance(values, (str, bytes, dict)) and numbers:
+            history[key] = numbers
+    return history
+
+
+def best_epoch(history):
+    """The epoch of lowest validation loss.
+
+    Parameters
+    ----------
+    history : dict of str to list of float
+
+    Returns
+    -------
+    int or None
+        From 1; the first of equals; None without a finite `val_loss`.
+    """
+    ranked = ranked_epochs(history)
+    return ranked[0] if ranked else None
+
+
+def ranked_epochs(history):
+    """Epochs (from 1) with a finite validation loss, the lowest first, the first of equals first."""
+    losses = enumerate(history.get("val_loss", []), start=1)
+    return [epoch for _, epoch in sorted((loss, epoch) for epoch, loss in losses if math.isfinite(loss))]
+
+
+def checkpoint(models, history, epoch):
+    """File of one epoch of this history.
+
+    Parameters
+    ----------
+    models : Path
+        Folder of `epoch_NN_A.AAAA.h5`.
+    history : dict of str to list of float
+    epoch : int
+        From 1.
+
+    Returns
+    -------
+    Path or None
+        None when there is no file of that epoch with the accuracy the history gives it: a file with another accuracy
+        is from another training.
+    """
+    found = sorted(Path(models).glob(f"epoch_{epoch:02d}_*.h5"))
+    accuracies = history.get("val_categorical_accuracy", [])
+    if epoch <= len(accuracies):
+        found = [path for path in found if path.name == f"epoch_{epoch:02d}_{accuracies[epoch - 1]:.4f}.h5"]
+    return found[0] if found else None
+
+
+def best_checkpoint(models, history_file):
+    """The checkpoint of lowest validation loss, and why it is that one.
+
+    Parameters
+    ----------
+    models : Path
+        Folder of the checkpoints.
+    history_file : Path
+        The history of their training.
+
+    Returns
+    -------
+    tuple of (Path, str) or None
+        None when the folder holds no checkpoint.
+
+    Raises
+    ------
+    PipelineError
+        If there are checkpoints but nothing that tells which is best.
+    """
+    existing = sorted(Path(models).glob("epoch_*.h5"))
+    if not existing:
+        return None
+    wanted = f"Give --model FILE, or run {TRAINING} --overwrite to train anew."
+    if not history_file.exists():
+        raise PipelineError(f"{models} holds checkpoints but no {history_file.name}, which tells the best. {wanted}")
+    history = read(history_file)
+    for rank, epoch in enumerate(ranked_epochs(history)):
+        path = checkpoint(models, history, epoch)
+        if path:
+            which = "lowest validation loss" if rank == 0 else "lowest validation loss of the checkpoints still there"
+            return path, f"epoch {epoch}, {which}: {history['val_loss'][epoch - 1]:.4f}"
+    raise PipelineError(f"{history_file} has no validation loss for any checkpoint of {models}. {wanted}")

@@ -1,0 +1,129 @@
+"""The nearest tracks to a track, by the cosine of their features."""
+
+import difflib
+import os
+import tempfile
+
+import numpy as np
+
+from music_featurization.artifacts import PipelineError, fingerprint
+from music_featurization.features import features_file
+
+SUGGESTED = 5  # paths that a message names
+
+
+def by_track(table):
+    """One row per track: the means over the windows of each, where the table has windows.
+
+    Parameters
+    ----------
+    table : features_file.Features
+
+    Returns
+    -------
+    features_file.Features
+        `genres` are those of the first window where the table has windows.
+    """
+    if table.starts is None:
+        return table
+    names, first, numbers = np.unique(table.names, return_index=True, return_inverse=True)
+    sums = np.zeros((len(names), table.features.shape[1]))
+    np.add.at(sums, numbers, table.features)
+    means = (sums / np.bincount(numbers)[:, None]).astype(np.float32)
+    return table._replace(
+        names=names.tolist(), genres=[table.genres[row] for row in first], features=means, starts=None
+    )
+
+
+def find(track, names):
+    """Row of a track.
+
+    Parameters
+    ----------
+    track : str
+        A name in the table, a recording, or a part of one name.
+    names : list of str
+
+    Returns
+    -------
+    int or None
+        None if the track is a recording that is not in the table.
+
+    Raises
+    ------
+    PipelineError
+        If it is neither in the table nor a recording, or fits several names; some are named.
+    """
+    for name in (track, os.path.normpath(track)):
+        if name in names:
+            return names.index(name)
+    if os.path.isfile(track):
+        return None
+    rows = [row for row, name in enumerate(names) if track.lower() in name.lower()]
+    if len(rows) == 1:
+        return rows[0]
+    if rows:
+        some = "; ".join(names[row] for row in rows[:SUGGESTED])
+        raise PipelineError(f"{track!r} fits {len(rows)} tracks: {some}{'; ...' if len(rows) > SUGGESTED else ''}.")
+    close = difflib.get_close_matches(track, names, n=SUGGESTED, cutoff=0.5)
+    perhaps = f" Did you mean {' or '.join(close)}?" if close else ""
+    raise PipelineError(f"{track!r} is neither in the features file nor a recording.{perhaps}")
+
+
+def features_of_recording(track, model_file, made_by, file):
+    """Features of a recording, by the network that made a table.
+
+    Parameters
+    ----------
+    track : str
+    model_file : Path
+    made_by : str
+        Fingerprint of the network that made the table; "" is not known.
+    file : Path
+        The table, for the message.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (D,)
+
+    Raises
+    ------
+    PipelineError
+        If the network is another one, or the recording cannot be used.
+    """
+    from music_featurization.features import track_features, track_table
+    from music_featurization.network import model_choice
+
+    classes, model = track_features.read_classes(model_file), fingerprint(model_file)
+    what = f"{file} was made by another network than {model_file}; give the right one as --model"
+    features_file.refuse_other_model(made_by, model, what)
+    with tempfile.TemporaryDirectory() as folder:
+        failure = track_features.prepare(track, folder=folder)
+        if failure:
+            raise PipelineError(f"{track}: {failure}.")
+        table = track_features.classify(model_choice.load(model_file, classes), [track], folder, classes, model)
+    return track_table.features_of(table)[0]
+
+
+def nearest(wanted, features, top, leave_out=None):
+    """The most similar rows.
+
+    Parameters
+    ----------
+    wanted : numpy.ndarray, shape (D,)
+    features : numpy.ndarray, shape (N, D)
+    top : int
+        How many.
+    leave_out : int, optional
+        Row of the track itself.
+
+    Returns
+    -------
+    list of (float, int)
+        Cosine of the angle between the features (0 for features that are all 0) and row, the most similar first.
+    """
+    wanted, features = wanted.astype(np.float64), features.astype(np.float64)
+    lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(wanted)
+    cosines = np.divide(features @ wanted, lengths, out=np.zeros(len(features)), where=lengths > 0)
+    order = [int(row) for row in np.argsort(-cosines, kind="stable") if row != leave_out]
+    return [(float(cosines[row]), row) for row in order[:top]]

@@ -1,0 +1,173 @@
+"""One loop over many clips in worker processes: a clip that kills its worker costs that clip, not the run.
+
+Locally the workers are joblib's (loky); with a Dask scheduler they are the cluster's.
+"""
+
+import contextlib
+import faulthandler
+import itertools
+import multiprocessing
+import multiprocessing.resource_tracker
+import os
+import signal
+import sys
+import threading
+import time
+
+CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
+TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
+# joblib's helper process tidies up after workers that were ended, and remarks on what it finds or no longer finds.
+QUIET_HELPER = "ignore:resource_tracker"
+
+
+def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None):
+    """Call `function(clip)` for every clip, in worker processes, in no particular order.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name; takes one clip and returns None, or the reason (str) why it failed. Must bear to be called
+        again for a clip that was interrupted.
+    clips : iterable of str
+        Consumed as it is needed: memory does not grow with its length.
+    jobs : int
+        Number of worker processes; ignored with `dask`.
+    time_limit : float
+        Seconds after which a clip's worker is killed.
+    dask : str, optional
+        Address of a Dask scheduler, such as `tcp://host:8786`.
+
+    Yields
+    ------
+    clip : str
+    failure : str or None
+        What `function` returned, or how the clip ended its worker.
+    """
+    clips, unfinished, broken = iter(clips), set(), True
+    options = {"jobs": jobs, "time_limit": time_limit, "dask": dask}
+    while broken:
+        broken = False
+        try:
+            yield from _in_parallel(function, clips, unfinished, **options)
+        except _worker_died():
+            broken = True
+        for clip in sorted(unfinished):  # which of them did it is not known: each is tried again alone
+            yield clip, _alone(function, clip, **options)
+            unfinished.discard(clip)
+
+
+_taking = threading.Lock()
+
+
+def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask):
+    """As `run`; keeps in `unfinished` the clips that were handed out and did not come back."""
+    import joblib
+
+    def tasks():
+        while True:
+            with _taking:  # a broken loop's last thread may still be at it when the next loop begins
+                task = list(itertools.islice(clips, CLIPS_PER_TASK))
+                unfinished.update(task)
+            if not task:
+                return
+            yield joblib.delayed(_do_task)(function, task, time_limit)
+
+    with _backend(jobs, dask) as options:
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
+        for clip, failure in itertools.chain.from_iterable(parallel(tasks())):
+            unfinished.discard(clip)
+            yield clip, failure
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back():
+    """Ctrl-C counts at the end; the processes that start meanwhile never see it."""
+    came = []
+    handler = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    if masks := hasattr(signal, "pthread_sigmask"):  # not on Windows
+        multiprocessing.resource_tracker.ensure_running()  # up to Python 3.11, starting it later would end the mask
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited
+    try:
+        yield
+    finally:
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _alone(function, clip, **options):
+    """What `function` says of a clip that no other worker is busy beside, so that a death can be laid to it."""
+    began = time.monotonic()
+    try:
+        return dict(_in_parallel(function, iter([clip]), set(), **options))[clip]
+    except _worker_died():
+        limit = options["time_limit"]
+        return f"no end after {limit:g} s" if time.monotonic() - began >= limit else "the decoder crashed on it"
+
+
+@contextlib.contextmanager
+def _backend(jobs, dask):
+    import joblib
+
+    if dask is None:
+        # joblib runs a single job in this very process, where a crash would cost the run: so two, of which one waits.
+        workers, prepare = max(2, jobs), {"initializer": _prepare_worker, "initargs": (os.getpid(),)}
+        filters = [text for text in os.environ.get("PYTHONWARNINGS", "").split(",") if text not in ("", QUIET_HELPER)]
+        os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **prepare):
+            with _ctrl_c_held_back():  # joblib interrupted while it starts them prints tracebacks, or hangs
+                joblib.Parallel(workers)(joblib.delayed(int)() for _ in range(workers))
+            yield {"n_jobs": workers, "pre_dispatch": 2 * jobs if jobs > 1 else 1}
+        return
+    from music_featurization import dask_cluster
+
+    with dask_cluster.connect(dask) as backend, joblib.parallel_config(backend=backend):
+        yield {"n_jobs": -1, "pre_dispatch": "2 * n_jobs"}
+
+
+def end_workers():
+    """End the idle workers, which joblib keeps for another loop: to be called last by a script.
+
+    Left to itself, joblib asks them to end when Python does, and waits; for ever, if one of them was killed meanwhile.
+    """
+    for worker in multiprocessing.active_children():
+        worker.terminate()  # of a loop that was interrupted in a bad moment, joblib may have forgotten them
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if loky and loky._executor:
+        loky._executor.shutdown(wait=True, kill_workers=True)
+
+
+def _worker_died():
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    cluster = sys.modules.get("distributed.scheduler")  # not imported for this: that takes a second
+    return (BrokenProcessPool, cluster.KilledWorker) if cluster else (BrokenProcessPool,)
+
+
+def _do_task(function, clips, time_limit):
+    """In the worker: `function` for a few clips, each under the time limit."""
+    done = []
+    for clip in clips:
+        # A C thread that needs no lock of ours: it ends the process even while a decoder hangs.
+        with open(os.devnull, "w") as nowhere:
+            faulthandler.dump_traceback_later(time_limit, exit=True, file=nowhere)
+            try:
+                done.append((clip, function(clip)))
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+    return done
+
+
+def _prepare_worker(parent):
+    """In a new worker: silent decoders, Ctrl-C left to the parent, and no life after the parent's death."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libmpg123 prints a line for each frame that it dislikes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent):
+    while os.getppid() == parent:
+        time.sleep(0.25)
+    os._exit(1)
