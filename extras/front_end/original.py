@@ -1,0 +1,115 @@
+"""Read the two musicnn networks from the wheel `musicnn` 0.1.0 and run their original graphs.
+
+The wheel contains TensorFlow 1 checkpoints. TensorFlow 2.21 reads the variables, but `import_meta_graph` fails on the training part
+of the graph, so only the part from the input to the tags is imported, with the attribute `_output_shapes` removed.
+"""
+
+import ast
+import hashlib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+WHEEL = "musicnn-0.1.0-py3-none-any.whl"
+NETWORKS = {"mtt": "MTT_musicnn", "msd": "MSD_musicnn"}  # the folder of each network in the wheel
+TENSORS = {
+    "penultimate": "model/batch_normalization_10/batchnorm/add_1:0",  # what musicnn's extractor calls penultimate
+    "tags": "model/Sigmoid:0",
+    "pooled": "model/Flatten/flatten/Reshape:0",  # maximum and mean of each of the 753 channels in turn
+}
+
+
+def unpack(wheel: Path, folder: Path) -> None:
+    """Unpack the files of both networks.
+
+    Parameters
+    ----------
+    wheel : Path
+        The downloaded wheel.
+    folder : Path
+        Existing folder. ``mtt.index``, ``mtt.data-00000-of-00001`` and ``mtt.meta`` are written to it, and the same for ``msd``.
+        (The checkpoint file of the wheel contains a path of its author's machine, so the variables are read by file prefix.)
+
+    Raises
+    ------
+    FileNotFoundError
+        If the wheel is missing.
+    """
+    if not wheel.is_file():
+        raise FileNotFoundError(f"{wheel} is missing: pip download --no-deps musicnn==0.1.0")
+    with zipfile.ZipFile(wheel) as archive:
+        for name, inside in NETWORKS.items():
+            for suffix in (".index", ".data-00000-of-00001", ".meta"):
+                (folder / (name + suffix)).write_bytes(archive.read(f"musicnn/{inside}/{suffix}"))
+
+
+def tag_names(wheel: Path) -> dict[str, list[str]]:
+    """Read the 50 tags of each network from ``musicnn/configuration.py`` in the wheel, without importing it."""
+    with zipfile.ZipFile(wheel) as archive:
+        tree = ast.parse(archive.read("musicnn/configuration.py").decode())
+    lists = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
+    return {name: ast.literal_eval(lists[f"{name.upper()}_LABELS"]) for name in NETWORKS}
+
+
+def sha256(path: Path) -> str:
+    """Compute the SHA-256 checksum of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_variables(prefix: Path) -> dict[str, np.ndarray]:
+    """Read the variables of a checkpoint, without the optimizer's.
+
+    Parameters
+    ----------
+    prefix : Path
+        Path of the checkpoint's files without their suffix.
+
+    Returns
+    -------
+    dict of str to np.ndarray
+        Arrays of float64 by the variable's name.
+    """
+    reader = tf.train.load_checkpoint(str(prefix))
+    names = [name for name in reader.get_variable_to_shape_map() if "Adam" not in name and "_power" not in name]
+    return {name: reader.get_tensor(name).astype(np.float64) for name in names}
+
+
+def load_original(prefix: Path, *, threads: int = 0) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Load the original graph of a network.
+
+    Parameters
+    ----------
+    prefix : Path
+        Path of the checkpoint's files without their suffix.
+    threads : int
+        Number of threads, 0 for all cores.
+
+    Returns
+    -------
+    callable
+        Takes windows of shape (n, 187, 96), returns a dict with ``penultimate`` (n, 200), ``tags`` (n, 50) and ``pooled`` (n, 1506).
+    """
+    session = tf.compat.v1.Session(graph=_inference_graph(prefix), config=_threads(threads))
+    variables = {f"{name}:0": array for name, array in read_variables(prefix).items()}
+    with session.graph.as_default():
+        session.run([tf.compat.v1.assign(session.graph.get_tensor_by_name(v), variables[v]) for v in variables])
+    return lambda windows: session.run(TENSORS, {"model/Placeholder:0": windows, "model/Placeholder_2:0": False})
+
+
+def _inference_graph(prefix: Path) -> tf.Graph:
+    meta = tf.compat.v1.MetaGraphDef.FromString(prefix.with_suffix(".meta").read_bytes())
+    outputs = [tensor.removesuffix(":0") for tensor in TENSORS.values()]
+    definition = tf.compat.v1.graph_util.extract_sub_graph(meta.graph_def, outputs)
+    for node in definition.node:
+        node.attr.pop("_output_shapes", None)
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(definition, name="")
+    return graph
+
+
+def _threads(number: int) -> tf.compat.v1.ConfigProto:
+    return tf.compat.v1.ConfigProto(intra_op_parallelism_threads=number, inter_op_parallelism_threads=number)
