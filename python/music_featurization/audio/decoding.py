@@ -1,4 +1,4 @@
-"""Recordings as mono samples at 22,050 Hz, as `librosa.load` gives them, in bounded memory; or the reason why not."""
+"""Recordings as mono samples at 16,000 Hz, as `librosa.load` gives them, in bounded memory; or the reason why not."""
 
 import os
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from music_featurization.audio import mpeg
 
-SAMPLE_RATE = 22050
+SAMPLE_RATE = 16000
 FILE_ENDINGS = (".mp3", ".wav", ".flac", ".ogg", ".opus")
 # Decoded at a time: a clip of a minute in one go, since soundfile seeks after each read and a seek decodes frames anew.
 BLOCK = 1 << 20  # samples of all channels
@@ -31,8 +31,8 @@ def stream(path, *, max_seconds=MAX_SECONDS):
     Yields
     ------
     numpy.ndarray, float32, shape (samples,)
-        Consecutive blocks of mono samples at 22,050 Hz, not all of one length; together, within float rounding,
-        `librosa.load(path, sr=22050)`.
+        Consecutive blocks of mono samples at 16,000 Hz, not all of one length; together, within float rounding,
+        `librosa.load(path, sr=16000)`.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def stream(path, *, max_seconds=MAX_SECONDS):
 
 
 def _resampled(file, most):
-    """Mono blocks at 22,050 Hz of an open soundfile, in all as long as librosa's; returns the number of frames read."""
+    """Mono blocks at 16,000 Hz of an open soundfile, in all as long as librosa's; returns the number of frames read."""
     rate = file.samplerate
     resample = _resampler(rate)
     frames, read, given = max(1, BLOCK // file.channels), 0, 0
@@ -80,7 +80,7 @@ def _resampled(file, most):
 
 
 def _resampler(rate):
-    """A function of (chunk, whether it is the last) that gives what it can of the chunk at 22,050 Hz."""
+    """A function of (chunk, whether it is the last) that gives what it can of the chunk at 16,000 Hz."""
     import soxr
 
     if rate == SAMPLE_RATE:
