@@ -4,19 +4,22 @@
     python3 extras/front_end/convert.py musicnn-0.1.0-py3-none-any.whl
     python3 extras/front_end/convert.py musicnn-0.1.0-py3-none-any.whl --audio a.mp3 b.mp3 --time
 
-Filters that do not respond to the input are removed: their output is a constant, which is added to the next layers. The original
-graphs and the model are run on the same windows and the differences are printed.
+Dead filters are removed (see folding.py). The original graphs and the model are run on the same windows, and the
+differences are printed. Nothing is written if one is too large.
 """
 
 import argparse
 import json
+import logging
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls the .h5 format legacy
 
 import folding
 import h5py
@@ -27,6 +30,8 @@ import speed
 import windows
 
 ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "models" / "front_end.h5"
+TEST_WINDOWS = ROOT / "tests" / "data" / "front_end_windows.npz"
 PARTS = ("penultimate", "tags", "pooled")
 OUTPUTS = [f"{network}_{part}" for part in PARTS for network in original.NETWORKS]
 LIMIT = 1e-4  # largest difference allowed in tags and penultimate values
@@ -63,7 +68,7 @@ def kept_pooled(prefix: Path) -> np.ndarray:
 
 
 def save(model: keras.Model, path: Path, about: dict) -> None:
-    """Save the model with the attribute `about`; an interrupted run leaves no incomplete file."""
+    """Save the model with the attribute `about`. An interrupted run leaves no incomplete file."""
     unfinished = path.with_name(f".unfinished-{path.name}")
     model.save(unfinished)
     with h5py.File(unfinished, "r+") as file:
@@ -72,11 +77,11 @@ def save(model: keras.Model, path: Path, about: dict) -> None:
 
 
 def describe(wheel: Path, folder: Path) -> dict:
-    """Collect what the attribute `about` says."""
+    """Collect the content of the attribute `about`."""
     return {
         "name": "front_end",
         "version": VERSION,
-        "source": {"wheel": original.WHEEL, "sha256": original.sha256(wheel), "license": "ISC"},
+        "source": {"wheel": original.WHEEL, "sha256": original.SHA256, "license": "ISC"},
         "frames": windows.FRAMES,
         "mel_bands": windows.BANDS,
         "spectrogram_settings": windows.SETTINGS,
@@ -88,15 +93,15 @@ def describe(wheel: Path, folder: Path) -> dict:
 
 
 def print_filters(folder: Path) -> None:
-    """Print how many filters of each layer are kept."""
+    """Print how many filters of each convolution are kept."""
     for network in original.NETWORKS:
         convolutions = folding.read_convolutions(original.read_variables(folder / network))
         kept = ", ".join(f"{len(c.live)} of {len(c.bias)}" for c in convolutions)
-        print(f"{network}: filters that respond, by layer: {kept}")
+        print(f"{network}: filters kept in each convolution: {kept}")
 
 
 def print_differences(model: keras.Model, folder: Path, batch: np.ndarray, title: str) -> bool:
-    """Print the largest difference of each output from the original; return whether tags and penultimate are within the limit."""
+    """Print the largest difference of each output, and return whether tags and penultimate values pass."""
     truth = run_originals(folder, batch)
     ours = dict(zip(OUTPUTS, model.predict(batch, verbose=0), strict=True))
     differences = {name: float(np.abs(ours[name] - truth[name]).max()) for name in OUTPUTS}
@@ -110,7 +115,11 @@ def write_windows(path: Path, folder: Path) -> None:
     """Store the synthesised windows with the outputs of the original, for the tests."""
     pieces = windows.synthesised()
     batch = np.stack(list(pieces.values()))
-    np.savez_compressed(path, names=list(pieces), windows=batch.astype(np.float16), **run_originals(folder, batch))
+    unfinished = path.with_name(f".unfinished-{path.stem}.npz")
+    np.savez_compressed(
+        unfinished, names=list(pieces), windows=batch.astype(np.float16), **run_originals(folder, batch)
+    )
+    os.replace(unfinished, path)
 
 
 def convert(wheel: Path, output: Path, test_windows: Path, audio: list[Path], *, time: bool = False) -> int:
@@ -130,7 +139,7 @@ def convert(wheel: Path, output: Path, test_windows: Path, audio: list[Path], *,
     Returns
     -------
     int
-        0, or 1 if a difference is above the limit; nothing is written then.
+        0, or 1 if a difference is above the limit. Nothing is written then.
     """
     if time:
         speed.use_one_thread()
@@ -141,7 +150,8 @@ def convert(wheel: Path, output: Path, test_windows: Path, audio: list[Path], *,
         print_filters(folder)
         sets = {"synthesised": np.stack(list(windows.synthesised().values()))}
         sets |= {"audio files": windows.from_audio(audio)} if audio else {}
-        if not all([print_differences(model, folder, batch, title) for title, batch in sets.items()]):
+        within = [print_differences(model, folder, batch, title) for title, batch in sets.items()]
+        if not all(within):
             print(f"error: a difference is above {LIMIT}; nothing was written", file=sys.stderr)
             return 1
         save(model, output, describe(wheel, folder))
@@ -153,7 +163,7 @@ def convert(wheel: Path, output: Path, test_windows: Path, audio: list[Path], *,
 
 
 def print_times(model: keras.Model, folder: Path, batch: np.ndarray) -> None:
-    """Print the CPU time of the front end beside the original MTT_musicnn's, for batches of 9 windows (27 s) and of 1."""
+    """Print the CPU time of the front end and of the original MTT_musicnn, for batches of 9 windows (27 s) and of 1."""
     for size in (9, 1):
         seconds = speed.compare(model, folder / "mtt", np.resize(batch, (size, *batch.shape[1:])))
         both, one = 1000 * seconds["front end"], 1000 * seconds["original"]
@@ -161,11 +171,13 @@ def print_times(model: keras.Model, folder: Path, batch: np.ndarray) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
+    """Run the command line, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path, nargs="?", default=original.WHEEL, help="the wheel (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=ROOT / "models" / "front_end.h5", help="model to write")
-    parser.add_argument("--test-windows", type=Path, default=ROOT / "tests" / "data" / "front_end_windows.npz")
+    parser.add_argument("--output", type=Path, default=MODEL, metavar="FILE", help="default: models/front_end.h5")
+    parser.add_argument(
+        "--test-windows", type=Path, default=TEST_WINDOWS, metavar="FILE", help="default: in tests/data"
+    )
     parser.add_argument("--audio", type=Path, nargs="+", default=[], metavar="FILE", help="also compare on these files")
     parser.add_argument("--time", action="store_true", help="also measure the time on one thread")
     args = parser.parse_args(argv)

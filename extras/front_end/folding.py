@@ -1,11 +1,12 @@
-"""Fold a musicnn network: remove the filters that do not respond, and build a Keras network that computes the same values.
+"""Fold a musicnn network: remove its dead filters and build a Keras network that computes the same values.
 
-A dead filter (its kernel is zero, or nearly zero beside the others of its layer) gives a constant. The next convolution pads with
-zeros, so a constant channel reaches it as the constant inside and as 0 outside. All constants of a layer are carried by one channel
-of ones, which is padded in the same way. Batch normalisation becomes a scale and an offset per channel.
+The kernel of a dead filter is zero, or nearly zero compared with the other kernels of its layer. Its output is a
+constant. The next convolution pads its input with zeros, so it sees the constant inside and 0 outside. One channel of
+ones, padded in the same way, carries the constants of all dead filters of a layer. Batch normalisation becomes a scale
+and an offset per channel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -14,7 +15,6 @@ from keras import layers
 FRAMES, BANDS = 187, 96
 DEAD = 1e-3  # a filter is dead if its norm is below this fraction of the layer's largest norm
 EPSILON = 1e-3  # of batch normalisation in TensorFlow 1
-FRONT = range(5)  # the convolutions on the spectrogram; 5, 6 and 7 are the mid-end
 
 
 @dataclass
@@ -76,7 +76,7 @@ def channels(convolutions: list[Convolution]) -> tuple[np.ndarray, np.ndarray]:
         Values of the channels that are removed, 0 for those kept.
     """
     starts = np.cumsum([0] + [len(c.bias) for c in convolutions])
-    live = [start + c.live for start, c in zip(starts, convolutions[:6], strict=False)]
+    live = [start + c.live for start, c in zip(starts[:6], convolutions[:6], strict=True)]
     kept = np.concatenate([*live, starts[6] + mid_order(convolutions), starts[7] + mid_order(convolutions)])
     constant = np.concatenate([c.constant for c in convolutions[:6]] + [np.zeros(128)])
     return kept, constant
@@ -91,45 +91,47 @@ def mid_order(convolutions: list[Convolution]) -> np.ndarray:
 def pooled_indices(convolutions: list[Convolution]) -> np.ndarray:
     """Return where the folded network's pooled values are in the original's vector of 1506.
 
-    The original's vector has the maximum and the mean of each channel in turn, the folded one all maxima, then all means.
+    The original's vector has the maximum and the mean of each channel in turn. The folded one has all maxima, then all
+    means.
     """
     kept, _ = channels(convolutions)
     return np.concatenate([2 * kept, 2 * kept + 1])
 
 
 class Builder:
-    """Apply layers of given weights to Keras tensors; every layer's name starts with the network's name."""
+    """Apply layers to Keras tensors and remember their weights. Each layer's name starts with the network's name."""
 
     def __init__(self, prefix: str):
         self.prefix = prefix
         self.weights: dict[str, list[np.ndarray]] = {}
 
     def __call__(self, layer: type, name: str, inputs, *args, weights=(), **options):
-        """Apply a new layer; `weights` are set when the model is complete."""
+        """Apply a new layer. Its `weights` are set when the model is complete."""
         name = f"{self.prefix}_{name}"
         self.weights[name] = list(weights)
         return layer(*args, name=name, **options)(inputs)
 
     def scale(self, name: str, x, scale: np.ndarray, offset: np.ndarray, **options):
         """Multiply each channel by its scale and add its offset."""
-        weights = (scale[None, :, None], offset)
-        return self(layers.DepthwiseConv1D, name, x, 1, weights=weights, **options)
+        options["depthwise_initializer"] = "ones"
+        return self(layers.DepthwiseConv1D, name, x, 1, weights=(scale[None, :, None], offset), **options)
 
 
 def front(build: Builder, window, variables: dict[str, np.ndarray], convolutions: list[Convolution]):
-    """Add the convolutions on the spectrogram; the result has the shape (187, live filters).
+    """Add the convolutions on the spectrogram, and return their result of shape (187, live filters).
 
-    The maximum over the bands is taken first: ReLU and a positive scale do not change which band has it. Filters with a
-    negative scale need the minimum instead, so their kernels change sign before and after.
+    The maximum over the bands is computed before ReLU and scale, because these do not change which band has it. Filters
+    with a negative scale need the minimum instead: their kernels change sign, and so does the maximum.
     """
     scale, offset = (float(value[0]) for value in batch_norm(variables, 0))
     x = build(layers.Rescaling, "normalised", window, scale, offset)
     x = build(layers.Reshape, "image", x, (FRAMES, BANDS, 1))
-    signs = [np.where(c.scale[c.live] < 0, -1.0, 1.0) for c in convolutions[:5]]
-    pooled = [front_filters(build, x, c, sign) for c, sign in zip(convolutions, signs, strict=False)]
+    groups = convolutions[:5]
+    signs = [np.where(c.scale[c.live] < 0, -1.0, 1.0) for c in groups]
+    pooled = [front_filters(build, x, c, sign) for c, sign in zip(groups, signs, strict=True)]
     x = build(layers.Concatenate, "filters", pooled)
     bias, scale, offset = (
-        np.concatenate([getattr(c, key)[c.live] for c in convolutions[:5]]) for key in ("bias", "scale", "offset")
+        np.concatenate([getattr(c, key)[c.live] for c in groups]) for key in ("bias", "scale", "offset")
     )
     x = build.scale("filters_relu", x, np.concatenate(signs), bias, activation="relu")
     return build.scale("front", x, scale, offset)
@@ -148,10 +150,11 @@ def front_filters(build: Builder, x, convolution: Convolution, sign: np.ndarray)
 
 
 def middle(build: Builder, x, ones, convolutions: list[Convolution]) -> list:
-    """Add the three convolutions of the mid-end with their residual connections; returns the three results.
+    """Add the three convolutions of the mid-end with their residual connections, and return the three results.
 
-    The first one has few live filters. Their channels come first in the two others, so that the residual connection adds them
-    after padding with zero channels; the constants of the dead ones are added to the offset of the second.
+    The first one has few live filters. Their channels come first in the two others, so that the residual connection can
+    add them after padding with channels of zeros. The constants of its dead filters are added to the offset of the
+    second.
     """
     first, second, third = convolutions[5:]
     order, live, kept = mid_order(convolutions), first.live, channels(convolutions)[0]
@@ -159,7 +162,7 @@ def middle(build: Builder, x, ones, convolutions: list[Convolution]) -> list:
     kernel = with_ones(first.kernel, kept[: x.shape[2]], constant)[..., live]
     y1 = mid_filters(build, "mid_1", [x, ones], kernel, first, live)
     kernel = with_ones(second.kernel, live, first.constant)[..., order]
-    second.offset = second.offset + first.constant
+    second = replace(second, offset=second.offset + first.constant)
     y2 = mid_filters(build, "mid_2", [y1, ones], kernel, second, order)
     y2 = build(layers.Add, "mid_2_residual", [y2, pad_channels(build, y1, 64)])
     y3 = mid_filters(build, "mid_3", [y2], third.kernel[:, order][..., order], third, order)
@@ -229,7 +232,8 @@ def build_model(networks: dict[str, dict[str, np.ndarray]], outputs: list[str]) 
     """
     window = keras.Input((FRAMES, BANDS), name="window")
     shared = Builder("shared")
-    ones = shared(layers.Conv1D, "ones", window, 1, 1, weights=[np.zeros((1, BANDS, 1)), np.ones(1)], trainable=False)
+    constant = {"kernel_initializer": "zeros", "bias_initializer": "ones", "trainable": False}
+    ones = shared(layers.Conv1D, "ones", window, 1, 1, weights=[np.zeros((1, BANDS, 1)), np.ones(1)], **constant)
     tensors, weights = {}, shared.weights
     for name, variables in networks.items():
         build, convolutions = Builder(name), read_convolutions(variables)

@@ -1,7 +1,8 @@
 """Read the two musicnn networks from the wheel `musicnn` 0.1.0 and run their original graphs.
 
-The wheel contains TensorFlow 1 checkpoints. TensorFlow 2.21 reads the variables, but `import_meta_graph` fails on the training part
-of the graph, so only the part from the input to the tags is imported, with the attribute `_output_shapes` removed.
+The wheel contains TensorFlow 1 checkpoints. TensorFlow 2.21 reads the variables, but `import_meta_graph` fails on the
+training part of the graph. So only the part from the input to the tags is imported, without the attribute
+`_output_shapes`.
 """
 
 import ast
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework.graph_pb2 import GraphDef
 
 WHEEL = "musicnn-0.1.0-py3-none-any.whl"
+SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
+DOWNLOAD = "pip download --no-deps musicnn==0.1.0"
 NETWORKS = {"mtt": "MTT_musicnn", "msd": "MSD_musicnn"}  # the folder of each network in the wheel
 TENSORS = {
     "penultimate": "model/batch_normalization_10/batchnorm/add_1:0",  # what musicnn's extractor calls penultimate
@@ -30,16 +34,21 @@ def unpack(wheel: Path, folder: Path) -> None:
     wheel : Path
         The downloaded wheel.
     folder : Path
-        Existing folder. ``mtt.index``, ``mtt.data-00000-of-00001`` and ``mtt.meta`` are written to it, and the same for ``msd``.
-        (The checkpoint file of the wheel contains a path of its author's machine, so the variables are read by file prefix.)
+        Existing folder. ``mtt.index``, ``mtt.data-00000-of-00001`` and ``mtt.meta`` are written to it, and the same for
+        ``msd``. The file `checkpoint` of the wheel contains a path of its author's machine, so the variables are read
+        by file prefix.
 
     Raises
     ------
     FileNotFoundError
         If the wheel is missing.
+    ValueError
+        If the file is not the wheel of musicnn 0.1.0.
     """
     if not wheel.is_file():
-        raise FileNotFoundError(f"{wheel} is missing: pip download --no-deps musicnn==0.1.0")
+        raise FileNotFoundError(f"{wheel} is missing: {DOWNLOAD}")
+    if hashlib.sha256(wheel.read_bytes()).hexdigest() != SHA256:
+        raise ValueError(f"{wheel} is damaged or is not the wheel of musicnn 0.1.0: {DOWNLOAD}")
     with zipfile.ZipFile(wheel) as archive:
         for name, inside in NETWORKS.items():
             for suffix in (".index", ".data-00000-of-00001", ".meta"):
@@ -52,11 +61,6 @@ def tag_names(wheel: Path) -> dict[str, list[str]]:
         tree = ast.parse(archive.read("musicnn/configuration.py").decode())
     lists = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
     return {name: ast.literal_eval(lists[f"{name.upper()}_LABELS"]) for name in NETWORKS}
-
-
-def sha256(path: Path) -> str:
-    """Compute the SHA-256 checksum of a file, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_variables(prefix: Path) -> dict[str, np.ndarray]:
@@ -90,7 +94,8 @@ def load_original(prefix: Path, *, threads: int = 0) -> Callable[[np.ndarray], d
     Returns
     -------
     callable
-        Takes windows of shape (n, 187, 96), returns a dict with ``penultimate`` (n, 200), ``tags`` (n, 50) and ``pooled`` (n, 1506).
+        Takes windows of shape (n, 187, 96), returns a dict with ``penultimate`` (n, 200), ``tags`` (n, 50) and
+        ``pooled`` (n, 1506).
     """
     session = tf.compat.v1.Session(graph=_inference_graph(prefix), config=_threads(threads))
     variables = {f"{name}:0": array for name, array in read_variables(prefix).items()}
@@ -101,13 +106,19 @@ def load_original(prefix: Path, *, threads: int = 0) -> Callable[[np.ndarray], d
 
 def _inference_graph(prefix: Path) -> tf.Graph:
     meta = tf.compat.v1.MetaGraphDef.FromString(prefix.with_suffix(".meta").read_bytes())
-    outputs = [tensor.removesuffix(":0") for tensor in TENSORS.values()]
-    definition = tf.compat.v1.graph_util.extract_sub_graph(meta.graph_def, outputs)
-    for node in definition.node:
-        node.attr.pop("_output_shapes", None)
+    nodes = {node.name: node for node in meta.graph_def.node}
+    needed: set[str] = set()
+    waiting = [tensor.removesuffix(":0") for tensor in TENSORS.values()]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [source.removeprefix("^").split(":")[0] for source in nodes[name].input]
+    for name in needed:
+        nodes[name].attr.pop("_output_shapes", None)
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(definition, name="")
+        tf.import_graph_def(GraphDef(node=[nodes[name] for name in nodes if name in needed]), name="")
     return graph
 
 

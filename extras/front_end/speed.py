@@ -1,7 +1,7 @@
 """Compare the time of the front end with the time of one original network, on one thread."""
 
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -28,7 +28,7 @@ def compare(model: keras.Model, prefix: Path, windows: np.ndarray, *, repetition
     windows : np.ndarray, shape (n, 187, 96)
         All windows are computed in one batch.
     repetitions : int
-        Number of measurements of each; they alternate.
+        Number of measurements of each. They alternate.
 
     Returns
     -------
@@ -36,16 +36,12 @@ def compare(model: keras.Model, prefix: Path, windows: np.ndarray, *, repetition
         Median CPU time in seconds by the name ``front end`` and ``original``.
     """
     infer = tf.function(lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([None, 187, 96])])
-    contenders = {"front end": lambda: infer(windows), "original": original.load_original(prefix, threads=1)}
-    contenders["original"] = _bind(contenders["original"], windows)
+    run = original.load_original(prefix, threads=1)
+    contenders = {"front end": partial(infer, windows), "original": partial(run, windows)}
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for run in range(repetitions + 2):  # the first two are not counted
+    for repetition in range(repetitions + 2):  # the first two are not counted
         for name, compute in contenders.items():
             start = time.process_time()
             compute()
-            times[name] += [time.process_time() - start] if run > 1 else []
+            times[name] += [time.process_time() - start] if repetition > 1 else []
     return {name: float(np.median(seconds)) for name, seconds in times.items()}
-
-
-def _bind(function: Callable, argument: np.ndarray) -> Callable:
-    return lambda: function(argument)

@@ -1,4 +1,4 @@
-"""Windows of log-mel spectrogram to compare the networks on: from audio files, or from four synthesised pieces of music.
+"""Compute windows of log-mel spectrogram, from audio files or from four synthesised pieces of music.
 
 The synthesised pieces may be redistributed, so the windows that the tests use are made from them.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+import soundfile
 
 RATE, FRAMES, BANDS = 16_000, 187, 96
 SETTINGS = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": BANDS, "level": 0.3, "compression": 10_000}
@@ -39,8 +40,34 @@ def cut(spectrogram: np.ndarray) -> np.ndarray:
 
 
 def from_audio(paths: Iterable[Path]) -> np.ndarray:
-    """Compute the windows of audio files, shape (n, 187, 96)."""
-    return np.concatenate([cut(log_mel(librosa.load(path, sr=RATE)[0])) for path in paths])
+    """Compute the windows of audio files.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files that libsndfile reads, such as mp3.
+
+    Returns
+    -------
+    np.ndarray, shape (n, 187, 96)
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read, or all files are shorter than a window.
+    """
+    windows = np.concatenate([cut(log_mel(_read(path))) for path in paths])
+    if not len(windows):
+        raise ValueError("all audio files are shorter than a window of 3 seconds")
+    return windows
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        y, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return librosa.resample(y.mean(axis=1), orig_sr=rate, target_sr=RATE)
 
 
 def synthesised(seed: int = 0) -> dict[str, np.ndarray]:
