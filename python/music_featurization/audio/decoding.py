@@ -1,0 +1,262 @@
+"""Recordings as mono samples at 16 kHz, as `librosa.load(path, sr=16000)` gives them, in bounded memory."""
+
+import functools
+import itertools
+import math
+import operator
+import os
+import stat
+import types
+from collections.abc import Callable, Generator, Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from music_featurization.audio import structure
+
+SAMPLE_RATE = 16000
+FILE_ENDINGS = (
+    ".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff", ".aif", ".aifc", ".au", ".caf",
+    ".mp2", ".rf64", ".w64", ".wv",
+)  # fmt: skip
+MAX_SECONDS = 30 * 60  # a longer recording is not a clip
+LOWEST_RATE, HIGHEST_RATE = 4000, 1_000_000  # Hz
+# Decoded at a time: a clip of a minute at once, because soundfile seeks after each read and decodes frames again.
+BLOCK = 1 << 20  # samples of all channels
+CHUNK = 1 << 14  # resampled at a time, and passed on while still in the cache
+# FFmpeg's demuxers for sound. Playlists and others that open further files are not among them.
+# No codec is needed to look for the streams: a cover picture would be decoded there.
+FFMPEG_OPTIONS = {"format_whitelist": "mp3,wav,w64,aiff,au,caf,flac,ogg,mov,aac,asf,wv", "codec_whitelist": "none"}
+COUNTED = ("flac", "wv")  # their headers contain the exact number of samples
+TOLERANCE = 0.5  # seconds that a decoder may leave out at the beginning and the end of a lossy format
+
+Blocks = Iterator[tuple[int, np.ndarray]]  # sample rate, mono samples
+
+
+class UnreadableAudioError(Exception):
+    """A recording that cannot be used. The message is the reason, without the path."""
+
+
+def stream(
+    path: str | os.PathLike,
+    *,
+    strict: bool = True,
+    max_seconds: float = MAX_SECONDS,
+    on_note: Callable[[str], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Decode, mix to mono and resample a recording block by block, in bounded memory.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of any format that libsndfile or FFmpeg reads. Its content decides, not its name.
+    strict : bool
+        Refuse a recording that is longer than `max_seconds`, damaged, or has lost its end. Otherwise yield what can be
+        decoded.
+    max_seconds : float
+        Longest recording accepted.
+    on_note : callable, optional
+        Called at the end with what is wrong with a recording that `strict` would refuse, for example
+        "ends early: 35.1 of 240.0 s".
+
+    Yields
+    ------
+    numpy.ndarray, float32, shape (samples,)
+        Consecutive blocks of mono samples at 16,000 Hz, of different lengths; together, within float rounding,
+        `librosa.load(path, sr=16000)`.
+
+    Raises
+    ------
+    UnreadableAudioError
+        If nothing can be decoded, the sample rate is below 4 kHz, or `strict` refuses the recording.
+    OSError
+        If the file cannot be read.
+    """
+    note = _refuse if strict else on_note or (lambda text: None)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise UnreadableAudioError("not a regular file")
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise UnreadableAudioError("empty file")
+        yield from _resample(_limit(_decode(path, file, strict, note), max_seconds, note))
+
+
+def _refuse(reason: str) -> None:
+    raise UnreadableAudioError(reason)
+
+
+def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> Blocks:
+    seconds = 0.0
+    for rate, block in blocks:
+        seconds += len(block) / rate
+        if seconds > max_seconds:
+            note(f"longer than {max_seconds / 60:g} minutes: cut it into clips first")
+            yield rate, block[: len(block) - math.floor((seconds - max_seconds) * rate)]
+            return
+        yield rate, block
+
+
+def _resample(blocks: Blocks) -> Iterator[np.ndarray]:
+    """Mono blocks at 16 kHz, in all as long as librosa's; the rate may change where recordings were joined."""
+    for rate, segment in itertools.groupby(blocks, key=operator.itemgetter(0)):
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise UnreadableAudioError(f"sample rate {rate} Hz instead of {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+        resample = _resampler(rate)
+        read = given = 0
+        for _, block in segment:
+            read += len(block)
+            for start in range(0, len(block), CHUNK):
+                chunk = resample(block[start : start + CHUNK])
+                given += len(chunk)
+                yield chunk
+        yield (end := resample(np.zeros(0, np.float32), last=True))
+        # librosa.resample pads to this length where the resampler gives less.
+        yield np.zeros(max(0, math.ceil(read * (SAMPLE_RATE / rate)) - given - len(end)), np.float32)
+
+
+def _resampler(rate: int) -> Callable[..., np.ndarray]:
+    if rate == SAMPLE_RATE:
+        return lambda chunk, last=False: chunk
+    import soxr
+
+    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ").resample_chunk
+
+
+def _decode(path: str | os.PathLike, file: BinaryIO, strict: bool, note: Callable[[str], None]) -> Blocks:
+    """Decode with libsndfile, and with FFmpeg what libsndfile refuses or leaves out. Judge at the end what is missing."""
+    found = yield from _by_libsndfile(path, file, strict)
+    if not found.complete:
+        found = yield from _by_ffmpeg(file, strict, found)
+    seconds, declared = found.seconds, found.declared
+    if not seconds:
+        raise UnreadableAudioError("no audio in it")
+    if declared.missing:
+        total = max(declared.seconds, seconds / max(declared.share, 1e-9))
+        differ = f"{seconds:.1f}" != f"{total:.1f}"
+        note(f"ends early: {f'{seconds:.1f} of {total:.1f} s' if differ else declared.missing}")
+    elif not found.complete:
+        note(f"damaged: {seconds:.1f} of {declared.seconds:.1f} s can be decoded")
+
+
+class _Found(NamedTuple):
+    """What a decoder has found: what the file declares, what was decoded of it, and whether that is all."""
+
+    declared: structure.Declared
+    frames: int = 0
+    seconds: float = 0.0
+    complete: bool = False
+
+
+def _require_end(declared: structure.Declared, strict: bool) -> structure.Declared:
+    if strict and declared.missing:
+        raise UnreadableAudioError(f"truncated: {declared.missing}")
+    return declared
+
+
+def _by_libsndfile(path: str | os.PathLike, file: BinaryIO, strict: bool) -> Generator[tuple, None, _Found]:
+    import soundfile
+
+    declared, frames, rate = _require_end(structure.read_declared(file), strict), 0, 1
+    try:
+        # As bytes: soundfile cannot encode a name that is not UTF-8.
+        with soundfile.SoundFile(os.fsencode(path)) as sound:
+            rate, rows = sound.samplerate, max(1, BLOCK // sound.channels)
+            if sound.format == "MP3":
+                declared = _require_end(structure.read_frames(file, sound.frames), strict)
+            expected = declared.seconds or sound.frames / rate
+            tolerance = 0 if sound.format == "FLAC" else TOLERANCE
+            while declared.libsndfile_reads_all and len(block := sound.read(rows, dtype="float32")):
+                yield rate, block if block.ndim == 1 else block.mean(axis=1)
+                frames += len(block)
+    except soundfile.LibsndfileError:
+        return _Found(declared, frames, frames / rate)
+    complete = 0 < frames >= (expected - tolerance) * rate
+    if declared.libsndfile_reads_all:
+        declared = declared._replace(seconds=expected)
+    return _Found(declared, frames, frames / rate, complete)
+
+
+def _by_ffmpeg(file: BinaryIO, strict: bool, found: _Found) -> Generator[tuple, None, _Found]:
+    """Decode, except for the samples that libsndfile has `found`."""
+    import av
+
+    file.seek(0)
+    raw = types.SimpleNamespace(read=file.read, tell=file.tell, seek=functools.partial(_seek, file))
+    try:
+        with av.open(raw, "r", options=FFMPEG_OPTIONS, metadata_errors="replace", io_open=_open_nothing) as container:
+            track, name = next(iter(container.streams.audio), None), container.format.name
+            if track is None or track.codec_context is None:
+                raise UnreadableAudioError("no audio in it that can be decoded")
+            declared = _require_end(_declared_by(file, name, track, found.declared), strict)
+            track.codec_context.thread_count = 1
+            if strict and name == "flac":
+                track.codec_context.options = {"err_detect": "crccheck+explode"}
+            seconds, damaged, broken_off = yield from _ffmpeg_blocks(container, track, found.frames)
+    except (av.FFmpegError, ValueError) as error:
+        _require_end(found.declared, strict=True)
+        raise UnreadableAudioError(f"not readable as audio: {getattr(error, 'strerror', error)}") from error
+    complete = seconds >= declared.seconds - (0.5 / SAMPLE_RATE if name in COUNTED else TOLERANCE)
+    if name in COUNTED and not damaged and (broken_off if not declared.seconds else not complete):
+        declared = _require_end(declared._replace(missing="the last frames are missing"), strict)
+    return _Found(declared, 0, seconds, complete)
+
+
+def _declared_by(file: BinaryIO, name: str, track, declared: structure.Declared) -> structure.Declared:
+    """Add what the frames, or the header as FFmpeg reads it, declare."""
+    if name in ("mp3", "aac"):
+        position = file.tell()
+        declared = structure.read_frames(file)
+        file.seek(position)
+    elif name in COUNTED:
+        declared = declared._replace(seconds=float((track.duration or 0) * track.time_base))
+    return declared
+
+
+def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[float, bool, bool]]:
+    """Return the seconds decoded, whether a frame before the end could not be, and whether the last one could not."""
+    import av
+
+    packets, held, held_rate = container.demux(track), [], 0
+    seconds, damaged, broken_off = 0.0, False, False
+    while True:
+        try:
+            if (packet := next(packets, None)) is None:
+                break
+            frames = packet.decode()
+        except av.FFmpegError:
+            broken_off = True
+            continue
+        damaged, broken_off = damaged or (broken_off and bool(frames)), broken_off and not frames
+        for frame in frames:
+            if held and (sum(map(len, held)) >= CHUNK or frame.sample_rate != held_rate):
+                yield held_rate, np.concatenate(held)
+                held = []
+            held.append(_mono(frame)[max(0, skip) :])
+            held_rate, skip = frame.sample_rate, skip - frame.samples
+            seconds += frame.samples / held_rate
+    if held:
+        yield held_rate, np.concatenate(held)
+    return seconds, damaged, broken_off
+
+
+def _mono(frame) -> np.ndarray:
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
+    mono = samples.mean(axis=0, dtype=np.float32 if kind == "f" else np.float64)
+    if kind != "f":
+        mono = mono / 2.0 ** (bits - 1) - (kind == "u")
+    return mono.astype(np.float32, copy=False)
+
+
+def _seek(file: BinaryIO, offset: int, whence: int = os.SEEK_SET) -> int:
+    """Seek; -1 out of the file, where PyAV would print the exception."""
+    try:
+        return file.seek(offset, whence)
+    except (OSError, ValueError):
+        return -1
+
+
+def _open_nothing(*_) -> None:
+    raise UnreadableAudioError("not readable as audio: it refers to other files")
