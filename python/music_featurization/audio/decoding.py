@@ -1,14 +1,12 @@
 """Recordings as mono samples at 16 kHz, as `librosa.load(path, sr=16000)` gives them, in bounded memory."""
 
-import functools
 import itertools
 import math
 import operator
 import os
 import stat
-import types
 from collections.abc import Callable, Generator, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,13 +22,17 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 1_000_000  # Hz
 # Decoded at a time: a clip of a minute at once, because soundfile seeks after each read and decodes frames again.
 BLOCK = 1 << 20  # samples of all channels
 CHUNK = 1 << 14  # resampled at a time, and passed on while still in the cache
-# FFmpeg's demuxers for sound. Playlists and others that open further files are not among them.
-# No codec is needed to look for the streams: a cover picture would be decoded there.
-FFMPEG_OPTIONS = {"format_whitelist": "mp3,wav,w64,aiff,au,caf,flac,ogg,mov,aac,asf,wv", "codec_whitelist": "none"}
+# FFmpeg's demuxers for sound: playlists and others that open further files are not among them. Its decoders that look
+# into a file before decoding: a cover picture is not decoded.
+FFMPEG_OPTIONS = {
+    "format_whitelist": "mp3,wav,w64,aiff,au,caf,flac,ogg,mov,aac,asf,wv",
+    "codec_whitelist": "mp3float,mp2float,mp1float,aac,alac,flac,vorbis,opus,wmav1,wmav2,wmapro,wmalossless,wavpack",
+}
 COUNTED = ("flac", "wv")  # their headers contain the exact number of samples
 TOLERANCE = 0.5  # seconds that a decoder may leave out at the beginning and the end of a lossy format
 
 Blocks = Iterator[tuple[int, np.ndarray]]  # sample rate, mono samples
+Decoding = Generator[tuple[int, np.ndarray], None, "_Found"]
 
 
 class UnreadableAudioError(Exception):
@@ -76,9 +78,11 @@ def stream(
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise UnreadableAudioError("not a regular file")
     with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
             raise UnreadableAudioError("empty file")
-        yield from _resample(_limit(_decode(path, file, strict, note), max_seconds, note))
+        blocks = _decode_streams(structure.after_tags(structure.Part(file, 0, size)), strict, note)
+        yield from _resample(_limit(blocks, max_seconds, note))
 
 
 def _refuse(reason: str) -> None:
@@ -94,6 +98,8 @@ def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> B
             yield rate, block[: len(block) - math.floor((seconds - max_seconds) * rate)]
             return
         yield rate, block
+    if not seconds:
+        raise UnreadableAudioError("no audio in it")
 
 
 def _resample(blocks: Blocks) -> Iterator[np.ndarray]:
@@ -122,14 +128,25 @@ def _resampler(rate: int) -> Callable[..., np.ndarray]:
     return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ").resample_chunk
 
 
-def _decode(path: str | os.PathLike, file: BinaryIO, strict: bool, note: Callable[[str], None]) -> Blocks:
-    """Decode with libsndfile, and with FFmpeg what libsndfile refuses or leaves out. Judge at the end what is missing."""
-    found = yield from _by_libsndfile(path, file, strict)
+def _decode_streams(file: structure.Part, strict: bool, note: Callable[[str], None]) -> Blocks:
+    """Decode one by one the streams of an Ogg file that FFmpeg would not decode one after another."""
+    declared = _require_end(structure.read_declared(file), strict)
+    if len(declared.streams) == 1:
+        yield from _decode(file, declared, strict, note)
+        return
+    for part in file.parts(declared.streams):
+        try:
+            yield from _decode(part, _require_end(structure.read_declared(part), strict), strict, note)
+        except UnreadableAudioError as error:
+            note(str(error))
+
+
+def _decode(file: structure.Part, declared: structure.Declared, strict: bool, note: Callable[[str], None]) -> Blocks:
+    """Decode with libsndfile, and with FFmpeg what libsndfile refuses or leaves out. Judge what is missing."""
+    found = yield from _by_libsndfile(file, declared, strict)
     if not found.complete:
-        found = yield from _by_ffmpeg(file, strict, found)
+        found = yield from _by_ffmpeg(file, found, strict)
     seconds, declared = found.seconds, found.declared
-    if not seconds:
-        raise UnreadableAudioError("no audio in it")
     if declared.missing:
         total = max(declared.seconds, seconds / max(declared.share, 1e-9))
         differ = f"{seconds:.1f}" != f"{total:.1f}"
@@ -153,69 +170,64 @@ def _require_end(declared: structure.Declared, strict: bool) -> structure.Declar
     return declared
 
 
-def _by_libsndfile(path: str | os.PathLike, file: BinaryIO, strict: bool) -> Generator[tuple, None, _Found]:
+def _by_libsndfile(file: structure.Part, declared: structure.Declared, strict: bool) -> Decoding:
     import soundfile
 
-    declared, frames, rate = _require_end(structure.read_declared(file), strict), 0, 1
+    frames, rate = 0, 1
+    file.seek(0)
     try:
-        # As bytes: soundfile cannot encode a name that is not UTF-8.
-        with soundfile.SoundFile(os.fsencode(path)) as sound:
+        with soundfile.SoundFile(file) as sound:
             rate, rows = sound.samplerate, max(1, BLOCK // sound.channels)
             if sound.format == "MP3":
-                declared = _require_end(structure.read_frames(file, sound.frames), strict)
+                declared = _require_end(structure.read_frames(file.parts()[0], sound.frames), strict)
             expected = declared.seconds or sound.frames / rate
             tolerance = 0 if sound.format == "FLAC" else TOLERANCE
-            while declared.libsndfile_reads_all and len(block := sound.read(rows, dtype="float32")):
+            while declared.libsndfile_suffices and len(block := sound.read(rows, dtype="float32")):
                 yield rate, block if block.ndim == 1 else block.mean(axis=1)
                 frames += len(block)
     except soundfile.LibsndfileError:
         return _Found(declared, frames, frames / rate)
     complete = 0 < frames >= (expected - tolerance) * rate
-    if declared.libsndfile_reads_all:
+    if declared.libsndfile_suffices:
         declared = declared._replace(seconds=expected)
     return _Found(declared, frames, frames / rate, complete)
 
 
-def _by_ffmpeg(file: BinaryIO, strict: bool, found: _Found) -> Generator[tuple, None, _Found]:
+def _by_ffmpeg(file: structure.Part, found: _Found, strict: bool) -> Decoding:
     """Decode, except for the samples that libsndfile has `found`."""
     import av
 
     file.seek(0)
-    raw = types.SimpleNamespace(read=file.read, tell=file.tell, seek=functools.partial(_seek, file))
     try:
-        with av.open(raw, "r", options=FFMPEG_OPTIONS, metadata_errors="replace", io_open=_open_nothing) as container:
-            track, name = next(iter(container.streams.audio), None), container.format.name
+        with av.open(file, "r", options=FFMPEG_OPTIONS, metadata_errors="replace", io_open=_open_nothing) as container:
+            track, name, declared = next(iter(container.streams.audio), None), container.format.name, found.declared
             if track is None or track.codec_context is None:
                 raise UnreadableAudioError("no audio in it that can be decoded")
-            declared = _require_end(_declared_by(file, name, track, found.declared), strict)
-            track.codec_context.thread_count = 1
+            if name in ("mp3", "aac"):
+                declared = _require_end(structure.read_frames(file.parts()[0]), strict)
+            elif name in COUNTED:
+                declared = declared._replace(seconds=float((track.duration or 0) * track.time_base))
             if strict and name == "flac":
                 track.codec_context.options = {"err_detect": "crccheck+explode"}
             seconds, damaged, broken_off = yield from _ffmpeg_blocks(container, track, found.frames)
     except (av.FFmpegError, ValueError) as error:
         _require_end(found.declared, strict=True)
-        raise UnreadableAudioError(f"not readable as audio: {getattr(error, 'strerror', error)}") from error
+        raise UnreadableAudioError("not readable as audio") from error
     complete = seconds >= declared.seconds - (0.5 / SAMPLE_RATE if name in COUNTED else TOLERANCE)
     if name in COUNTED and not damaged and (broken_off if not declared.seconds else not complete):
         declared = _require_end(declared._replace(missing="the last frames are missing"), strict)
     return _Found(declared, 0, seconds, complete)
 
 
-def _declared_by(file: BinaryIO, name: str, track, declared: structure.Declared) -> structure.Declared:
-    """Add what the frames, or the header as FFmpeg reads it, declare."""
-    if name in ("mp3", "aac"):
-        position = file.tell()
-        declared = structure.read_frames(file)
-        file.seek(position)
-    elif name in COUNTED:
-        declared = declared._replace(seconds=float((track.duration or 0) * track.time_base))
-    return declared
+def _open_nothing(*_) -> None:
+    raise UnreadableAudioError("not readable as audio: it refers to other files")
 
 
 def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[float, bool, bool]]:
     """Return the seconds decoded, whether a frame before the end could not be, and whether the last one could not."""
     import av
 
+    track.codec_context.thread_count = 1
     packets, held, held_rate = container.demux(track), [], 0
     seconds, damaged, broken_off = 0.0, False, False
     while True:
@@ -248,15 +260,3 @@ def _mono(frame) -> np.ndarray:
     if kind != "f":
         mono = mono / 2.0 ** (bits - 1) - (kind == "u")
     return mono.astype(np.float32, copy=False)
-
-
-def _seek(file: BinaryIO, offset: int, whence: int = os.SEEK_SET) -> int:
-    """Seek; -1 out of the file, where PyAV would print the exception."""
-    try:
-        return file.seek(offset, whence)
-    except (OSError, ValueError):
-        return -1
-
-
-def _open_nothing(*_) -> None:
-    raise UnreadableAudioError("not readable as audio: it refers to other files")

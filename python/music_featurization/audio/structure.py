@@ -11,21 +11,54 @@ from typing import BinaryIO, NamedTuple
 WINDOW = 1 << 20  # bytes read at a time
 LONGEST_UNIT = 1 << 16  # an Ogg page has at most 65,307 bytes
 MOST_CHUNKS = 100_000
+MOST_STREAMS = 1000  # a day of web radio has some hundreds
 MOST_FALSE_STARTS = 100_000  # after that many headers that no frame follows, the file is not worth the time
+
+
+class Part:
+    """Bytes `begin` to `end` of a file, as a file of their own with a position of its own.
+
+    A seek before the beginning returns -1: the decoders that call it print exceptions to stderr.
+    """
+
+    def __init__(self, file: BinaryIO, begin: int, end: int):
+        self.file, self.begin, self.size, self.position = file, begin, end - begin, 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        position = offset + (0, self.position, self.size)[whence]
+        if position < 0:
+            return -1
+        self.position = position
+        return position
+
+    def tell(self) -> int:
+        return self.position
+
+    def read(self, count: int) -> bytes:
+        left = max(0, self.size - self.position)
+        self.file.seek(self.begin + min(self.position, self.size))
+        data = self.file.read(min(count, left))
+        self.position += len(data)
+        return data
+
+    def parts(self, begins: tuple[int, ...] = (0,)) -> "list[Part]":
+        ends = (*begins[1:], self.size)
+        return [Part(self.file, self.begin + begin, self.begin + end) for begin, end in zip(begins, ends, strict=True)]
 
 
 class Declared(NamedTuple):
     """What a file declares.
 
-    `seconds` of audio, 0 if unknown; what `missing` says of its end, or None; the `share` of the bytes of audio that
-    is there; whether `libsndfile_reads_all`: it stops after the first of several Ogg streams, and after the number of
-    frames that the header of an mp3 counts.
+    `seconds` of audio, 0 if unknown; what is `missing` at its end, or None; the `share` of the bytes of audio that
+    is there; whether `libsndfile_suffices`: it decodes no more frames than the header of an mp3 counts, and also what
+    follows the audio of a Wave64 file; where the `streams` of an Ogg file begin that follow each other.
     """
 
     seconds: float = 0.0
     missing: str | None = None
     share: float = 1.0
-    libsndfile_reads_all: bool = True
+    libsndfile_suffices: bool = True
+    streams: tuple[int, ...] = (0,)
 
 
 class Frame(NamedTuple):
@@ -44,20 +77,27 @@ class Page(NamedTuple):
     is_last: bool
 
 
-def read_declared(file: BinaryIO) -> Declared:
+def after_tags(file: Part) -> Part:
+    """Leave out the ID3v2 tags at the beginning: libsndfile counts them as audio, and what follows may be any format."""
+    file.seek(0)
+    while (tag := _id3v2_tag(file.read(10))) and file.tell() - 10 + tag.length < file.size:
+        file.seek(tag.length - 10, os.SEEK_CUR)
+    return file.parts((max(0, file.tell() - 10),))[0]
+
+
+def read_declared(file: Part) -> Declared:
     """Find out what a file that begins like a chunked format or Ogg declares; of another format nothing is known."""
-    size = os.fstat(file.fileno()).st_size
     file.seek(0)
     head = file.read(12)
     if head[:4] == b"OggS":
-        return _walk_pages(file, size)
-    if head[:4] == b".snd" and len(head) == 12:
-        return _judge_chunk(*struct.unpack(">II", head[4:]), size)
+        return _walk_pages(file)
+    if head[:4] in (b".snd", b"dns.") and len(head) == 12:
+        return _judge_chunk(*struct.unpack(">II" if head[0] == 46 else "<II", head[4:]), file.size)
     layout = _MP4 if head[4:8] in _MP4_BEGINNINGS else _LAYOUTS.get(head[:4])
-    return _walk_chunks(file, size, layout) if layout else Declared()
+    return _walk_chunks(file, layout) if layout else Declared()
 
 
-def _units(file: BinaryIO, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, NamedTuple]]:
+def _units(file: Part, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, NamedTuple]]:
     """Yield (position, unit) of frames or pages that follow each other; pass over bytes that are none.
 
     `read(data, at, previous)` returns the unit at `at` or None. `previous` is the unit that ends there: Frame(0) at
@@ -138,14 +178,13 @@ def _id3v2_tag(header: bytes) -> Frame | None:
     return Frame(10 + (header[6] << 21 | header[7] << 14 | header[8] << 7 | header[9]))
 
 
-def read_frames(file: BinaryIO, libsndfile_frames: int = 0) -> Declared:
+def read_frames(file: Part, libsndfile_frames: int = 0) -> Declared:
     """Find out what the frames and the header of an mp3, mp2, mp1 or ADTS (AAC) file declare.
 
     `libsndfile_frames` is the number of samples that libsndfile announces: without a header it is a guess.
     """
-    size = os.fstat(file.fileno()).st_size
-    file.seek(max(0, size - 128))
-    end = size - 128 * (file.read(3) == b"TAG")  # ID3v1
+    file.seek(max(0, file.size - 128))
+    end = file.size - 128 * (file.read(3) == b"TAG")  # ID3v1
     first, count, seconds, after_last, missing = None, 0, 0.0, 0, None
     for position, frame in _units(file, _FRAME_SYNC, _frame):
         if not frame.kind:
@@ -157,16 +196,16 @@ def read_frames(file: BinaryIO, libsndfile_frames: int = 0) -> Declared:
         count, seconds, after_last = count + 1, seconds + frame.seconds, position + frame.length
     if first is None or (header := _read_count(file, first[0])) is None:
         guess = libsndfile_frames / first[1].kind[2] if first else math.inf
-        return Declared(seconds, missing, libsndfile_reads_all=guess >= seconds - 1e-6)
+        return Declared(seconds, missing, libsndfile_suffices=guess >= seconds - 1e-6)
     frames, length = header
     lost = frames + 1 - count  # programs differ in whether they count the frame of the header
     if lost > 1 or (lost == 1 and after_last - first[0] < length):
         missing = missing or f"{lost} of {frames} frames are missing"
     seconds = max(seconds - first[1].seconds, frames * first[1].seconds)
-    return Declared(seconds, missing, libsndfile_reads_all=lost > -2)
+    return Declared(seconds, missing, libsndfile_suffices=lost > -2)
 
 
-def _read_count(file: BinaryIO, position: int) -> tuple[int, int] | None:
+def _read_count(file: Part, position: int) -> tuple[int, int] | None:
     """Number of frames and of bytes that the Xing, Info or VBRI header in the first frame declares; bytes may be 0."""
     file.seek(position)
     head = file.read(64).ljust(64, b"\0")
@@ -191,13 +230,24 @@ def _page(data: bytes, at: int, previous: Page | None) -> Page | None:
     return Page(length, bool(data[at + 5] & 2), bool(data[at + 5] & 4))
 
 
-def _walk_pages(file: BinaryIO, size: int) -> Declared:
-    streams, missing = 0, None
+def _walk_pages(file: Part) -> Declared:
+    streams, previous_is_first, missing = [0], True, None
     for position, page in _units(file, re.compile(b"OggS"), _page):
-        streams += page.is_first
-        cut = position + page.length > size
+        if page.is_first and not previous_is_first and len(streams) < MOST_STREAMS:
+            streams.append(position)
+        previous_is_first = page.is_first
+        cut = position + page.length > file.size
         missing = "part of the last page is missing" if cut else None if page.is_last else "the last page is missing"
-    return Declared(missing=missing, libsndfile_reads_all=streams < 2)
+    if len(streams) > 1 and len({_stream_header(file, begin) for begin in streams}) == 1:
+        return Declared(missing=missing, libsndfile_suffices=False)
+    return Declared(missing=missing, streams=tuple(streams))
+
+
+def _stream_header(file: Part, begin: int) -> bytes:
+    """What says the codec, channels and sample rate in the first packet of Vorbis and Opus; other codecs all differ."""
+    file.seek(begin + 28)
+    header = file.read(16)
+    return header if header[1:7] == b"vorbis" or header[:8] == b"OpusHead" else b"%d" % begin
 
 
 class _Layout(NamedTuple):
@@ -211,6 +261,7 @@ class _Layout(NamedTuple):
 
 
 _RIFF = _Layout(12, "<4sI", b"data", alignment=2)
+_WAVE64 = _Layout(40, "<16sQ", b"data", alignment=8, size_has_header=True)
 _MP4 = _Layout(0, ">I4s", b"mdat", size_has_header=True)
 _MP4_BEGINNINGS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _LAYOUTS = {
@@ -220,14 +271,14 @@ _LAYOUTS = {
     b"RIFX": _Layout(12, ">4sI", b"data", alignment=2),
     b"FORM": _Layout(12, ">4sI", b"SSND", alignment=2),
     b"caff": _Layout(8, ">4sq", b"data"),
-    b"riff": _Layout(40, "<16sQ", b"data", alignment=8, size_has_header=True),  # Wave64
+    b"riff": _WAVE64,
     bytes.fromhex("3026b275"): _Layout(0, "<16sQ", bytes.fromhex("3626b275"), size_has_header=True),  # ASF: WMA
 }
 
 
-def _walk_chunks(file: BinaryIO, size: int, layout: _Layout) -> Declared:
+def _walk_chunks(file: Part, layout: _Layout) -> Declared:
     """Look at the chunks that contain audio; the size of one may be in 64 bits elsewhere (RF64, MP4)."""
-    position, size_64, found = layout.start, None, Declared()
+    position, size, size_64, found = layout.start, file.size, None, Declared()
     for _ in range(MOST_CHUNKS):
         file.seek(position)
         head = file.read(32)
@@ -244,6 +295,8 @@ def _walk_chunks(file: BinaryIO, size: int, layout: _Layout) -> Declared:
             found = _judge_chunk(begin, size_64 if size_64 and length == 0xFFFFFFFF else length, size)
         if not 0 <= length < size:
             break
+        if layout is _WAVE64 and name[:4] == b"data":
+            found = found._replace(libsndfile_suffices=begin + length + layout.alignment > size)
         position = -(-(begin + length) // layout.alignment) * layout.alignment
     return found
 
