@@ -90,8 +90,11 @@ def _refuse(reason: str) -> None:
 
 
 def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> Blocks:
+    """Pass on blocks up to `max_seconds`; refuse sample rates that would take long or much memory, and no audio."""
     seconds = 0.0
     for rate, block in blocks:
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise UnreadableAudioError(f"sample rate {rate} Hz instead of {LOWEST_RATE} to {HIGHEST_RATE} Hz")
         seconds += len(block) / rate
         if seconds > max_seconds:
             note(f"longer than {max_seconds / 60:g} minutes: cut it into clips first")
@@ -105,8 +108,6 @@ def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> B
 def _resample(blocks: Blocks) -> Iterator[np.ndarray]:
     """Mono blocks at 16 kHz, in all as long as librosa's; the rate may change where recordings were joined."""
     for rate, segment in itertools.groupby(blocks, key=operator.itemgetter(0)):
-        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-            raise UnreadableAudioError(f"sample rate {rate} Hz instead of {LOWEST_RATE} to {HIGHEST_RATE} Hz")
         resample = _resampler(rate)
         read = given = 0
         for _, block in segment:
@@ -134,7 +135,8 @@ def _decode_streams(file: structure.Part, strict: bool, note: Callable[[str], No
     if len(declared.streams) == 1:
         yield from _decode(file, declared, strict, note)
         return
-    for part in file.parts(declared.streams):
+    for begin, end in itertools.pairwise((*declared.streams, file.size)):
+        part = file.part(begin, end)
         try:
             yield from _decode(part, _require_end(structure.read_declared(part), strict), strict, note)
         except UnreadableAudioError as error:
@@ -174,12 +176,11 @@ def _by_libsndfile(file: structure.Part, declared: structure.Declared, strict: b
     import soundfile
 
     frames, rate = 0, 1
-    file.seek(0)
     try:
-        with soundfile.SoundFile(file) as sound:
+        with soundfile.SoundFile(file.part(0, file.size)) as sound:
             rate, rows = sound.samplerate, max(1, BLOCK // sound.channels)
             if sound.format == "MP3":
-                declared = _require_end(structure.read_frames(file.parts()[0], sound.frames), strict)
+                declared = _require_end(structure.read_frames(file, sound.frames), strict)
             expected = declared.seconds or sound.frames / rate
             tolerance = 0 if sound.format == "FLAC" else TOLERANCE
             while declared.libsndfile_suffices and len(block := sound.read(rows, dtype="float32")):
@@ -197,14 +198,14 @@ def _by_ffmpeg(file: structure.Part, found: _Found, strict: bool) -> Decoding:
     """Decode, except for the samples that libsndfile has `found`."""
     import av
 
-    file.seek(0)
+    file = file.part(0, found.declared.end)
     try:
         with av.open(file, "r", options=FFMPEG_OPTIONS, metadata_errors="replace", io_open=_open_nothing) as container:
             track, name, declared = next(iter(container.streams.audio), None), container.format.name, found.declared
             if track is None or track.codec_context is None:
                 raise UnreadableAudioError("no audio in it that can be decoded")
             if name in ("mp3", "aac"):
-                declared = _require_end(structure.read_frames(file.parts()[0]), strict)
+                declared = _require_end(structure.read_frames(file.part(0, file.size)), strict)
             elif name in COUNTED:
                 declared = declared._replace(seconds=float((track.duration or 0) * track.time_base))
             if strict and name == "flac":

@@ -5,11 +5,13 @@ import math
 import os
 import re
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 WINDOW = 1 << 20  # bytes read at a time
 LONGEST_UNIT = 1 << 16  # an Ogg page has at most 65,307 bytes
+MOST_JUNK = 1 << 26  # bytes that are no frame, after which the file is considered to end
 MOST_CHUNKS = 100_000
 MOST_STREAMS = 1000  # a day of web radio has some hundreds
 MOST_FALSE_STARTS = 100_000  # after that many headers that no frame follows, the file is not worth the time
@@ -41,9 +43,8 @@ class Part:
         self.position += len(data)
         return data
 
-    def parts(self, begins: tuple[int, ...] = (0,)) -> "list[Part]":
-        ends = (*begins[1:], self.size)
-        return [Part(self.file, self.begin + begin, self.begin + end) for begin, end in zip(begins, ends, strict=True)]
+    def part(self, begin: int, end: int) -> "Part":
+        return Part(self.file, self.begin + begin, self.begin + min(end, self.size))
 
 
 class Declared(NamedTuple):
@@ -51,7 +52,8 @@ class Declared(NamedTuple):
 
     `seconds` of audio, 0 if unknown; what is `missing` at its end, or None; the `share` of the bytes of audio that
     is there; whether `libsndfile_suffices`: it decodes no more frames than the header of an mp3 counts, and also what
-    follows the audio of a Wave64 file; where the `streams` of an Ogg file begin that follow each other.
+    follows the audio of a Wave64 file; where the `streams` of an Ogg file begin that follow each other; the byte at
+    which the audio ends and other content may begin, as far as known.
     """
 
     seconds: float = 0.0
@@ -59,6 +61,7 @@ class Declared(NamedTuple):
     share: float = 1.0
     libsndfile_suffices: bool = True
     streams: tuple[int, ...] = (0,)
+    end: int = sys.maxsize
 
 
 class Frame(NamedTuple):
@@ -78,11 +81,11 @@ class Page(NamedTuple):
 
 
 def after_tags(file: Part) -> Part:
-    """Leave out the ID3v2 tags at the beginning: libsndfile counts them as audio, and what follows may be any format."""
+    """Leave out the ID3v2 tags at the beginning: any format may follow, and libsndfile counts them as audio."""
     file.seek(0)
     while (tag := _id3v2_tag(file.read(10))) and file.tell() - 10 + tag.length < file.size:
         file.seek(tag.length - 10, os.SEEK_CUR)
-    return file.parts((max(0, file.tell() - 10),))[0]
+    return file.part(max(0, file.tell() - 10), file.size)
 
 
 def read_declared(file: Part) -> Declared:
@@ -103,8 +106,8 @@ def _units(file: Part, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, 
     `read(data, at, previous)` returns the unit at `at` or None. `previous` is the unit that ends there: Frame(0) at
     the beginning of the file, None after other bytes.
     """
-    position, previous, false_starts = 0, Frame(0), 0
-    while false_starts < MOST_FALSE_STARTS:
+    position, after_last, previous, false_starts = 0, 0, Frame(0), 0
+    while false_starts < MOST_FALSE_STARTS and position - after_last < MOST_JUNK:
         file.seek(position)
         data = file.read(WINDOW)
         at, at_end = 0, len(data) < WINDOW
@@ -114,6 +117,7 @@ def _units(file: Part, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, 
             if previous:
                 yield position + at, previous
                 at += previous.length
+                after_last = position + at
             else:
                 found = sync.search(data, at + 1)
                 at = found.start() if found else len(data) - (0 if at_end else 4)
@@ -196,13 +200,13 @@ def read_frames(file: Part, libsndfile_frames: int = 0) -> Declared:
         count, seconds, after_last = count + 1, seconds + frame.seconds, position + frame.length
     if first is None or (header := _read_count(file, first[0])) is None:
         guess = libsndfile_frames / first[1].kind[2] if first else math.inf
-        return Declared(seconds, missing, libsndfile_suffices=guess >= seconds - 1e-6)
+        return Declared(seconds, missing, libsndfile_suffices=guess >= seconds - 1e-6, end=after_last or sys.maxsize)
     frames, length = header
     lost = frames + 1 - count  # programs differ in whether they count the frame of the header
     if lost > 1 or (lost == 1 and after_last - first[0] < length):
         missing = missing or f"{lost} of {frames} frames are missing"
     seconds = max(seconds - first[1].seconds, frames * first[1].seconds)
-    return Declared(seconds, missing, libsndfile_suffices=lost > -2)
+    return Declared(seconds, missing, libsndfile_suffices=lost > -2, end=after_last)
 
 
 def _read_count(file: Part, position: int) -> tuple[int, int] | None:
