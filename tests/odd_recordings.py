@@ -1,7 +1,6 @@
-"""Recordings that are unusual but whole, and others whose end is missing, in many formats; as bytes, made on the fly."""
+"""Recordings in many formats, as bytes made on the fly, and ways to make them unusual."""
 
 import io
-import random
 import struct
 
 import av
@@ -54,11 +53,8 @@ def mp3(channels=1, rate=RATE, mode="CONSTANT", level=0.5, seconds=SECONDS):
 
 
 def without_header(data):
-    """Remove the frame with the Xing or Info header."""
-    second = data.index(data[:2], 4)
-    while data[second + 2] >> 2 & 3 != data[2] >> 2 & 3:
-        second = data.index(data[:2], second + 1)
-    return data[second:]
+    """Remove the first frame of an mp3: the Xing or Info header."""
+    return data[data.index(data[:2], 4) :]
 
 
 def patched(data, mark, offset, form, value):
@@ -66,3 +62,14 @@ def patched(data, mark, offset, form, value):
     data, at = bytearray(data), data.index(mark) + offset
     struct.pack_into(form, data, at, value)
     return bytes(data)
+
+
+def flac_of_unknown_length(data):
+    """Set the number of samples and the frame sizes in STREAMINFO to 0, as an encoder does that writes to a pipe."""
+    data = bytearray(data)
+    data[12:18], data[21], data[22:26] = bytes(6), data[21] & 0xF0, bytes(4)
+    return bytes(data)
+
+
+def list_chunk():
+    return b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.29.100\0"

@@ -147,7 +147,11 @@ def _decode(file: structure.Part, declared: structure.Declared, strict: bool, no
     """Decode with libsndfile, and with FFmpeg what libsndfile refuses or leaves out. Judge what is missing."""
     found = yield from _by_libsndfile(file, declared, strict)
     if not found.complete:
-        found = yield from _by_ffmpeg(file, found, strict)
+        try:
+            found = yield from _by_ffmpeg(file, found, strict)
+        except UnreadableAudioError:
+            if strict or not found.frames:
+                raise
     seconds, declared = found.seconds, found.declared
     if declared.missing:
         total = max(declared.seconds, seconds / max(declared.share, 1e-9))
@@ -208,15 +212,14 @@ def _by_ffmpeg(file: structure.Part, found: _Found, strict: bool) -> Decoding:
                 declared = _require_end(structure.read_frames(file.part(0, file.size)), strict)
             elif name in COUNTED:
                 declared = declared._replace(seconds=float((track.duration or 0) * track.time_base))
-            if strict and name == "flac":
-                track.codec_context.options = {"err_detect": "crccheck+explode"}
-            seconds, damaged, broken_off = yield from _ffmpeg_blocks(container, track, found.frames)
+            seconds, end, broken_off = yield from _ffmpeg_blocks(container, track, found.frames)
     except (av.FFmpegError, ValueError) as error:
         _require_end(found.declared, strict=True)
         raise UnreadableAudioError("not readable as audio") from error
-    complete = seconds >= declared.seconds - (0.5 / SAMPLE_RATE if name in COUNTED else TOLERANCE)
-    if name in COUNTED and not damaged and (broken_off if not declared.seconds else not complete):
+    exactness = 0.5 / SAMPLE_RATE if name in COUNTED else TOLERANCE
+    if name in COUNTED and (end < declared.seconds - exactness if declared.seconds else broken_off):
         declared = _require_end(declared._replace(missing="the last frames are missing"), strict)
+    complete = seconds >= declared.seconds - exactness
     return _Found(declared, 0, seconds, complete)
 
 
@@ -224,13 +227,13 @@ def _open_nothing(*_) -> None:
     raise UnreadableAudioError("not readable as audio: it refers to other files")
 
 
-def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[float, bool, bool]]:
-    """Return the seconds decoded, whether a frame before the end could not be, and whether the last one could not."""
+def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[float, float, bool]]:
+    """Return the seconds decoded, the time at which the last frame ends, and whether what follows it is damaged."""
     import av
 
     track.codec_context.thread_count = 1
     packets, held, held_rate = container.demux(track), [], 0
-    seconds, damaged, broken_off = 0.0, False, False
+    seconds, end, broken_off = 0.0, 0.0, False
     while True:
         try:
             if (packet := next(packets, None)) is None:
@@ -239,7 +242,7 @@ def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[
         except av.FFmpegError:
             broken_off = True
             continue
-        damaged, broken_off = damaged or (broken_off and bool(frames)), broken_off and not frames
+        broken_off = broken_off and not frames
         for frame in frames:
             if held and (sum(map(len, held)) >= CHUNK or frame.sample_rate != held_rate):
                 yield held_rate, np.concatenate(held)
@@ -247,9 +250,10 @@ def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[
             held.append(_mono(frame)[max(0, skip) :])
             held_rate, skip = frame.sample_rate, skip - frame.samples
             seconds += frame.samples / held_rate
+            end = (frame.time or 0.0) + frame.samples / held_rate
     if held:
         yield held_rate, np.concatenate(held)
-    return seconds, damaged, broken_off
+    return seconds, end, broken_off
 
 
 def _mono(frame) -> np.ndarray:
