@@ -180,16 +180,20 @@ def _by_libsndfile(file: structure.Part, declared: structure.Declared, strict: b
     import soundfile
 
     frames, rate = 0, 1
+    # By name if possible: libsndfile reads mp3 in steps of a few bytes. As bytes: some names are not UTF-8.
+    source = os.fsencode(file.file.name) if file.is_whole() else file.part(0, file.size)
     try:
-        with soundfile.SoundFile(file.part(0, file.size)) as sound:
+        with soundfile.SoundFile(source) as sound:
             rate, rows = sound.samplerate, max(1, BLOCK // sound.channels)
             if sound.format == "MP3":
                 declared = _require_end(structure.read_frames(file, sound.frames), strict)
             expected = declared.seconds or sound.frames / rate
             tolerance = 0 if sound.format == "FLAC" else TOLERANCE
-            while declared.libsndfile_suffices and len(block := sound.read(rows, dtype="float32")):
+            more = declared.libsndfile_suffices
+            while more:
+                block = sound.read(rows, dtype="float32")
                 yield rate, block if block.ndim == 1 else block.mean(axis=1)
-                frames += len(block)
+                frames, more = frames + len(block), len(block) == rows
     except soundfile.LibsndfileError:
         return _Found(declared, frames, frames / rate)
     complete = 0 < frames >= (expected - tolerance) * rate

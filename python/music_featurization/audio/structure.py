@@ -43,6 +43,9 @@ class Part:
         self.position += len(data)
         return data
 
+    def is_whole(self) -> bool:
+        return self.begin == 0 and self.size == os.fstat(self.file.fileno()).st_size
+
     def part(self, begin: int, end: int) -> "Part":
         return Part(self.file, self.begin + begin, self.begin + min(end, self.size))
 
@@ -81,23 +84,25 @@ class Page(NamedTuple):
 
 
 def after_tags(file: Part) -> Part:
-    """Leave out the ID3v2 tags at the beginning: any format may follow, and libsndfile counts them as audio."""
+    """Leave out the ID3v2 tags before Ogg or chunks, which libsndfile would count as audio."""
     file.seek(0)
-    while (tag := _id3v2_tag(file.read(10))) and file.tell() - 10 + tag.length < file.size:
-        file.seek(tag.length - 10, os.SEEK_CUR)
-    return file.part(max(0, file.tell() - 10), file.size)
+    while tag := _id3v2_tag(head := file.read(12)):
+        file.seek(tag.length - len(head), os.SEEK_CUR)
+    return file.part(file.tell() - len(head), file.size) if _layout(head) else file
 
 
 def read_declared(file: Part) -> Declared:
     """Find out what a file that begins like a chunked format or Ogg declares; of another format nothing is known."""
     file.seek(0)
     head = file.read(12)
-    if head[:4] == b"OggS":
-        return _walk_pages(file)
-    if head[:4] in (b".snd", b"dns.") and len(head) == 12:
-        return _judge_chunk(*struct.unpack(">II" if head[0] == 46 else "<II", head[4:]), file.size)
-    layout = _MP4 if head[4:8] in _MP4_BEGINNINGS else _LAYOUTS.get(head[:4])
-    return _walk_chunks(file, layout) if layout else Declared()
+    layout = _layout(head)
+    if layout in (_AU, _AU_LITTLE_ENDIAN):
+        return _judge_chunk(*struct.unpack(layout.header, head.ljust(12, b"\0")), file.size)
+    return _walk_pages(file) if layout is _OGG else _walk_chunks(file, layout) if layout else Declared()
+
+
+def _layout(head: bytes) -> "_Layout | None":
+    return _MP4 if head[4:8] in _MP4_BEGINNINGS else _LAYOUTS.get(head[:4])
 
 
 def _units(file: Part, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, NamedTuple]]:
@@ -264,6 +269,8 @@ class _Layout(NamedTuple):
     size_has_header: bool = False
 
 
+_OGG = _Layout(0, "", b"OggS")
+_AU, _AU_LITTLE_ENDIAN = _Layout(0, ">4xII", b""), _Layout(0, "<4xII", b"")
 _RIFF = _Layout(12, "<4sI", b"data", alignment=2)
 _WAVE64 = _Layout(40, "<16sQ", b"data", alignment=8, size_has_header=True)
 _MP4 = _Layout(0, ">I4s", b"mdat", size_has_header=True)
@@ -276,6 +283,9 @@ _LAYOUTS = {
     b"FORM": _Layout(12, ">4sI", b"SSND", alignment=2),
     b"caff": _Layout(8, ">4sq", b"data"),
     b"riff": _WAVE64,
+    b"OggS": _OGG,
+    b".snd": _AU,
+    b"dns.": _AU_LITTLE_ENDIAN,
     bytes.fromhex("3026b275"): _Layout(0, "<16sQ", bytes.fromhex("3626b275"), size_has_header=True),  # ASF: WMA
 }
 
