@@ -35,7 +35,7 @@ def load_clip(path: Path) -> np.ndarray:
 
 
 def load_embedding(path: Path) -> np.ndarray:
-    """Read the embeddings of one clip: float32, shape (windows, 400). Raises as `load_clip`."""
+    """Read the embeddings of one clip: float32, shape (windows, 1608). Raises as `load_clip`."""
     advice = f"Delete it and run {TRAINING} again."
     found = _load(path, "file of embeddings", advice)
     if found.shape[1] != EMBEDDING:

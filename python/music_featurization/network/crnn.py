@@ -6,11 +6,12 @@ Standard Keras layers only, so that a checkpoint loads anywhere without our code
 import numpy as np
 from keras import Input, Model, initializers, layers
 
-from music_featurization.network.front_end import EMBEDDING, WINDOW
+from music_featurization.network.front_end import EMBEDDING, PARTS, WINDOW
 
 FEATURES, FEATURE_LAYER = 512, "activation_1"
 UNITS = 64  # of the recurrent layer, in each direction
 INPUT_DROPOUT, DROPOUT = 0.3, 0.5
+LENGTH = 20.0  # of a window's vector
 
 
 def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
@@ -27,7 +28,7 @@ def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
     -------
     keras.Model
         float32 (batch, mels, frames) to float32 (batch, n_classes). Frames after the last whole window of 187 are not
-        used. The layer "embeddings" gives (batch, windows, 400), "activation_1" the features, (batch, 512).
+        used. The layer "embeddings" gives (batch, windows, 1608), "activation_1" the features, (batch, 512).
     """
     clip = Input((mels, None), name="clip")
     windows = cut_windows(clip, mels)
@@ -36,7 +37,7 @@ def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
 
 
 def head_of(network: Model) -> Model:
-    """Return the part of a `crnn` after the front end: (batch, windows, 400) to class probabilities, same weights."""
+    """Return the part of a `crnn` after the front end: (batch, windows, 1608) to class probabilities, same weights."""
     return Model(network.get_layer("embeddings").output, network.outputs[0], name="head")
 
 
@@ -52,12 +53,12 @@ def cut_windows(clip, mels: int):
 
 
 def summarise(embeddings):
-    """Summarise (batch, windows, 400): their mean beside the mean of a recurrent layer over them."""
+    """Summarise (batch, windows, 1608): their mean beside the mean of a recurrent layer over them."""
     x = layers.BatchNormalization(
-        epsilon=1e-3, center=False, scale=False, trainable=False, dtype="float32", name="standardise"
+        epsilon=1e-5, center=False, scale=False, trainable=False, dtype="float32", name="standardise"
     )(embeddings)
     # One length for all windows: a loud or unusual window does not outweigh the others of its clip.
-    x = layers.Rescaling(EMBEDDING**0.5, dtype="float32")(layers.UnitNormalization(axis=-1, dtype="float32")(x))
+    x = layers.Rescaling(LENGTH, dtype="float32")(layers.UnitNormalization(axis=-1, dtype="float32")(x))
     x = layers.Dropout(INPUT_DROPOUT, noise_shape=(None, 1, EMBEDDING))(x)
     recurrent = layers.Bidirectional(layers.GRU(UNITS, return_sequences=True), name="recurrent")(x)
     means = [layers.GlobalAveragePooling1D()(x), layers.GlobalAveragePooling1D()(recurrent)]
@@ -81,12 +82,15 @@ def classify(summary, n_classes: int):
 def standardise(network: Model, embeddings: list[np.ndarray]) -> None:
     """Set the mean and variance that embeddings are standardised by from those of training clips.
 
+    Each part of the embedding gets the same total variance, whatever its size.
+
     Parameters
     ----------
     network : keras.Model
         A `crnn` or its head.
     embeddings : list of numpy.ndarray
-        Each of shape (windows, 400).
+        Each of shape (windows, 1608).
     """
     values = np.concatenate(embeddings).astype(np.float64)
-    network.get_layer("standardise").set_weights([values.mean(axis=0), values.var(axis=0)])
+    share = np.concatenate([np.full(size, size * len(PARTS) / EMBEDDING) for size in PARTS.values()])
+    network.get_layer("standardise").set_weights([values.mean(axis=0), share * (values.var(axis=0) + 1e-3)])

@@ -1,6 +1,6 @@
 """The folder of embeddings: the frozen front end's output for every clip, computed once.
 
-One .npy file per spectrogram, float16, shape (windows, 400). A file older than its spectrogram is computed again.
+One .npy file per spectrogram, float16, shape (windows, 1608). A file older than its spectrogram is computed again.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """The pre-trained front end: musicnn's convolutions, applied to windows of 3 s.
 
 `models/front_end.h5` is described by its card, `models/front_end.md`. A clip is a sequence of windows of 187 frames, as
-musicnn uses it; the front end gives an embedding of 400 values per window.
+musicnn uses it; the front end gives an embedding of 1,608 values per window.
 """
 
 import json
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import keras
 
 WINDOW = 187  # frames: 3 s
-EMBEDDING = 400  # values: the 200 before the tag layer of each of the two networks
+# Values per window, of both networks together: before the tag layers, and pooled over time before that. The first know
+# more about music of the kinds they were trained on, the second more about sound.
+PARTS = {"penultimate": 400, "pooled": 1208}
+EMBEDDING = sum(PARTS.values())
 WINDOWS_AT_A_TIME = 60  # embedded in one call: bounds the memory that a long clip needs
 HEARD = "folders 0-c of MagnaTagATune with their tags, and the Million Song Dataset"
 _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
@@ -76,7 +79,7 @@ def embed(embedder: "keras.Model", log_mel: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray, float32, shape (n, 400)
+    numpy.ndarray, float32, shape (n, 1608)
     """
     cut = windows(log_mel)
     parts = [cut[start : start + WINDOWS_AT_A_TIME] for start in range(0, len(cut), WINDOWS_AT_A_TIME)]
@@ -121,7 +124,7 @@ def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
     Returns
     -------
     keras.Model
-        float32 (batch, 187, 96) to float32 (batch, 400), named "front_end".
+        float32 (batch, 187, 96) to float32 (batch, 1608), named "front_end".
 
     Raises
     ------
@@ -133,10 +136,10 @@ def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
     read_about()
     try:
         network = keras.saving.load_model(FRONT_END, compile=False)
-        penultimate = [network.get_layer(f"{part}_penultimate").output for part in ("mtt", "msd")]
+        outputs = [network.get_layer(f"{name}_{part}").output for part in PARTS for name in ("mtt", "msd")]
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
         raise PipelineError(f"{FRONT_END} is not a readable front end ({error}). {_RESTORE}") from error
-    embedding = keras.layers.Concatenate(name="penultimate")(penultimate)
+    embedding = keras.layers.Concatenate(name="embedding")(outputs)
     embedder = keras.Model(network.inputs, embedding, name="front_end")
     if not pretrained:
         embedder = keras.models.clone_model(embedder)

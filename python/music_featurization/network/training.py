@@ -34,7 +34,7 @@ class Clips(NamedTuple):
     embedded: bool
 
     def load(self, path: Path) -> np.ndarray:
-        """Read one clip: (windows, 400), or (mels, frames) with a whole number of windows."""
+        """Read one clip: (windows, 1608), or (mels, frames) with a whole number of windows."""
         return load_embedding(path) if self.embedded else front_end.whole_windows(load_clip(path))
 
 
