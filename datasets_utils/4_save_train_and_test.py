@@ -2,6 +2,7 @@
 
     python3 4_save_train_and_test.py
     python3 4_save_train_and_test.py --group-by song        (all clips of a song in one part; or: artist)
+    python3 4_save_train_and_test.py --split-by folder      (MagnaTagATune's standard split, for numbers to publish)
     python3 4_save_train_and_test.py --split-from DIR       (as published: {train,val,test}_{files,labels}.txt)
 
 Reads datasets/six_genres.csv, writes datasets/train_test_val/{train,val,test}.csv.
@@ -40,6 +41,7 @@ def main(argv=None):
     settings = {
         "genres": classes,
         "group_by": args.group_by,
+        "split_by": args.split_by,
         "split_from": str(args.split_from) if args.split_from else None,
     }
     inputs, settings_file = fingerprint(paths.genres), paths.split_folder / "settings.json"
@@ -53,9 +55,7 @@ def main(argv=None):
         write_table(paths.split(part), parts[part])
     record_made(settings_file, settings, inputs)
     print(split.counts_table(parts, classes))
-    absent = sorted(set(classes) - set(parts["train"]["genre"]))
-    if absent:
-        print(f"warning: no clip of {', '.join(absent)} is in train: a network cannot learn it")
+    warn_of_missing_genres(parts, classes, args)
     print(paths.split_folder)
 
 
@@ -63,6 +63,9 @@ def parse(argv):
     parser = command_line.parser(__doc__)
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--group-by", choices=("song", "artist"), help="keep all clips of a song or artist in one part")
+    way.add_argument(
+        "--split-by", choices=("folder",), help="MagnaTagATune's standard split: folders 0-b train, c val, d-f test"
+    )
     way.add_argument("--split-from", type=Path, metavar="DIR", help="folder of a published split's six files")
     parser.add_argument("--overwrite", action="store_true", help="split anew, also in another way")
     return parser.parse_args(argv)
@@ -75,11 +78,22 @@ def make_split(table, args):
         return parts
     if len(table) < FEWEST_CLIPS:
         raise PipelineError(f"{len(table)} clips are too few to split: at least {FEWEST_CLIPS} are needed.")
+    if args.split_by:
+        return split.by_folder(table)
     if args.group_by is None:
         return split.at_random(table)
     parts = split.by_group(table, args.group_by)
     print(f"split by {args.group_by}; {split.deviation(parts)}")
     return parts
+
+
+def warn_of_missing_genres(parts, classes, args):
+    """Print which genres a part of the split lacks, and what to do about it."""
+    lines = split.missing_genres(parts, classes)
+    if lines:
+        less_strict = {"artist": "split with --group-by song", "song": "split without --group-by"}.get(args.group_by)
+        ways = [*([less_strict] if less_strict else []), "add clips of it", "leave it out with step 3's --genres"]
+        print(*lines, f"To change that: {', '.join(ways[:-1])}, or {ways[-1]}.", sep="\n")
 
 
 if __name__ == "__main__":

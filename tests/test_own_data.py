@@ -89,6 +89,33 @@ def test_bad_published_split(six_genres, tmp_path, capsys, file, change, words):
     assert not (six_genres / "datasets/train_test_val").exists()
 
 
+# A genre that is missing in a part
+
+
+@pytest.mark.parametrize("way", ["artist", "song"])
+def test_genre_missing_in_one_part_is_named_with_the_way_out(tmp_path, capsys, way):
+    """Opera has one artist and one song, so that a split that keeps them together leaves two parts without it."""
+    (tmp_path / "datasets").mkdir()
+    rows = [
+        (n, (("jazz", "rock")[n % 2],), f"a/artist {n % 31}-album-01-song {n % 40}-{n}-0-29.mp3") for n in range(80)
+    ]
+    rows += [(100 + n, ("opera",), f"a/diva-album-01-aria-{n}-{n + 29}.mp3") for n in range(4)]
+    tiny_music.write_annotations(tmp_path, rows)
+    assert run(STEP_2, tmp_path) == run(STEP_3, tmp_path, "--genres", "opera,jazz,rock") == 0
+    capsys.readouterr()
+    assert run(STEP_4, tmp_path, "--group-by", way) == 0
+    said = capsys.readouterr().out
+    assert "warning: no clip of opera is in val: the best epoch is chosen without it" in said
+    assert "warning: no clip of opera is in test: the report cannot measure it" in said
+    wider = {"artist": "split with --group-by song", "song": "split without --group-by"}[way]
+    assert f"To change that: {wider}, add clips of it, or leave it out with step 3's --genres.\n" in said
+
+
+def test_no_warning_where_every_part_has_every_genre():
+    clips = pandas.DataFrame({"genre": ["jazz", "rock"]})
+    assert split.missing_genres(dict.fromkeys(split.PARTS, clips), ["jazz", "rock"]) == []
+
+
 # Folders named by genre, other genres, synonyms
 
 
