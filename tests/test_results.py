@@ -347,6 +347,38 @@ def test_report_says_when_the_network_was_trained_on_another_split(where, same):
     assert ("trained on another data set or split" in where.report.read_text()) is not same
 
 
+MAGNATUNE = "joram-moments_of_clarity-08-solipsism"  # of MagnaTagATune; the tiny split's clips are in folders 0-f
+PRETRAINED = {"front_end": {"pretrained": True, "heard": "magnatagatune folders 0-c"}}
+
+
+@pytest.mark.parametrize(
+    ("artist", "network", "heard"),
+    [
+        (MAGNATUNE, PRETRAINED, True),
+        ("artist of another collection", PRETRAINED, False),
+        (MAGNATUNE, {"front_end": {"pretrained": False}}, None),
+        (MAGNATUNE, {"front_end": None}, None),
+        (MAGNATUNE, {}, None),
+    ],
+)
+def test_report_says_what_the_front_end_has_heard(tmp_path, artist, network, heard):
+    where = make_split(tmp_path, artist=artist)
+    make_results(where, network=network)
+    run(manage_prediction, where)
+    clips = test_results.read_clips(where, "test")
+    unheard = clips["spectrogram"].str[0].isin(list("def")).to_numpy()
+    front_end, text = json.loads(where.metrics.read_text())["front_end"], where.report.read_text()
+    if heard is None:
+        assert front_end is None and "front end" not in text
+    elif heard:
+        assert front_end["heard_clips"] == (~unheard).sum() == 9
+        right = np.load(where.prediction)[unheard] == clips["label"][unheard]
+        assert front_end["other_clips"]["accuracy"] == pytest.approx(right.mean())
+        assert "MagnaTagATune): 9 (75.0%)" in text and "On the 3 test clips that the front end has not heard" in text
+    else:
+        assert front_end["heard_clips"] == 0 and "has heard none of the test clips" in text
+
+
 def test_the_originals_artifacts_go_through(tmp_path):
     """Results alone: names in .jpg, softmax over the whole batch, labels as Keras gave them, Windows line ends."""
     where = make_split(tmp_path / "made")

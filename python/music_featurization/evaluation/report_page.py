@@ -10,7 +10,7 @@ import numpy as np
 from music_featurization.artifacts import read_json
 from music_featurization.audio import decoding
 from music_featurization.dataset import clip_names
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import report, test_results
 from music_featurization.evaluation.html_page import Number, code, page, picture, player, side_by_side, table
 from music_featurization.evaluation.metrics import normalise
 
@@ -19,7 +19,7 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 PACKAGES = ("tensorflow", "keras", "jax", "torch", "librosa", "numpy", "scikit-learn", "matplotlib")
 
 
-def report(results, found, pictures, artifacts, root=None):
+def whole_page(results, found, pictures, artifacts, root=None):
     """The whole page.
 
     Parameters
@@ -56,12 +56,9 @@ def report(results, found, pictures, artifacts, root=None):
 
 
 def summary(found):
-    """Metrics of all test clips beside those of songs that are not in train, and what is shared with train."""
-    leakage = found["leakage"]
-    others = leakage["other_songs"] if leakage else None
-    columns = [found, others] if others else [found]
-    headings = ["", Number("all test clips"), *([Number("songs not in train")] if others else [])]
-    rows = [["clips", *(Number(f"{column['clips']:,}") for column in columns)]]
+    """Metrics of all test clips, beside those without shared songs and without clips that the front end has heard."""
+    columns = {"all test clips": found, **_stricter(found)}
+    rows = [["clips", *(Number(f"{column['clips']:,}") for column in columns.values())]]
     for key, name in (
         ("accuracy", "accuracy"),
         ("balanced_accuracy", "balanced accuracy"),
@@ -69,9 +66,20 @@ def summary(found):
         ("matthews", "Matthews coefficient"),
         ("roc_auc", "ROC AUC (macro, one against rest)"),
     ):
-        rows.append([name, *(_decimal(column[key]) for column in columns)])
-    rows.insert(2, ["among the two most probable", *(_decimal(column["top"]["2"]) for column in columns)])
-    return [table(headings, rows), *_remarks(found)]
+        rows.append([name, *(_decimal(column[key]) for column in columns.values())])
+    rows.insert(2, ["among the two most probable", *(_decimal(column["top"]["2"]) for column in columns.values())])
+    return [table(["", *map(Number, columns)], rows), *_remarks(found)]
+
+
+def _stricter(found):
+    """Metrics of a part of the test clips by the part's name, only where the part is not all of them."""
+    leakage, front_end = found["leakage"], found["front_end"]
+    parts = {}
+    if leakage and leakage["song_share"] and leakage["other_songs"]:
+        parts["songs not in train"] = leakage["other_songs"]
+    if front_end and front_end["heard_clips"] and front_end["other_clips"]:
+        parts["not heard by the front end"] = front_end["other_clips"]
+    return parts
 
 
 def _decimal(value):
@@ -84,18 +92,27 @@ def _remarks(found):
         yield f"No test clip: {', '.join(found['absent'])}. Means are over the other genres."
     if found["rows_not_summing_to_1"]:
         yield f"Probabilities of {found['rows_not_summing_to_1']} clips do not add to 1 as saved; they were normalised."
+    if found["front_end"]:
+        yield f"{report.heard_by_front_end(found['front_end'])}."
     if leakage is None:
         yield "How many songs and artists are shared with the training set is unknown: there is no split."
         return
     if found["trained_on_this_split"] is False:
         yield "The network was trained on another data set or split: it may have learned from clips of this test set."
-    yield (
-        f"Of the test clips, {leakage['song_share']:.1%} are of a song that is also in the training set, "
-        f"{leakage['artist_share']:.1%} of an artist that is. A network can recognise a song or a singer instead of a "
-        "genre, so read the first column with that in mind."
+    yield _shared(leakage)
+
+
+def _shared(leakage):
+    song, artist = leakage["song_share"], leakage["artist_share"]
+    if not song and not artist:
+        return "No test clip is of a song or an artist that is also in the training set."
+    if not song:
+        return f"No test clip is of a song that is also in the training set; {artist:.1%} are of an artist that is."
+    remark = (
+        f"Of the test clips, {song:.1%} are of a song that is also in the training set, {artist:.1%} of an artist that "
+        "is. A network can recognise a song or a singer instead of a genre, so read the first column with that in mind."
     )
-    if leakage["other_songs"] is None:
-        yield "There is no test clip of a song that is not in train."
+    return remark if leakage["other_songs"] else f"{remark} There is no test clip of a song that is not in train."
 
 
 def per_class(found):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from music_featurization.artifacts import PipelineError, fingerprint, read_json, replacing, require, write_json
+from music_featurization.dataset import magnatagatune
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import metrics
 from music_featurization.features import feature_table
@@ -189,16 +190,33 @@ def read(artifacts):
 
 
 def measure(results):
-    """All metrics of results; see `metrics.evaluate_with_leakage`, to which it adds `trained_on_this_split`."""
-    found = metrics.evaluate_with_leakage(
-        results.clips["label"].to_numpy(),
-        results.predicted,
-        results.probabilities,
-        results.classes,
-        results.clips["spectrogram"],
-        results.trained,
-    )
-    return {**found, "trained_on_this_split": results.trained_on_this_split}
+    """Measure results.
+
+    Parameters
+    ----------
+    results : Tested
+
+    Returns
+    -------
+    dict
+        `metrics.evaluate_with_leakage`, `trained_on_this_split`, and `front_end`: `metrics.evaluate_unheard` for a
+        network with a pre-trained front end, None for any other.
+    """
+    measured = (results.clips["label"].to_numpy(), results.predicted, results.probabilities, results.classes)
+    found = metrics.evaluate_with_leakage(*measured, results.clips["spectrogram"], results.trained)
+    pretrained = (results.about.get("network", {}).get("front_end") or {}).get("pretrained", False)
+    return {
+        **found,
+        "trained_on_this_split": results.trained_on_this_split,
+        "front_end": metrics.evaluate_unheard(*measured, _heard(results)) if pretrained else None,
+    }
+
+
+def _heard(results):
+    """Which clips were in the training of musicnn's network; None where the clips' folders are not known."""
+    if results.trained is None:  # the clips are known by name only
+        return None
+    return results.clips["spectrogram"].map(magnatagatune.was_heard).to_numpy(dtype=bool)
 
 
 def _trained_on_this_split(artifacts, about):
