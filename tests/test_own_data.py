@@ -140,7 +140,42 @@ def test_genres_from_folders_needs_folders(tmp_path, capsys):
     tiny_music.write_mp3(tmp_path / "datasets/mp3_files/loose.mp3", tiny_music.music(0.5))
     assert run(STEP_1, tmp_path) == 0
     assert run(STEP_2, tmp_path, "--genres-from-folders") == 1
-    assert "loose.npy lies in no folder that could name its genre" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "loose.npy is in no folder that names its genre (1 such clips)" in said and "mp3_files/<genre>/" in said
+
+
+def test_files_outside_a_folder_are_listed_and_skipped(tmp_path, capsys):
+    for name in ("tango/a", "loose 2", "salsa/b", "loose 1"):
+        path = tmp_path / f"datasets/spectrograms/{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert run(STEP_2, tmp_path, "--genres-from-folders") == 0
+    assert "2 clips in no folder that names a genre, skipped: loose 1.npy, loose 2.npy\n" in capsys.readouterr().out
+    found = table(tmp_path, "tagged_spectrograms.csv")
+    assert list(found["spectrogram"]) == ["salsa/b.npy", "tango/a.npy"] and list(found["clip_id"]) == ["1", "2"]
+
+
+def folders_named_by_genre(root, *folders):
+    """Four clips in each, after step 2; the spectrograms are empty files."""
+    for folder in folders:
+        (root / "datasets/spectrograms" / folder).mkdir(parents=True)
+        for number in range(4):
+            (root / f"datasets/spectrograms/{folder}/{number}.npy").touch()
+    assert run(STEP_2, root, "--genres-from-folders") == 0
+
+
+def test_genres_from_a_file(tmp_path, capsys):
+    folders_named_by_genre(tmp_path, "rock, live", "drum and bass", "jazz")
+    listed = tmp_path / "genres.txt"
+    listed.write_bytes(b"\xef\xbb\xbfrock, live\r\n\r\ndrum and bass\r\n")
+    assert run(STEP_3, tmp_path, "--genres", listed) == 0
+    found = table(tmp_path, "six_genres.csv")
+    assert set(zip(found["genre"], found["label"], strict=True)) == {("rock,_live", "0"), ("drum_and_bass", "1")}
+    assert run(STEP_3, tmp_path, "--genres", ",".join(f"genre {number}" for number in range(99))) == 1
+    for content, message in ((b"rock, live\n", "two or more different genres"), (b"\xff\xfe", "not a readable text")):
+        listed.write_bytes(content)
+        assert run(STEP_3, tmp_path, "--genres", listed) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_other_genres_and_their_priority(collection_with_spectrograms):
