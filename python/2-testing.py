@@ -6,7 +6,8 @@
 
 Without --model it takes the epoch of lowest validation loss in models/, or the provided best_model.h5 if there is none.
 Writes results/prediction.npy, prediction_probabilities.npy, music_dataset_testing.csv (name and features of each
-clip), the same table as music_dataset_testing.npz, and testing.json, which tells what they were made from.
+clip), the same table as music_dataset_testing.npz, and testing.json: what they were made from, and the accuracy. With
+--split train or all the .npz marks the clips that were in training, and the accuracy of the others is given apart.
 """
 
 from pathlib import Path
@@ -18,7 +19,7 @@ except ImportError as error:
 
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.dataset import split
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import commands, test_results
 from music_featurization.network import model_choice
 
 FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
@@ -27,14 +28,7 @@ NAMED = 5  # how many missing spectrograms a message lists
 
 
 def main(argv=None):
-    parser = command_line.parser(__doc__)
-    parser.add_argument("--model", type=Path, metavar="FILE", help="Keras .h5 file; chosen as above if not given")
-    parser.add_argument(
-        "--split", choices=test_results.PARTS, default="test", help="all but test get files of their own"
-    )
-    parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips at a time")
-    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
-    args = parser.parse_args(argv)
+    parser, args = parse(argv)
     where = Artifacts(args.root)
     files = test_results.files(where, args.split)
 
@@ -42,14 +36,41 @@ def main(argv=None):
     model_file, why = (args.model, "given by --model") if args.model else model_choice.choose(where)
     print(f"model: {model_file} ({why})")
     model_choice.refuse_unfit(model_file, classes, where)
-    about = test_results.about_run(where, args.split, model_file, classes)
+    options = commands.given_options(parser, args)
+    about = test_results.about_run(where, args.split, model_file, classes, options)
     if not args.overwrite and test_results.is_made(files, about):
         print(f"nothing to do: the {len(clips)} clips of {args.split} are done with this model ({files.features})")
         return
+    trained = test_results.training_clips(where, about)
     probabilities, features = classify(model_file, spectrograms_of(clips, where), args.batch_size, classes)
-    test_results.write(files, clips, classes, probabilities, features, about)
-    accuracy = (probabilities.argmax(axis=1) == clips["label"]).mean()
-    print(f"{len(clips)} clips of {args.split} done, accuracy {accuracy:.4f}: {files.features}")
+    test_results.write(files, clips, classes, probabilities, features, about, trained)
+    print(describe(args.split, test_results.accuracies(clips, probabilities, trained), files))
+
+
+def parse(argv):
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--model", type=Path, metavar="FILE", help="Keras .h5 file; chosen as above if not given")
+    parser.add_argument(
+        "--split", choices=test_results.PARTS, default="test", help="all but test get files of their own"
+    )
+    parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips at a time")
+    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
+    return parser, parser.parse_args(argv)
+
+
+def describe(part, accuracies, files):
+    """What was done, with the accuracy apart for clips that were in training unless only others were tested."""
+    whole = accuracies["all"]
+    lines = [f"{whole['clips']} clips of {part} done, accuracy {whole['accuracy']:.4f}: {files.features}"]
+    if part not in ("train", "all"):
+        return lines[0]
+    if "in_training" not in accuracies:
+        return f"{lines[0]}\nwhich were in training is unknown: the network is not known to be trained on this split"
+    for name, what in (("in_training", "in training"), ("not_in_training", "not in training")):
+        group = accuracies[name]
+        accuracy = f", accuracy {group['accuracy']:.4f}" if group["clips"] else ""
+        lines.append(f"{group['clips']} of them were {what}{accuracy}")
+    return "\n".join(lines)
 
 
 def spectrograms_of(clips, where):

@@ -23,6 +23,7 @@ from music_featurization.artifacts import Artifacts
 from music_featurization.evaluation import html_page, test_results
 
 make_report = main_of("results_utils/make_report.py")
+manage_prediction = main_of("results_utils/manage_prediction.py")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "a<script>alert(1)<b>b&\"'#?%41 é"  # a file name can hold all of this but the slash
 HOSTILE_GENRES = ("<img src=x onerror=alert(1)>", 'a"b', "rock & roll")
@@ -39,6 +40,7 @@ def write_recordings(where, every=2):
 
 
 def write_report(where):
+    manage_prediction(["--root", str(where.root)])
     make_report(["--root", str(where.root)])
     return (where.results / "report.html").read_text(encoding="utf-8")
 

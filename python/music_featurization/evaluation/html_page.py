@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  overflow-wrap: anywhere; -webkit-text-size-adjust: 100%; }
 h1 { font-size: 1.7rem; margin-bottom: 0.2rem; }
 h2 { font-size: 1.2rem; margin-top: 2.4rem; border-bottom: 1px solid #ccc; padding-bottom: 0.2rem; }
 .scroll { overflow-x: auto; }
@@ -21,6 +22,7 @@ tbody tr:nth-child(even) { background: #f5f5f5; }
 img { max-width: 100%; height: auto; }
 audio { width: 15rem; height: 2.2rem; display: block; }
 .missing { color: #777; font-style: italic; }
+.side > * { max-width: 100%; min-width: 0; }
 .side { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
 pre { background: #f5f5f5; padding: 0.8rem; overflow-x: auto; }
 """

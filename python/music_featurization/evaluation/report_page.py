@@ -2,7 +2,7 @@
 
 import os
 import platform
-import shlex
+from datetime import date
 from importlib import metadata
 
 import numpy as np
@@ -10,13 +10,23 @@ import numpy as np
 from music_featurization.artifacts import read_json
 from music_featurization.audio import decoding
 from music_featurization.dataset import clip_names
-from music_featurization.evaluation import report, test_results
+from music_featurization.evaluation import commands, report, test_results
 from music_featurization.evaluation.html_page import Number, code, page, picture, player, side_by_side, table
 from music_featurization.evaluation.metrics import normalise
 
 CONFUSED = 10  # clips listed
 NO_BREAK = "\N{NO-BREAK SPACE}"
-PACKAGES = ("tensorflow", "keras", "jax", "torch", "librosa", "numpy", "scikit-learn", "matplotlib")
+PACKAGES = (
+    "music_featurization",
+    "tensorflow",
+    "keras",
+    "jax",
+    "torch",
+    "librosa",
+    "numpy",
+    "scikit-learn",
+    "matplotlib",
+)
 
 
 def whole_page(results, found, pictures, artifacts, root=None):
@@ -24,9 +34,9 @@ def whole_page(results, found, pictures, artifacts, root=None):
 
     Parameters
     ----------
-    results : tested.Tested
+    results : test_results.Tested
     found : dict
-        That of `tested.measure`.
+        That of `test_results.measure`.
     pictures : dict of str to bytes
         SVG pictures by name: `confusion`, and `loss` and `accuracy` where there is a history.
     artifacts : Artifacts
@@ -38,7 +48,10 @@ def whole_page(results, found, pictures, artifacts, root=None):
     str
         HTML.
     """
-    lead = f"{found['clips']:,} test clips, {len(results.classes)} genres: {', '.join(results.classes)}"
+    lead = (
+        f"{found['clips']:,} test clips, {len(results.classes)} genres: {', '.join(results.classes)}. "
+        f"Tested on {_date(artifacts, results.about)}, reported by MusicFeaturization {_version()}."
+    )
     described = f"Confusion matrix: accuracy {found['accuracy']:.3f} on {found['clips']} test clips"
     curves = [picture(pictures[name], f"{name} of every epoch") for name in ("loss", "accuracy") if name in pictures]
     sections = [
@@ -50,9 +63,21 @@ def whole_page(results, found, pictures, artifacts, root=None):
         ("Data set", data_set(artifacts, results.classes)),
         ("Settings", settings(artifacts, results.about)),
         ("Versions", versions(artifacts)),
-        ("Commands", commands(artifacts, root)),
+        ("Commands", _commands(artifacts, root)),
     ]
     return page("Music genres: results", lead, sections)
+
+
+def _date(artifacts, about):
+    """Day of the test; of the predictions' file where no record names it."""
+    return about.get("date") or date.fromtimestamp(artifacts.prediction.stat().st_mtime).isoformat()
+
+
+def _version():
+    try:
+        return metadata.version("music_featurization")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def summary(found):
@@ -254,29 +279,8 @@ def _training(artifacts):
     return _optional(artifacts.training_settings)
 
 
-def commands(artifacts, root):
-    """The commands that make all of this again; `root` is what --root was given, None for the default."""
-    split = _optional(artifacts.split_folder / "settings.json").get("settings", {})
-    trained = _training(artifacts).get("settings", {})
-    flags = {
-        "datasets_utils/4_save_train_and_test.py": ["group_by"],
-        "python/1-training.py": ["network", "epochs", "batch_size", "seed"],
-    }
-    lines = []
-    for script in (
-        "datasets_utils/1_generate_spectrograms.py",
-        "datasets_utils/2_assign_genre.py",
-        "datasets_utils/3_remove_double_with_priority.py",
-        "datasets_utils/4_save_train_and_test.py",
-        "python/1-training.py",
-        "results_utils/plot_loss_accuracy_curves.py",
-        "python/2-testing.py",
-        "python/3-format_dataset.py",
-        "results_utils/manage_prediction.py",
-        "results_utils/make_report.py",
-    ):
-        known = {key: {**split, **trained}.get(key) for key in flags.get(script, ())}
-        words = ["python3", script, *(["--root", str(root)] if root else [])]
-        words += [word for key, value in known.items() if value for word in (f"--{key.replace('_', '-')}", str(value))]
-        lines.append(shlex.join(words))
-    return [code(lines)]
+def _commands(artifacts, root):
+    return [
+        "These commands make all of this again, in the folder of the repository:",
+        code(commands.lines(artifacts, root)),
+    ]

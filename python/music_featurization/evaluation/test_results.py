@@ -1,5 +1,6 @@
 """What 2-testing.py leaves in results/: its files, and reading them back with the clips they belong to."""
 
+import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from music_featurization.features import feature_table
 from music_featurization.network import checkpoints
 
 TESTING = "python/2-testing.py"
+MEASURING = "results_utils/manage_prediction.py"
 PARTS = ("test", "val", "train", "all")
 
 
@@ -88,7 +90,7 @@ def record(artifacts, part="test"):
     return read_json(path, TESTING) if path.exists() else {}
 
 
-def about_run(artifacts, part, model_file, classes):
+def about_run(artifacts, part, model_file, classes, options=None):
     """What a run of 2-testing.py is made from.
 
     Parameters
@@ -98,12 +100,14 @@ def about_run(artifacts, part, model_file, classes):
         Of the split; see `files`.
     model_file : Path
     classes : sequence of str
+    options : dict, optional
+        Options of the command line that were given.
 
     Returns
     -------
     dict
         `split`, `classes`, `model_file` (its name), `model` and `clips` (fingerprints), `network` (what the model says
-        of its training).
+        of its training), `options`, `date` (today).
     """
     known = {key: value for key, value in checkpoints.read_about(model_file).items() if key != "classes"}
     parts = ("train", "val", "test") if part == "all" else (part,)
@@ -114,6 +118,8 @@ def about_run(artifacts, part, model_file, classes):
         "model": fingerprint(model_file),
         "clips": fingerprint(*map(artifacts.split, parts), artifacts.spectrogram_settings),
         "network": known,
+        "options": options or {},
+        "date": datetime.date.today().isoformat(),
     }
 
 
@@ -124,7 +130,51 @@ def is_made(paths, about):
     )
 
 
-def write(paths, clips, classes, probabilities, features, about):
+def training_clips(artifacts, about):
+    """Return the spectrograms that a network was trained on; None when it is not known to be trained on this split.
+
+    Parameters
+    ----------
+    artifacts : Artifacts
+    about : dict
+        As `about_run` returns it.
+
+    Returns
+    -------
+    set of str or None
+    """
+    return set(read_clips(artifacts, "train")["spectrogram"]) if _trained_on_this_split(artifacts, about) else None
+
+
+def accuracies(clips, probabilities, trained):
+    """Accuracy of clips, apart for those that the network was trained on.
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+        N rows with the columns of the split's CSVs.
+    probabilities : numpy.ndarray of float, shape (N, C)
+    trained : set of str or None
+        As `training_clips` returns it.
+
+    Returns
+    -------
+    dict
+        `all`, and where `trained` is known `in_training` and `not_in_training`: each a dict of `clips` and `accuracy`
+        (None without clips).
+    """
+    right = probabilities.argmax(axis=1) == clips["label"].to_numpy()
+    groups = {"all": np.ones(len(right), dtype=bool)}
+    if trained is not None:
+        known = clips["spectrogram"].isin(trained).to_numpy()
+        groups |= {"in_training": known, "not_in_training": ~known}
+    return {
+        name: {"clips": int(chosen.sum()), "accuracy": float(right[chosen].mean()) if chosen.any() else None}
+        for name, chosen in groups.items()
+    }
+
+
+def write(paths, clips, classes, probabilities, features, about, trained=None):
     """Write the results of one part of the split.
 
     Parameters
@@ -137,7 +187,9 @@ def write(paths, clips, classes, probabilities, features, about):
         The class of highest probability, the first of equals, becomes the prediction.
     features : numpy.ndarray of float32, shape (N, D)
     about : dict
-        That of `about_run`, for `is_made`.
+        As `about_run` returns it; `accuracies` are added to it in the record.
+    trained : set of str or None
+        As `training_clips` returns it: the .npz says of every clip whether it was `in_training` (yes, no, unknown).
     """
     paths.record.unlink(missing_ok=True)  # comes back last: an interrupted run does not pass for a finished one
     for path, array in (
@@ -149,10 +201,17 @@ def write(paths, clips, classes, probabilities, features, about):
     columns = zip(clips["genre"], clips["clip_id"], clips["spectrogram"], strict=True)
     names = [feature_table.row_name(*row) for row in columns]
     feature_table.write_csv(paths.features, [(name,) for name in names], features)
+    known = ["unknown" if trained is None else "yes" if name in trained else "no" for name in clips["spectrogram"]]
     feature_table.write_npz(
-        paths.features_npz, features, names, clips["genre"], classes=list(classes), model=about["model"]
+        paths.features_npz,
+        features,
+        names,
+        clips["genre"],
+        classes=list(classes),
+        model=about["model"],
+        in_training=known,
     )
-    write_json(paths.record, about)
+    write_json(paths.record, {**about, "accuracy": accuracies(clips, probabilities, trained)})
 
 
 def read(artifacts):
@@ -210,6 +269,39 @@ def measure(results):
         "trained_on_this_split": results.trained_on_this_split,
         "front_end": metrics.evaluate_unheard(*measured, _heard(results)) if pretrained else None,
     }
+
+
+def write_metrics(artifacts, results, found):
+    """Write metrics.json: the classes, what `measure` found, and a fingerprint of what was measured."""
+    made_from = _fingerprint(artifacts)
+    write_json(artifacts.metrics, {"classes": list(results.classes), "made_from": made_from, **found})
+
+
+def read_metrics(artifacts):
+    """Read metrics.json.
+
+    Returns
+    -------
+    dict
+        As `measure` returns it.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, or was made from other predictions or another split than those that exist.
+    """
+    found = read_json(artifacts.metrics, MEASURING)
+    if found.get("made_from") != _fingerprint(artifacts):
+        raise PipelineError(
+            f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {MEASURING} again."
+        )
+    return found
+
+
+def _fingerprint(artifacts):
+    """Fingerprint of all that `measure` depends on."""
+    sources = [*files(artifacts), *map(artifacts.split, ("train", "val", "test"))]
+    return fingerprint(*(path for path in sources if path.exists() and path.suffix != ".npz"))
 
 
 def _heard(results):
