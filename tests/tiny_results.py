@@ -90,7 +90,7 @@ def make_history(where, val_loss, **others):
     return history
 
 
-def make_results(where, seed=1, classes=GENRES, model="0123", network=None, part="test"):
+def make_results(where, seed=1, classes=GENRES, model="0123", network=None, part="test", **about):
     """Write what 2-testing.py writes, from random numbers, mostly right; returns the probabilities."""
     rng = np.random.default_rng(seed)
     clips = test_results.read_clips(where, part)
@@ -105,6 +105,7 @@ def make_results(where, seed=1, classes=GENRES, model="0123", network=None, part
         "model": model,
         "clips": "0",
         "network": network or {},
+        **about,
     }
     test_results.write(
         test_results.files(where, part), clips, classes, probabilities.astype(np.float32), features, about
