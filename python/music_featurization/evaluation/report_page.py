@@ -256,6 +256,8 @@ def settings(artifacts, about):
 def _plain(value):
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(content)}" for key, content in value.items())
     return "–" if value is None else str(value)
 
 
