@@ -26,7 +26,7 @@ from music_featurization.artifacts import (
     require,
     write_table,
 )
-from music_featurization.dataset import split
+from music_featurization.dataset import magnatagatune, split
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
 STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
@@ -55,8 +55,7 @@ def main(argv=None):
         write_table(paths.split(part), parts[part])
     record_made(settings_file, settings, inputs)
     print(split.counts_table(parts, classes))
-    warn_of_missing_genres(parts, classes, args)
-    print(paths.split_folder)
+    print(*split.missing_genres(parts, classes, args.group_by), paths.split_folder, sep="\n")
 
 
 def parse(argv):
@@ -79,21 +78,15 @@ def make_split(table, args):
     if len(table) < FEWEST_CLIPS:
         raise PipelineError(f"{len(table)} clips are too few to split: at least {FEWEST_CLIPS} are needed.")
     if args.split_by:
-        return split.by_folder(table)
+        parts, others = split.by_folder(table), (~table["spectrogram"].map(magnatagatune.is_clip)).sum()
+        if others:
+            print(f"note: {others} of {len(table)} clips are of no MagnaTagATune album: not its standard split")
+        return parts
     if args.group_by is None:
         return split.at_random(table)
     parts = split.by_group(table, args.group_by)
     print(f"split by {args.group_by}; {split.deviation(parts)}")
     return parts
-
-
-def warn_of_missing_genres(parts, classes, args):
-    """Print which genres a part of the split lacks, and what to do about it."""
-    lines = split.missing_genres(parts, classes)
-    if lines:
-        less_strict = {"artist": "split with --group-by song", "song": "split without --group-by"}.get(args.group_by)
-        ways = [*([less_strict] if less_strict else []), "add clips of it", "leave it out with step 3's --genres"]
-        print(*lines, f"To change that: {', '.join(ways[:-1])}, or {ways[-1]}.", sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,25 @@
 """Train, validation and test: making the split, reading it, and reading one that was published."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError, fingerprint, read_json, read_table, require
 from music_featurization.dataset import clip_names, genres, magnatagatune
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
+if TYPE_CHECKING:
+    import pandas
+
 PARTS = ("train", "val", "test")
+# What follows where a part has no clip of a genre.
+WITHOUT_GENRE = {
+    "train": "a network cannot learn it",
+    "val": "the best epoch is chosen without it",
+    "test": "the report cannot measure it",
+}
 STEP = "datasets_utils/4_save_train_and_test.py"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all clips; of the rest
 RANDOM_STATE = 10  # the original's
@@ -95,7 +108,7 @@ def by_group(table, group_by):
     return {"train": rest.drop(index=val.index), "val": val, "test": test}
 
 
-def by_folder(table):
+def by_folder(table: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
     """Split as MagnaTagATune's literature does: folders 0-b train, c validation, d-f test.
 
     Parameters
@@ -213,24 +226,23 @@ def counts_table(parts, classes):
     return "\n".join(row[0].ljust(width) + "".join(cell.rjust(8) for cell in row[1:]) for row in rows)
 
 
-def missing_genres(parts, classes):
-    """Name the genres that have no clip in one part of the split, and what follows from it.
+def missing_genres(
+    parts: dict[str, pandas.DataFrame], classes: Sequence[str], group_by: str | None = None
+) -> list[str]:
+    """Name the genres that have no clip in one part of the split, what follows from it, and what to do.
 
     Parameters
     ----------
     parts : dict of str to pandas.DataFrame
     classes : sequence of str
+    group_by : {"song", "artist"}, optional
+        What was kept together.
 
     Returns
     -------
     list of str
-        One line for each part in which a genre is missing.
+        One line for each part in which a genre is missing, and one with the ways out; [] where none is missing.
     """
-    consequence = {
-        "train": "a network cannot learn it",
-        "val": "the best epoch is chosen without it",
-        "test": "the report cannot measure it",
-    }
     existing = set(_genres(parts))
     lines = []
     for part in PARTS:
@@ -238,7 +250,10 @@ def missing_genres(parts, classes):
         # A genre without any clip is said once, for train.
         absent = [genre for genre in classes if genre not in there and (part == "train" or genre in existing)]
         if absent:
-            lines.append(f"warning: no clip of {', '.join(absent)} is in {part}: {consequence[part]}")
+            lines.append(f"warning: no clip of {', '.join(absent)} is in {part}: {WITHOUT_GENRE[part]}")
+    if lines:
+        wider = {"artist": "split with --group-by song, ", "song": "split without --group-by, "}.get(group_by, "")
+        lines.append(f"To change that: {wider}add clips of it, or leave it out with step 3's --genres.")
     return lines
 
 

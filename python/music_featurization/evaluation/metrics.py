@@ -189,14 +189,14 @@ def evaluate_with_leakage(truth, predicted, probabilities, classes, tested, trai
     }
 
 
-def evaluate_some(truth, predicted, probabilities, classes, chosen):
+def evaluate_some(truth, predicted, probabilities, classes, chosen: np.ndarray) -> dict | None:
     """`evaluate` of the clips where `chosen`, an array of bool, is true; None when there is none."""
     if not chosen.any():
         return None
     return evaluate(truth[chosen], predicted[chosen], probabilities[chosen], classes)
 
 
-def evaluate_unheard(truth, predicted, probabilities, classes, heard):
+def evaluate_unheard(truth, predicted, probabilities, classes, heard: np.ndarray | None) -> dict:
     """Measure what a pre-trained front end makes of clips that were not in its own training.
 
     Parameters

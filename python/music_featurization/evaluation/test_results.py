@@ -1,16 +1,29 @@
 """What 2-testing.py leaves in results/: its files, and reading them back with the clips they belong to."""
 
+from __future__ import annotations
+
 import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, fingerprint, read_json, replacing, require, write_json
+from music_featurization.artifacts import (
+    Artifacts,
+    PipelineError,
+    fingerprint,
+    read_json,
+    replacing,
+    require,
+    write_json,
+)
 from music_featurization.dataset import magnatagatune
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import metrics
 from music_featurization.features import feature_table
 from music_featurization.network import checkpoints
+
+if TYPE_CHECKING:
+    import pandas
 
 TESTING = "python/2-testing.py"
 MEASURING = "results_utils/manage_prediction.py"
@@ -130,7 +143,7 @@ def is_made(paths, about):
     )
 
 
-def training_clips(artifacts, about):
+def training_clips(artifacts: Artifacts, about: dict) -> set[str] | None:
     """Return the spectrograms that a network was trained on; None when it is not known to be trained on this split.
 
     Parameters
@@ -146,7 +159,7 @@ def training_clips(artifacts, about):
     return set(read_clips(artifacts, "train")["spectrogram"]) if _trained_on_this_split(artifacts, about) else None
 
 
-def accuracies(clips, probabilities, trained):
+def accuracies(clips: pandas.DataFrame, probabilities: np.ndarray, trained: set[str] | None) -> dict:
     """Accuracy of clips, apart for those that the network was trained on.
 
     Parameters
@@ -248,7 +261,7 @@ def read(artifacts):
     return Tested(classes, clips, trained, here, predicted.astype(int), probabilities, about)
 
 
-def measure(results):
+def measure(results: Tested) -> dict:
     """Measure results.
 
     Parameters
@@ -271,13 +284,13 @@ def measure(results):
     }
 
 
-def write_metrics(artifacts, results, found):
+def write_metrics(artifacts: Artifacts, results: Tested, found: dict) -> None:
     """Write metrics.json: the classes, what `measure` found, and a fingerprint of what was measured."""
     made_from = _fingerprint(artifacts)
     write_json(artifacts.metrics, {"classes": list(results.classes), "made_from": made_from, **found})
 
 
-def read_metrics(artifacts):
+def read_metrics(artifacts: Artifacts) -> dict:
     """Read metrics.json.
 
     Returns
