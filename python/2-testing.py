@@ -17,10 +17,11 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
+from music_featurization import workers
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.dataset import split
 from music_featurization.evaluation import commands, test_results
-from music_featurization.network import model_choice
+from music_featurization.network import checkpoints, embeddings, model_choice, networks
 
 FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
 LAST_STEP = "datasets_utils/4_save_train_and_test.py"
@@ -41,10 +42,18 @@ def main(argv=None):
     if not args.overwrite and test_results.is_made(files, about):
         print(f"nothing to do: the {len(clips)} clips of {args.split} are done with this model ({files.features})")
         return
+    spectrograms_of(clips, where)
+    embedded = networks.has_provided_front_end(checkpoints.read_about(model_file))
+    if embedded:
+        embeddings.generate_missing(
+            where, list(clips["spectrogram"]), jobs=command_line.cores(), overwrite=args.overwrite
+        )
+    folder = where.embeddings if embedded else where.spectrograms
+    inputs = [folder / name for name in clips["spectrogram"]]
+    probabilities, features = classify(model_file, inputs, args.batch_size, classes, embedded)
     trained = test_results.training_clips(where, about)
-    probabilities, features = classify(model_file, spectrograms_of(clips, where), args.batch_size, classes)
     test_results.write(files, clips, classes, probabilities, features, about, trained)
-    print(describe(args.split, test_results.accuracies(clips, probabilities, trained), files))
+    print(test_results.describe(args.split, test_results.accuracies(clips, probabilities, trained), files.features))
 
 
 def parse(argv):
@@ -56,21 +65,6 @@ def parse(argv):
     parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips at a time")
     parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
     return parser, parser.parse_args(argv)
-
-
-def describe(part, accuracies, files):
-    """What was done, with the accuracy apart for clips that were in training unless only others were tested."""
-    whole = accuracies["all"]
-    lines = [f"{whole['clips']} clips of {part} done, accuracy {whole['accuracy']:.4f}: {files.features}"]
-    if part not in ("train", "all"):
-        return lines[0]
-    if "in_training" not in accuracies:
-        return f"{lines[0]}\nwhich were in training is unknown: the network is not known to be trained on this split"
-    for name, what in (("in_training", "in training"), ("not_in_training", "not in training")):
-        group = accuracies[name]
-        accuracy = f", accuracy {group['accuracy']:.4f}" if group["clips"] else ""
-        lines.append(f"{group['clips']} of them were {what}{accuracy}")
-    return "\n".join(lines)
 
 
 def spectrograms_of(clips, where):
@@ -88,14 +82,19 @@ def spectrograms_of(clips, where):
     return files
 
 
-def classify(model_file, spectrograms, batch_size, classes):
-    """Probabilities (N, C) and features (N, 512) of the clips."""
+def classify(model_file, clips, batch_size, classes, embedded):
+    """Compute probabilities (N, C) and features (N, 512) of clips, files of spectrograms or of embeddings."""
     from music_featurization.network import prediction
 
     model = model_choice.load(model_file, classes)
-    with command_line.progress(None, len(spectrograms), "clip") as bar:
-        return prediction.predict(model, spectrograms, batch_size, progress=lambda done: bar.update(done - bar.n))
+    with command_line.progress(None, len(clips), "clip") as bar:
+        return prediction.predict(
+            model, clips, batch_size, progress=lambda done: bar.update(done - bar.n), embedded=embedded
+        )
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    try:
+        command_line.run(main)
+    finally:
+        workers.end_workers()

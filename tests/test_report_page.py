@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from tiny_results import main_of, make_history, make_results, make_split
 
 from music_featurization import command_line
-from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError
+from music_featurization.artifacts import PROVIDED_MODEL, REPOSITORY, Artifacts, PipelineError, fingerprint
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import commands, html_page, test_results
+from music_featurization.network import recipe
 
 make_report = main_of("results_utils/make_report.py")
 manage_prediction = main_of("results_utils/manage_prediction.py")
@@ -170,8 +171,10 @@ def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
         path.touch()
         path.with_suffix(".json").write_text(json.dumps({"settings": settings, "inputs": "0"}))
     where.models.mkdir()
-    trained = {"settings": {"network": "crnn"}, "options": {"epochs": 3, "fine_tune": True, "mixup": 0.3}}
-    where.training_settings.write_text(json.dumps(trained))
+    trained = {"network": "crnn", "epochs": 3, "seed": 1, "weights": "pretrained", "fine_tune": True, "keep": "best"}
+    recipe_of_run = {**recipe.RECIPES["crnn"], "learning_rate": 0.01, "class_weights": False}
+    trained |= recipe_of_run | {"start_from": fingerprint(PROVIDED_MODEL), "split": "0", "front_end": {}}
+    where.training_settings.write_text(json.dumps({"settings": trained}))
     root = f"--root {where.root}"
     assert commands_of(write_report(where)) == [
         f"python3 datasets_utils/0_make_demo_dataset.py {root} --pieces 60 --seed 3",
@@ -180,7 +183,8 @@ def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
         "printf '%s\\n' 'rock, live' jazz > genres.txt",
         f"python3 datasets_utils/3_remove_double_with_priority.py {root} --genres genres.txt",
         f"python3 datasets_utils/4_save_train_and_test.py {root} --split-by folder",
-        f"python3 python/1-training.py {root} --epochs 3 --fine-tune --mixup 0.3",
+        f"python3 python/1-training.py {root} --network crnn --epochs 3 --batch-size 16 --seed 1 --fine-tune"
+        " --keep best --learning-rate 0.01 --class-weights off --start-from models/best_model.h5",
         f"python3 results_utils/plot_loss_accuracy_curves.py {root}",
         f"python3 python/2-testing.py {root} --model models/other.h5 --batch-size 8",
         f"python3 python/2-testing.py {root} --split all",

@@ -6,15 +6,17 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from music_featurization.artifacts import REPOSITORY, Artifacts, read_json
+from music_featurization.artifacts import PROVIDED_MODEL, REPOSITORY, Artifacts, fingerprint, read_json
 from music_featurization.dataset import genres
 from music_featurization.demo import demo_dataset
 from music_featurization.evaluation import test_results
 from music_featurization.features import feature_table
+from music_featurization.network import networks, recipe
 
 NOT_RECORDED = ("root", "overwrite")
-# Used where training.json does not record the options that were given.
-TRAINING_SETTINGS = ("network", "epochs", "batch_size", "seed", "weights", "fine_tune", "early_stop")
+# Settings of a training that are always printed, and the defaults of others, which are printed if they differ.
+TRAINING = ("network", "epochs", "batch_size", "seed")
+TRAINING_DEFAULTS = {"weights": networks.PRETRAINED, "fine_tune": False, "early_stop": 0, "keep": "all"}
 
 
 def given_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> dict:
@@ -110,13 +112,22 @@ def _training(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Training and curves; nothing where the provided network is used."""
     if not artifacts.training_settings.exists():
         return
-    record = read_json(artifacts.training_settings, "python/1-training.py")
-    options = record.get("options")
-    if options is None:
-        settings = record.get("settings", {})
-        options = {name: settings[name] for name in TRAINING_SETTINGS if settings.get(name)}
+    settings = read_json(artifacts.training_settings, "python/1-training.py").get("settings", {})
+    defaults = TRAINING_DEFAULTS | recipe.RECIPES.get(settings.get("network"), {})
+    options = {name: settings[name] for name in TRAINING if name in settings}
+    for name, default in defaults.items():
+        if settings.get(name, default) != default and name not in TRAINING:
+            options[name] = "off" if default is True else settings[name]
+    if settings.get("start_from"):
+        options["start_from"] = _checkpoint(settings["start_from"])
     yield "python/1-training.py", options
     yield "results_utils/plot_loss_accuracy_curves.py", {}
+
+
+def _checkpoint(made: str) -> str:
+    """Return the path of a checkpoint by its fingerprint, as far as it can be known."""
+    provided = PROVIDED_MODEL.exists() and fingerprint(PROVIDED_MODEL) == made
+    return _from_repository(PROVIDED_MODEL) if provided else f"CHECKPOINT_{made}"
 
 
 def _testing(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:

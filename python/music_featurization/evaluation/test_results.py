@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -185,6 +186,29 @@ def accuracies(clips: pandas.DataFrame, probabilities: np.ndarray, trained: set[
         name: {"clips": int(chosen.sum()), "accuracy": float(right[chosen].mean()) if chosen.any() else None}
         for name, chosen in groups.items()
     }
+
+
+def describe(part: str, found: dict, features: Path) -> str:
+    """Say how many clips are right; apart for those in training unless the part has none of them.
+
+    Parameters
+    ----------
+    part : str
+        Of the split.
+    found : dict
+        As `accuracies` returns it.
+    features : Path
+        The table that was written.
+    """
+    line = f"{found['all']['clips']} clips of {part} done, accuracy {found['all']['accuracy']:.4f}: {features}"
+    if part not in ("train", "all"):
+        return line
+    if "in_training" not in found:
+        return f"{line}\nwhich were in training is unknown: the network is not known to be trained on this split"
+    for name, what in (("in_training", "in training"), ("not_in_training", "not in training")):
+        accuracy = f", accuracy {found[name]['accuracy']:.4f}" if found[name]["clips"] else ""
+        line += f"\n{found[name]['clips']} of them were {what}{accuracy}"
+    return line
 
 
 def write(paths, clips, classes, probabilities, features, about, trained=None):
