@@ -26,6 +26,12 @@ class LeftOut:
         )
         return [f"{n} {what}{'s' * (n > 1)} {how}: {_some(names)}" for n, what, how, names in parts if n]
 
+    def add(self, other: "LeftOut", folder: str) -> None:
+        """Add what a listing of `folder` left out."""
+        self.endings += other.endings
+        self.unreadable |= {os.path.join(folder, name): reason for name, reason in other.unreadable.items()}
+        self.links += [os.path.join(folder, name) for name in other.links]
+
 
 def _some(names: list[str]) -> str:
     short = [name if len(name) <= 200 else f"{name[:80]}...{name[-80:]}" for name in names[:NAMED]]

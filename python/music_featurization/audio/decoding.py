@@ -18,7 +18,7 @@ class UnreadableAudioError(Exception):
     """A recording that cannot be used. The message is the reason, without the path."""
 
 
-def stream(path, *, max_seconds=MAX_SECONDS):
+def stream(path, *, strict=True, max_seconds=MAX_SECONDS, on_note=None):
     """Decode, mix to mono and resample, block by block, in bounded memory.
 
     Parameters
