@@ -35,7 +35,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     from music_featurization.evaluation import test_results
     from music_featurization.features import features_file
-    from music_featurization.style_space import neighbours, search
+    from music_featurization.file_tree import in_a_line
+    from music_featurization.style_space import neighbours
 
     where = Artifacts(args.root)
     file = args.features or where.results / "features.csv"
@@ -45,9 +46,9 @@ def main(argv=None):
         wanted, name = neighbours.features_of_recording(args.track, args.model, table.model, file), args.track
     else:
         wanted, name = table.features[row], table.names[row]
-    print(f"nearest to {search.in_a_line(name)} of {len(table.names)} in {file}:")
+    print(f"nearest to {in_a_line(name)} of {len(table.names)} in {file}:")
     for similarity, other in neighbours.nearest(wanted, table.features, args.top, leave_out=row):
-        print(f"{similarity:.3f}  {table.genres[other]:10}  {search.in_a_line(table.names[other])}")
+        print(f"{similarity:.3f}  {table.genres[other]:10}  {in_a_line(table.names[other])}")
 
 
 if __name__ == "__main__":

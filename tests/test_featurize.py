@@ -181,7 +181,7 @@ def test_windows_are_rows(music, model, tmp_path):
     featurize([*args, "--windows"])
     content = track_table.read(out)
     assert content["start"].tolist() == [0, 29.1] and content["seconds"].tolist() == [29.1, 29.1]
-    assert "holds windows by the network" in refused(featurize, *args)
+    assert "contains windows by the network" in refused(featurize, *args)
     featurize([*args, "--overwrite"])
     assert "start" not in track_table.read(out)
 

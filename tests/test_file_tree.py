@@ -64,7 +64,7 @@ def test_folder_of_two_links_is_listed_once(tmp_path):
         (tmp_path / "music" / name).symlink_to(tmp_path / target)
     found, left_out = listed(tmp_path / "music")
     assert found == ["a/x.mp3", "e1/y.mp3", "h/z.mp3"]
-    assert left_out.lines() == ["2 links skipped because the folder is listed under another name: 0/, e2/"]
+    assert left_out.lines() == ["2 links skipped (folders listed under another name): 0/, e2/"]
 
 
 def test_many_links_between_folders_are_no_explosion(tmp_path):
@@ -83,7 +83,7 @@ def test_unreadable_folder_is_named(tmp_path, unreadable):
     unreadable("lost+found")
     found, left_out = listed(tmp_path)
     assert found == ["a.mp3", "z/c.mp3"]
-    assert left_out.lines() == ["1 folder skipped because it cannot be read: lost+found/ (Permission denied)"]
+    assert left_out.lines() == ["1 folder not readable: lost+found/ (Permission denied)"]
     unreadable(tmp_path.name)
     with pytest.raises(PermissionError):
         listed(tmp_path)
@@ -99,7 +99,17 @@ def test_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
 def test_lines_name_a_few():
     left_out = LeftOut(unreadable={f"{'d/' * 500}{number}": "why" for number in range(9)})
     (line,) = left_out.lines()
-    assert line.startswith("9 folders skipped") and line.endswith(", ...") and len(line) < 1000 and "\n" not in line
+    assert (
+        line.startswith("9 folders not readable: d/d/")
+        and line.endswith(", ...")
+        and len(line) < 1000
+        and "\n" not in line
+    )
+
+
+def test_names_are_printed_in_a_line():
+    assert file_tree.in_a_line("a\nb\x1b[0m é\u3000\udcff") == "a\\nb\\x1b[0m é\u3000\\xff"
+    assert LeftOut(links=["a\nb"]).lines() == ["1 link skipped (folders listed under another name): a\\nb"]
 
 
 def test_deep_nesting(tmp_path):
@@ -139,8 +149,8 @@ def test_step_1_goes_on_past_what_it_cannot_list(collection, unreadable, capsys)
     assert run(STEP_1, collection) == 0
     first, second, third, plan, *_ = capsys.readouterr().out.splitlines()
     assert first == "2 files skipped: .jpg, .mid"
-    assert second == "1 folder skipped because it cannot be read: lost+found/ (Permission denied)"
-    assert third == "1 link skipped because the folder is listed under another name: again/"
+    assert second == "1 folder not readable: lost+found/ (Permission denied)"
+    assert third == "1 link skipped (folders listed under another name): again/"
     assert plan == "33 clips: 0 done, 33 to do"
     failed = spectrogram_folder.read_failures(collection / "datasets/spectrograms")
     assert failed == {"loop.mp3": "cannot be read: Too many levels of symbolic links"}

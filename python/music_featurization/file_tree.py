@@ -1,6 +1,7 @@
 """The files below a folder: in order, at any depth, each real folder once, and a line about what is left out."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ class LeftOut:
         named = [f"{name} ({reason})" for name, reason in self.unreadable.items()]
         parts = (
             (self.endings.total(), "file", "skipped", sorted(self.endings)),
-            (len(named), "folder", "skipped because it cannot be read", named),
-            (len(self.links), "link", "skipped because the folder is listed under another name", self.links),
+            (len(named), "folder", "not readable", named),
+            (len(self.links), "link", "skipped (folders listed under another name)", self.links),
         )
         return [f"{n} {what}{'s' * (n > 1)} {how}: {_some(names)}" for n, what, how, names in parts if n]
 
@@ -35,8 +36,13 @@ class LeftOut:
 
 def _some(names: list[str]) -> str:
     short = [name if len(name) <= 200 else f"{name[:80]}...{name[-80:]}" for name in names[:NAMED]]
-    text = ", ".join([*short, "..."] if len(names) > NAMED else short)
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    return in_a_line(", ".join([*short, "..."] if len(names) > NAMED else short))
+
+
+def in_a_line(name: str) -> str:
+    """Return a name as it can be printed: line ends, other control characters and bytes beyond UTF-8 as escapes."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda mark: repr(mark[0])[1:-1], text)
 
 
 def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut | None = None) -> Iterator[str]:
@@ -48,7 +54,7 @@ def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut
     endings : tuple of str
         In lower case; those of the files may be in any.
     left_out : LeftOut, optional
-        Is told what is left out, except for dot files.
+        What is left out is added to it, except for dot files.
 
     Yields
     ------

@@ -239,7 +239,7 @@ def survey(clips_folder, folder, known, shard=None, left_out=None):
         Reason by clip that failed before.
     shard : tuple of int, optional
     left_out : file_tree.LeftOut, optional
-        Is told what is not listed.
+        What is not listed is added to it.
 
     Returns
     -------

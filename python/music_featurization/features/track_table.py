@@ -152,7 +152,7 @@ def read(path):
     Raises
     ------
     PipelineError
-        If it is damaged, lacks a column, or holds the features of several networks.
+        If it is damaged, lacks a column, or contains the features of several networks.
     """
     import pandas
 
@@ -172,7 +172,7 @@ def read(path):
     except (ValueError, KeyError, pandas.errors.ParserError) as error:
         raise PipelineError(f"{path} is not a readable table of {MADE_BY} ({error}). Make it again.") from error
     if table["model"].nunique() > 1:
-        raise PipelineError(f"{path} holds features of several networks ({', '.join(table['model'].unique())}).")
+        raise PipelineError(f"{path} contains features of several networks ({', '.join(table['model'].unique())}).")
     return table
 
 
@@ -288,8 +288,8 @@ def read_done(out, model, by_window):
         made = table["model"].iloc[0], "start" in table
         if made != (model, by_window):
             raise PipelineError(
-                f"{out} holds {kind[made[1]]} by the network {made[0]}; this run makes {kind[by_window]} by {model}. "
-                "Give another --out, or --overwrite to make it again."
+                f"{out} contains {kind[made[1]]} by the network {made[0]}; this run makes {kind[by_window]} by "
+                f"{model}. Give another --out, or --overwrite to make it again."
             )
     return tables
 

@@ -1,4 +1,4 @@
-"""Recordings of one's own music: finding them, telling which are the same, and naming them in a table.
+"""Recordings of one's own music: find them, each once, and name them in a table.
 
 A track is a real file. Its name in a table is the path relative to the table's folder where it is below that folder, so
 that both can be moved together, and an absolute path otherwise. Links to folders are resolved in it. It never begins

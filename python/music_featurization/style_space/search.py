@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from music_featurization.features import tracks
+from music_featurization.file_tree import in_a_line
 
 SUGGESTED = 5  # names that a message lists
 
@@ -55,11 +56,6 @@ def by_recording(path: str, recordings: Sequence[str]) -> list[int]:
 def some(rows: Sequence[int], names: Sequence[str]) -> str:
     """The first names of some rows, for a message."""
     return "; ".join(in_a_line(names[row]) for row in rows[:SUGGESTED]) + ("; ..." if len(rows) > SUGGESTED else "")
-
-
-def in_a_line(name: str) -> str:
-    """A name as it can be printed: line ends and other control characters as escapes."""
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in name)
 
 
 def suggestion(text: str, names: Sequence[str]) -> str:
