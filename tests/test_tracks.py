@@ -221,17 +221,21 @@ def test_what_is_left_out_is_named(run, refused_run, tmp_path):
     for name in ("score.mid", "notes.txt"):
         (tmp_path / "m" / name).touch()
     (tmp_path / "m/loop.wav").symlink_to("loop.wav")
+    os.mkfifo(tmp_path / "m/pipe.wav")  # opened, it would wait for somebody to write
     (tmp_path / "m/again").symlink_to(tmp_path / "m")
     said = run(tmp_path / "m", "--out", tmp_path / "f.csv").splitlines()
     assert said[:3] == [
         "2 files skipped: .mid, .txt",
         f"1 link skipped (folders listed under another name): {tmp_path}/m/again/",
-        "2 tracks: 0 done, 2 to do",
+        "3 tracks: 0 done, 3 to do",
     ]
     with open(tmp_path / "f.failures.csv", newline="") as file:
-        assert list(csv.reader(file))[1:] == [["m/loop.wav", "cannot be read: Too many levels of symbolic links"]]
-    (tmp_path / "m/a.wav").unlink()
-    (tmp_path / "m/loop.wav").unlink()
+        assert list(csv.reader(file))[1:] == [
+            ["m/loop.wav", "cannot be read: Too many levels of symbolic links"],
+            ["m/pipe.wav", "not a regular file"],
+        ]
+    for name in ("a.wav", "loop.wav", "pipe.wav"):
+        (tmp_path / "m" / name).unlink()
     assert "2 files skipped: .mid, .txt" in refused_run(tmp_path / "m", "--out", tmp_path / "f.csv")
 
 
@@ -251,6 +255,14 @@ def test_note_on_a_recording_that_is_used_in_part(run, tmp_path, monkeypatch):
         assert track_table.read(tmp_path / out)["note"].tolist() == ["ends early: 4.0 of 240.0 s", ""]
     run(tmp_path, "--out", tmp_path / "w.csv", "--windows")
     assert track_table.read(tmp_path / "w.csv")["note"].tolist() == ["ends early: 4.0 of 240.0 s"] * 3 + [""]
+
+
+def test_recording_that_lost_its_end_is_used_and_noted(run, tmp_path):
+    song, out = write(tmp_path / "a.wav", 8), tmp_path / "f.csv"
+    os.truncate(song, song.stat().st_size // 2)
+    run(song, "--out", out)
+    (row,) = track_table.read(out)[["seconds", "note"]].itertuples(index=False)
+    assert row.seconds == pytest.approx(4, abs=0.01) and row.note == "ends early: 4.0 of 8.0 s"
 
 
 # The table has one owner

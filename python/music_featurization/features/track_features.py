@@ -125,8 +125,6 @@ def prepare(path: str, *, folder: Path) -> str | None:
     """
     try:
         path.encode()
-        with open(path, "rb"):  # libsndfile does not say why it cannot open a file
-            pass
         _prepare(path, prepared(folder, path))
     except UnicodeEncodeError:
         return "the file name is not valid UTF-8, and the tables are: rename it"
