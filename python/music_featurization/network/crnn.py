@@ -9,8 +9,8 @@ from keras import Input, Model, initializers, layers
 from music_featurization.network.front_end import EMBEDDING, PARTS, WINDOW
 
 FEATURES, FEATURE_LAYER = 512, "activation_1"
-UNITS = 64  # of the recurrent layer, in each direction
-INPUT_DROPOUT, DROPOUT = 0.3, 0.5
+UNITS = 32  # of the recurrent layer, in each direction
+INPUT_DROPOUT, DROPOUT = 0.5, 0.5
 LENGTH = 20.0  # of a window's vector
 
 
@@ -53,14 +53,17 @@ def cut_windows(clip, mels: int):
 
 
 def summarise(embeddings):
-    """Summarise (batch, windows, 1608): their mean beside the mean of a recurrent layer over them."""
+    """Summarise (batch, windows, 1608): their mean beside the mean of a recurrent layer over the penultimate values."""
     x = layers.BatchNormalization(
         epsilon=1e-5, center=False, scale=False, trainable=False, dtype="float32", name="standardise"
     )(embeddings)
     # One length for all windows: a loud or unusual window does not outweigh the others of its clip.
     x = layers.Rescaling(LENGTH, dtype="float32")(layers.UnitNormalization(axis=-1, dtype="float32")(x))
     x = layers.Dropout(INPUT_DROPOUT, noise_shape=(None, 1, EMBEDDING))(x)
-    recurrent = layers.Bidirectional(layers.GRU(UNITS, return_sequences=True), name="recurrent")(x)
+    # Over all 1608 values it would have 300,000 weights, and overfits a few hundred clips.
+    penultimate = layers.Cropping1D((0, PARTS["pooled"]))(layers.Permute((2, 1))(x))
+    penultimate = layers.Permute((2, 1), name="penultimate")(penultimate)
+    recurrent = layers.Bidirectional(layers.GRU(UNITS, return_sequences=True), name="recurrent")(penultimate)
     means = [layers.GlobalAveragePooling1D()(x), layers.GlobalAveragePooling1D()(recurrent)]
     return layers.Concatenate(name="summary")(means)
 
