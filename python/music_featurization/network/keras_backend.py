@@ -58,6 +58,11 @@ def to_numpy(variable):
     return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or the name of its type: those of Keras can have many lines."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @contextlib.contextmanager
 def _without_stderr():
     """What C++ prints to file descriptor 2 is lost, for no variable silences it; exceptions are raised as ever."""
