@@ -22,6 +22,7 @@ WINDOW = 187  # frames: 3 s
 PARTS = {"penultimate": 400, "pooled": 1208}
 EMBEDDING = sum(PARTS.values())
 WINDOWS_AT_A_TIME = 60  # embedded in one call: bounds the memory that a long clip needs
+CONSTANT = ("shared_ones",)  # the channel of ones that carries what the dead filters gave
 HEARD = "folders 0-c of MagnaTagATune with their tags, and the Million Song Dataset"
 _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
 
@@ -146,9 +147,16 @@ def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
     embedder = keras.Model(network.inputs, embedding, name="front_end")
     if not pretrained:
         embedder = keras.models.clone_model(embedder)
-    if not trainable:
-        embedder.trainable = False
+    set_trainable(embedder, trainable)
     return embedder
+
+
+def set_trainable(embedder: "keras.Model", trainable: bool) -> None:
+    """Freeze the convolutions of a front end or make them trainable; its constant layers always stay as they are."""
+    embedder.trainable = trainable
+    for layer in embedder.layers:
+        if layer.name in CONSTANT:
+            layer.trainable = False
 
 
 def embedder_of(model: "keras.Model") -> "keras.Model | None":
