@@ -54,10 +54,18 @@ def class_weights(labels: Sequence[int], n_classes: int) -> np.ndarray:
     return (len(labels) / (n_classes * counts)).astype(np.float32)
 
 
-def compile_network(model: "keras.Model", recipe: dict, steps: int) -> None:
+def compile_network(model: "keras.Model", recipe: dict, steps: int, *, pretrained: bool = True) -> None:
     """Give a network its optimizer: AdamW, the learning rate rising at first, then falling as a cosine to 0.
 
-    The layers of a pre-trained front end learn at a tenth of the rate.
+    Parameters
+    ----------
+    model : keras.Model
+    recipe : dict
+        As in `RECIPES`.
+    steps : int
+        Of the whole run.
+    pretrained : bool
+        Whether its front end has been trained before; then the front end learns at a tenth of the rate.
     """
     import keras
 
@@ -65,7 +73,8 @@ def compile_network(model: "keras.Model", recipe: dict, steps: int) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm_up), warmup_target=recipe["learning_rate"], warmup_steps=warm_up
     )
-    optimizer = _adamw(_front_end_paths(model))(schedule, weight_decay=recipe["weight_decay"])
+    slow = _front_end_paths(model) if pretrained else frozenset()
+    optimizer = _adamw(slow)(schedule, weight_decay=recipe["weight_decay"])
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # XLA makes convolutions about twice slower on a CPU under TensorFlow.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
