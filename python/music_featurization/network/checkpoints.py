@@ -62,9 +62,11 @@ def load(path):
     """
     import keras
 
+    from music_featurization.network.crnn import TimeDistributed
+
     about = read_about(path)
     try:
-        return keras.saving.load_model(path, compile=False), about
+        return keras.saving.load_model(path, custom_objects={"TimeDistributed": TimeDistributed}, compile=False), about
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
         raise _unreadable(path, error) from error
 
