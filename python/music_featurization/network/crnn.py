@@ -1,10 +1,11 @@
 """The default network: a front end per window of 3 s, a recurrent layer over the windows, 512 features, a softmax.
 
-Standard Keras layers only, so that a checkpoint loads anywhere without our code.
+Standard Keras layers only, so that a checkpoint loads anywhere without our code. There, on TensorFlow, `predict` is
+right for clips of one length only, see `TimeDistributed`; calling the network as a function is right for all.
 """
 
 import numpy as np
-from keras import Input, Model, initializers, layers
+from keras import Input, Model, initializers, layers, ops
 
 from music_featurization.network.front_end import EMBEDDING, PARTS, WINDOW
 
@@ -32,8 +33,22 @@ def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
     """
     clip = Input((mels, None), name="clip")
     windows = cut_windows(clip, mels)
-    embeddings = layers.TimeDistributed(embedder, name="embeddings")(windows)
+    embeddings = TimeDistributed(embedder, name="embeddings")(windows)
     return Model(clip, classify(summarise(embeddings), n_classes), name="crnn")
+
+
+class TimeDistributed(layers.TimeDistributed):
+    """Apply a network to every window, as one long batch.
+
+    Keras 3.15 makes a mistake where TensorFlow does not know the number of windows in advance, as after a call with
+    clips of another length: it computes only as many windows as the batch has clips. In a file this is Keras' own layer
+    of the same name, because it has the same configuration.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        clips, windows = ops.shape(inputs)[:2]
+        outputs = self.layer(ops.reshape(inputs, (-1, *inputs.shape[2:])), training=training)
+        return ops.reshape(outputs, (clips, windows, *outputs.shape[1:]))
 
 
 def head_of(network: Model) -> Model:
