@@ -390,6 +390,7 @@ def crnn_file(path):
         (["--start-from", "FILE", "--network", "vgg16"], crnn_file, ["contains the network crnn, not vgg16"]),
         (["--start-from", "FILE", "--weights", "none"], crnn_file, ["--start-from or --weights, not both"]),
         (["--weights", "FILE"], junk, ["crnn starts from pretrained or none, not from a file"]),
+        (["--weights", "none", "--tensorboard", "FILE"], junk, ["--tensorboard", "start.h5: logs cannot be written"]),
         (["--network", "vgg16", "--weights", "FILE"], None, ["weights of VGG16", "start.h5", "--weights none"]),
         (["--network", "vgg16", "--weights", "FILE"], junk, ["weights of VGG16", "start.h5", "--weights none"]),
     ],

@@ -107,6 +107,7 @@ def train(
     clips = _read_clips(artifacts, tables, networks.has_provided_front_end({"front_end": front_end}), cluster)
     versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}
     versions |= {"python": platform.python_version(), "backend": keras.backend.backend()}
+    callbacks = training.tensorboard(model, tensorboard)
     begin(artifacts, asked, versions, overwrite)
     print(f"{network}: {model.count_params():,} parameters; {len(tables['train'])} training clips", flush=True)
     training.fit(
@@ -120,7 +121,7 @@ def train(
         about={"classes": classes, "spectrogram_settings": made_with, "versions": versions, **asked},
         early_stop=early_stop,
         keep=keep,
-        callbacks=training.tensorboard(model, tensorboard),
+        callbacks=callbacks,
     )
 
 
