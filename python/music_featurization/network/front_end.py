@@ -144,7 +144,7 @@ def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
         raise _unreadable(error) from error
     embedding = keras.layers.Concatenate(name="embedding")(outputs)
-    embedder = keras.Model(network.inputs, embedding, name="front_end")
+    embedder = keras.Model(network.input, embedding, name="front_end")
     if not pretrained:
         embedder = keras.models.clone_model(embedder)
     set_trainable(embedder, trainable)

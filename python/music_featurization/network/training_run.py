@@ -109,6 +109,7 @@ def train(
         training.standardise(model, clips["train"])
     versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}
     versions |= {"python": platform.python_version(), "backend": keras.backend.backend()}
+    callbacks = training.tensorboard(model, tensorboard)
     begin(artifacts, asked, versions, overwrite)
     print(f"{network}: {model.count_params():,} parameters; {len(tables['train'])} training clips", flush=True)
     training.fit(
@@ -122,7 +123,7 @@ def train(
         about={"classes": classes, "spectrogram_settings": made_with, "versions": versions, **asked},
         early_stop=early_stop,
         keep=keep,
-        callbacks=training.tensorboard(model, tensorboard),
+        callbacks=callbacks,
     )
 
 
