@@ -45,8 +45,8 @@ def main(argv=None):
 def make(folder, count):
     """Write embeddings of noise around one centre for each genre."""
     folder.mkdir(parents=True)
+    centres = np.random.default_rng(0).standard_normal((len(GENRES), EMBEDDING))
     random = np.random.default_rng(count)
-    centres = random.standard_normal((len(GENRES), EMBEDDING))
     labels = random.integers(len(GENRES), size=count)
     for i, label in enumerate(labels):
         clip = centres[label] + 5 * random.standard_normal((WINDOWS, EMBEDDING), dtype=np.float32)
