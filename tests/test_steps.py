@@ -55,7 +55,9 @@ def test_step_1_writes_what_design_says(collection_with_spectrograms):
     assert (folder / "failures.csv").read_bytes() == b"mp3_path,error\n"
     assert len(list(folder.rglob("*.npy"))) == 32
     log_mel = np.load(folder / tiny_music.clip_path(3).replace(".mp3", ".npy"))
-    assert log_mel.dtype == np.float16 and log_mel.shape[0] == 96 and log_mel.max() == 0 and log_mel.min() >= -80
+    seconds = soundfile.info(collection_with_spectrograms / "datasets/mp3_files" / tiny_music.clip_path(3)).duration
+    assert log_mel.dtype == np.float16 and log_mel.shape == (96, 1 + round(16000 * seconds) // 256)
+    assert log_mel.min() >= 0 and 3 < log_mel.max() < 12
     assert not list(folder.rglob(".*"))
 
 
@@ -225,7 +227,7 @@ def test_bad_recordings_are_recorded_and_stop_nothing(collection, capsys):
     }
     for name, (content, _) in bad.items():
         (folder / name).write_bytes(content)
-    soundfile.write(folder / "1/short.wav", tiny_music.music(0.05), 16000)
+    soundfile.write(folder / "1/short.wav", tiny_music.music(0.03), 16000)
     tiny_music.write_mp3(folder / "1/silent.mp3", np.zeros(16000, np.float32))
     assert run(STEP_1, collection) == 0
     said = capsys.readouterr().out
@@ -235,7 +237,7 @@ def test_bad_recordings_are_recorded_and_stop_nothing(collection, capsys):
     for name, (_, reason) in bad.items():
         assert reason in found[name]
     assert found["1/short.wav"].startswith("shorter than one window")
-    assert (np.load(collection / "datasets/spectrograms/1/silent.npy") == -80).all()
+    assert (np.load(collection / "datasets/spectrograms/1/silent.npy") == 0).all()
     assert run(STEP_1, collection) == 0
     assert "33 done, 0 to do, 5 failed before (--retry-failed tries them again)" in capsys.readouterr().out
 
@@ -409,16 +411,15 @@ def test_check_names_every_spoilt_spectrogram(collection_with_spectrograms, caps
         "dtype float32": lambda path: np.save(path, good.astype(np.float32)),
         "dtype object": lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True),
         "shape (52, 96)": lambda path: np.save(path, good[:, :52].T.copy()),
-        "not finite": lambda path: np.save(path, np.where(good == 0, np.nan, good)),
-        "from -80 to 80": lambda path: np.save(
-            path, np.where(good == 0, -good + 80, np.maximum(good, -80)).astype("f2")
-        ),
+        "not finite": lambda path: np.save(path, np.where(good == good.max(), np.nan, good)),
+        "from -1 to": lambda path: np.save(path, np.concatenate([good, -np.ones((96, 1), "f2")], axis=1)),
+        "to 80 instead of 0 to 12": lambda path: np.save(path, np.concatenate([good, good + 80], axis=1).clip(0, 80)),
     }
     for path, spoil in zip(paths, spoilt.values(), strict=False):
         spoil(path)
     assert run(STEP_1, root, "--check") == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[-1].startswith("32 spectrograms checked, 8 wrong: delete them and run step 1 again")
+    assert said[-1].startswith("32 spectrograms checked, 9 wrong: delete them and run step 1 again")
     for line, path, problem in zip(said, paths, spoilt, strict=False):
         assert line.startswith(str(path.relative_to(folder))) and (problem in line or "object" in problem), line
 

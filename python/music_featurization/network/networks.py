@@ -69,11 +69,15 @@ def load_network(path: Path, network_name: str, classes: Sequence[str], *, fine_
     """
     import keras
 
+    from music_featurization.network import front_end
+
     model, about = checkpoints.load(path)
     if model.name != network_name:
         raise PipelineError(f"{path} contains the network {model.name}, not {network_name}. Give --network.")
+    if embedder := front_end.embedder_of(model):
+        front_end.set_trainable(embedder, fine_tune)
     for layer in model.layers:
-        if layer.name == "embeddings" or layer.name.startswith("block"):
+        if layer.name.startswith("block"):  # of VGG16
             layer.trainable = fine_tune
     if list(about.get("classes", [])) == list(classes):
         return model
