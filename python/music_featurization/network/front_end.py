@@ -21,7 +21,7 @@ WINDOW = 187  # frames: 3 s
 # more about music of the kinds they were trained on, the second more about sound.
 PARTS = {"penultimate": 400, "pooled": 1208}
 EMBEDDING = sum(PARTS.values())
-WINDOWS_AT_A_TIME = 60  # embedded in one call: bounds the memory that a long clip needs
+WINDOWS_AT_A_TIME = 20  # embedded in one call: bounds the memory that a long clip needs
 CONSTANT = ("shared_ones",)  # the channel of ones that carries what the dead filters gave
 HEARD = "folders 0-c of MagnaTagATune with their tags, and the Million Song Dataset"
 _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
