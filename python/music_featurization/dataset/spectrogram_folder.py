@@ -311,8 +311,11 @@ def read_failures(folder):
     """
     failures = {}
     for path in sorted(Path(folder).glob("failures*.csv")):
-        with open(path, encoding="utf-8", newline="") as file:
-            failures.update(row[:2] for row in _after_header(csv.reader(file)))
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                failures.update(row[:2] for row in _after_header(csv.reader(file)))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise PipelineError(f"{path} is not a readable CSV ({error}). Delete it and run {STEP} again.") from error
     return failures
 
 

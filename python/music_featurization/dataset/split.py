@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from music_featurization.artifacts import PipelineError, fingerprint, read_json, read_table, require
+from music_featurization.artifacts import PipelineError, fingerprint, read_genres, read_table, require
 from music_featurization.dataset import clip_names, genres
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
@@ -27,8 +27,26 @@ def read_part(artifacts, part):
     -------
     pandas.DataFrame
         Columns `clip_id, spectrogram, genre` (str) and `label` (int).
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or damaged, or a label is not that of its genre.
     """
-    return read_table(artifacts.split(part), GENRE_COLUMNS, STEP)
+    table = read_table(artifacts.split(part), GENRE_COLUMNS, STEP)
+    refuse_wrong_labels(table, read_classes(artifacts), artifacts.split(part), STEP)
+    return table
+
+
+def refuse_wrong_labels(table, classes, path, made_by):
+    """Raise a PipelineError if a clip's genre is unknown or its label is that of another genre."""
+    wrong = table["genre"].map({genre: label for label, genre in enumerate(classes)}) != table["label"]
+    if wrong.any():
+        row = table[wrong].iloc[0]
+        raise PipelineError(
+            f"{path}: {row['spectrogram']} has label {row['label']} and genre {row['genre']}; the genres are "
+            f"{', '.join(classes)}. Run {made_by} --overwrite."
+        )
 
 
 def read_classes(artifacts):
@@ -45,7 +63,7 @@ def read_classes(artifacts):
     """
     settings_file = artifacts.split_folder / "settings.json"
     require(artifacts.split("train"), STEP)
-    return tuple(read_json(settings_file, STEP)["settings"]["genres"])
+    return tuple(read_genres(settings_file, STEP))
 
 
 def training_fingerprint(artifacts):

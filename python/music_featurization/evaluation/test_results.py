@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, fingerprint, read_json, replacing, require, write_json
+from music_featurization.artifacts import PipelineError, fingerprint, read_array, read_json, replacing, write_json
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import metrics
 from music_featurization.features import feature_table
@@ -84,7 +84,9 @@ def read_clips(artifacts, part):
 def record(artifacts, part="test"):
     """The record of 2-testing.py, {} where there is none because the results come from elsewhere."""
     path = files(artifacts, part).record
-    return read_json(path, TESTING) if path.exists() else {}
+    if not path.exists():
+        return {}
+    return read_json(path, TESTING, classes=list | None, model=str | None, network=dict | None)
 
 
 def about_run(artifacts, part, model_file, classes):
@@ -173,8 +175,8 @@ def read(artifacts):
         If a file is missing or damaged, or the results are not those of this test set.
     """
     paths = files(artifacts)
-    predicted = _read_array(paths.prediction, dimensions=1)
-    probabilities = _read_array(paths.probabilities, dimensions=2)
+    predicted = read_array(paths.prediction, TESTING, dimensions=1)
+    probabilities = read_array(paths.probabilities, TESTING, dimensions=2)
     about = record(artifacts)
     if artifacts.split("test").exists():
         classes, clips, trained = _clips_of_split(artifacts)
@@ -202,7 +204,7 @@ def measure(results):
 
 
 def _trained_on_this_split(artifacts, about):
-    trained_on = about.get("network", {}).get("split")
+    trained_on = (about.get("network") or {}).get("split")
     if trained_on is None or not artifacts.split("test").exists():
         return None
     from music_featurization.dataset import split
@@ -223,13 +225,13 @@ def classes_of(artifacts):
 
     if artifacts.split("test").exists():
         return tuple(split.read_classes(artifacts))
-    return tuple(record(artifacts).get("classes", GENRES))
+    return tuple(record(artifacts).get("classes") or GENRES)
 
 
 def _clips_by_name(features, about):
     import pandas
 
-    classes = tuple(about.get("classes", GENRES))
+    classes = tuple(about.get("classes") or GENRES)
     if not features.exists():
         raise PipelineError(
             "There is neither a split nor a music_dataset_testing.csv to tell which clips were tested. "
@@ -245,17 +247,6 @@ def _clips_by_name(features, about):
         }
     )
     return classes, clips, None
-
-
-def _read_array(path, dimensions):
-    require(path, TESTING)
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise PipelineError(f"{path} is not a readable array ({error}). Run {TESTING} --overwrite.") from error
-    if not isinstance(array, np.ndarray) or array.ndim != dimensions or array.dtype.kind not in "iuf":
-        raise PipelineError(f"{path} is not an array of numbers in {dimensions}D. Run {TESTING} --overwrite.")
-    return array
 
 
 def _check_sizes(artifacts, clips, predicted, probabilities):

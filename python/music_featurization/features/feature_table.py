@@ -5,11 +5,10 @@ code, `<clip_id>_<name>` and the features. The published original wrote `.jpg` f
 """
 
 import csv
-import zipfile
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, replacing, require
+from music_featurization.artifacts import PipelineError, read_arrays, replacing, require
 from music_featurization.dataset.clip_names import stem
 
 ENDINGS = (".npy", ".jpg")
@@ -169,12 +168,4 @@ def read_npz(path, made_by):
     PipelineError
         If the file is missing or damaged, or lacks one of the three.
     """
-    require(path, made_by)
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            content = {key: saved[key] for key in saved.files}
-        if not {"features", "names", "genres"} <= content.keys():
-            raise ValueError("it lacks features, names or genres")
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, KeyError) as error:
-        raise PipelineError(f"{path} is not a readable feature table ({error}). Run {made_by} --overwrite.") from error
-    return content
+    return read_arrays(path, made_by, {"features": ("f", 2), "names": ("U", 1), "genres": ("U", 1)})

@@ -72,9 +72,13 @@ def read_about(path):
         raise PipelineError(f"{path} does not exist. Give another file, or train a network with python/1-training.py.")
     try:
         with h5py.File(path, "r") as file:
-            return json.loads(file.attrs.get(ATTRIBUTE, "{}"))
-    except (OSError, ValueError, RuntimeError) as error:
+            about = json.loads(file.attrs.get(ATTRIBUTE, "{}"))
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise _unreadable(path, error) from error
+    kinds = {"classes": list, "spectrogram_settings": dict}
+    if not isinstance(about, dict) or not all(isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()):
+        raise _unreadable(path, ValueError(f"its attribute {ATTRIBUTE!r} is not a description of a network"))
+    return about
 
 
 def _unreadable(path, error):

@@ -86,7 +86,7 @@ def _lists_of_numbers(content):
     for key, values in content.items() if isinstance(content, dict) else ():
         try:
             numbers = [float(value) for value in values]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         if isinstance(key, str) and not isinstance(values, (str, bytes, dict)) and numbers:
             history[key] = numbers
