@@ -95,10 +95,10 @@ def replacing(path):
         raise
 
 
-def remove_unfinished(folder, pattern="**/"):
+def remove_unfinished(folder, *, below=True):
     """Remove what killed processes left unfinished in `folder` and below: on this machine, or on any a day ago."""
     mark = f"{UNFINISHED}{socket.gethostname()}-"
-    for path in Path(folder).glob(f"{pattern}{UNFINISHED}*"):
+    for path in Path(folder).glob(f"{'**/' if below else ''}{UNFINISHED}*"):
         pid = path.name.removeprefix(mark).split("-")[0]
         ours = path.name.startswith(mark) and pid.isdigit()
         with contextlib.suppress(FileNotFoundError):  # its process has finished it meanwhile
@@ -108,7 +108,7 @@ def remove_unfinished(folder, pattern="**/"):
 
 @functools.cache  # once per process: a folder of many thousands of files takes a while to list
 def _sweep(folder):
-    remove_unfinished(folder, pattern="")
+    remove_unfinished(folder, below=False)
 
 
 def _alive(pid):
