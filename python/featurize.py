@@ -9,7 +9,6 @@ features; means over windows of 29.1 s (--windows: one row per window). The name
 Run again, it adds the tracks that are missing. What cannot be used stands in <out>.failures.csv with the reason.
 """
 
-import os
 import sys
 import time
 from collections import Counter
@@ -60,8 +59,9 @@ def parse(argv):
         "--out", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)"
     )
     parser.add_argument("--windows", action="store_true", help="one row per window instead of the mean over a track")
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--jobs", type=command_line.positive, default=cores, metavar="N", help="worker processes")
+    parser.add_argument(
+        "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes"
+    )
     parser.add_argument("--overwrite", action="store_true", help="make the table anew, without what is in it")
     return parser.parse_args(argv)
 

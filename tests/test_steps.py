@@ -235,7 +235,7 @@ def test_bad_recordings_are_recorded_and_stop_nothing(collection, capsys):
     for name, (_, reason) in bad.items():
         assert reason in found[name]
     assert found["1/short.wav"].startswith("shorter than one window")
-    assert (np.load(collection / "datasets/spectrograms/1/silent.npy") == -80).all()
+    assert (np.load(collection / "datasets/spectrograms/1/silent.npy") == 0).all()
     assert run(STEP_1, collection) == 0
     assert "33 done, 0 to do, 5 failed before (--retry-failed tries them again)" in capsys.readouterr().out
 
