@@ -63,7 +63,7 @@ def parse(argv):
 
 
 def genre_list(text):
-    names = [name.strip().replace(" ", "_") for name in text.split(",") if name.strip()]
+    names = [genres.tag_name(name) for name in text.split(",") if name.strip()]
     if len(names) < 2 or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text}: two or more different genres are needed")
     return names

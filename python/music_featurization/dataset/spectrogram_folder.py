@@ -115,7 +115,7 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
     counts, failures = survey(clips_folder, folder, known, shard)
     if not counts and not any(list_clips(clips_folder)):
         raise PipelineError(f"{clips_folder} holds no recording ({', '.join(decoding.FILE_ENDINGS)}).")
-    print(_plan(counts, shard), flush=True)
+    print(_plan(counts, shard, failed_before=len(known.keys() & failures.keys())), flush=True)
     try:
         if counts["to do"]:
             to_do = clips_to_do(clips_folder, folder, frozenset(failures), shard)
@@ -134,9 +134,11 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
     return counts
 
 
-def _plan(counts, shard):
+def _plan(counts, shard, failed_before):
     part = f" in shard {shard[0]} of {shard[1]}" if shard else ""
-    failed = f", {counts['failed']} failed before (--retry-failed tries them again)" if counts["failed"] else ""
+    failed = f", {failed_before} failed before (--retry-failed tries them again)" if failed_before else ""
+    if unusable := counts["failed"] - failed_before:
+        failed += f", {unusable} with names that cannot be used"
     return f"{counts.total()} clips{part}: {counts['done']} done, {counts['to do']} to do{failed}"
 
 

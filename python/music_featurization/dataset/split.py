@@ -222,7 +222,7 @@ def published(table, folder):
     PipelineError
         If a file is missing or malformed, a clip stands in two parts, or a part ends up without any clip.
     """
-    keys = table["clip_id"].astype(str) + "_" + table["spectrogram"].map(clip_names.stem)
+    keys = table["clip_id"].astype(str) + "_" + table["spectrogram"].map(clip_names.stem).map(clip_names.composed)
     at_hand = dict(zip(keys, table.index, strict=True))
     parts, remarks, seen = {}, [], {}
     for part in PARTS:
@@ -256,7 +256,7 @@ def _published_part(folder, part):
         raise PipelineError(f"{folder}: {part}_files.txt has {len(files)} lines, {part}_labels.txt {len(labels)}.")
     listed = {}
     for line, (file, label) in enumerate(zip(files, labels, strict=True), start=1):
-        genre, dot, name = clip_names.stem(file).partition(".")
+        genre, dot, name = clip_names.composed(clip_names.stem(file)).partition(".")
         clip_id, underscore, _ = name.partition("_")
         if not (dot and underscore and clip_id.isdecimal()):
             raise PipelineError(f"{folder}/{part}_files.txt, line {line}: {file!r} is not genre.<clip_id>_<name>.jpg.")

@@ -7,6 +7,7 @@ import tempfile
 import numpy as np
 
 from music_featurization.artifacts import PipelineError, fingerprint
+from music_featurization.dataset.clip_names import composed
 from music_featurization.features import features_file
 
 SUGGESTED = 5  # paths that a message names
@@ -59,7 +60,8 @@ def find(track, names):
             return names.index(name)
     if os.path.isfile(track):
         return None
-    rows = [row for row, name in enumerate(names) if track.lower() in name.lower()]
+    part = composed(track).lower()
+    rows = [row for row, name in enumerate(names) if part in composed(name).lower()]
     if len(rows) == 1:
         return rows[0]
     if rows:

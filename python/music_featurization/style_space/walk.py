@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
+from music_featurization.dataset.clip_names import composed
 from music_featurization.style_space import principal_path, style_map
 
 SUGGESTED = 5  # clips or genres that a message names
@@ -39,9 +40,10 @@ def find_end(text, clips, reduced, genres):
     PipelineError
         If there is no such genre or clip, or several clips; it names some.
     """
+    text = composed(text)
     if text in genres:
         return style_map.nearest_to_centroid(reduced, np.flatnonzero(clips["genre"] == text))
-    names = clips["name"]
+    names = clips["name"].map(composed)
     close = difflib.get_close_matches(text.lower(), [*genres, *names], n=SUGGESTED, cutoff=0.6)
     perhaps = f" Did you mean {' or '.join(close)}?" if close else ""
     for fits in (names == text, names.str.startswith(f"{text}_"), names.str.contains(text, case=False, regex=False)):
