@@ -174,6 +174,8 @@ def _of_arrays(arrays):
     if "start" in arrays:
         leading = {"path": arrays["names"], "start": arrays["start"], "seconds": arrays["seconds"]}
     classes = arrays["classes"].tolist()
+    if len(classes) != arrays["probabilities"].shape[1]:
+        raise ValueError(f"it has {len(classes)} classes and probabilities of shape {arrays['probabilities'].shape}")
     return rows(leading, arrays["probabilities"], arrays["features"], classes, str(arrays["model"]))
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError
+from music_featurization.artifacts import PipelineError, read_array
 from music_featurization.network import augmentation
 
 BATCHES_AHEAD = 4
@@ -41,12 +41,9 @@ def load_clip(path):
 
 def read(path):
     """As `load_clip`, but in the file's own type and without a look at every number: a crop need not pay for all."""
-    try:
-        clip = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise PipelineError(f"{path} is not a readable spectrogram ({error}). {_MEND}") from error
-    if clip.ndim != 2 or 0 in clip.shape or not np.issubdtype(clip.dtype, np.number):
-        raise PipelineError(f"{path} holds {clip.dtype} of shape {clip.shape}, not (mels, frames). {_MEND}")
+    clip = read_array(path, "datasets_utils/1_generate_spectrograms.py", dimensions=2)
+    if 0 in clip.shape:
+        raise PipelineError(f"{path} has shape {clip.shape}, not (mels, frames). {_MEND}")
     return clip
 
 

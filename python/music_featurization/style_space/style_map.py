@@ -74,8 +74,9 @@ def read(artifacts, file=None):
     clips = pandas.DataFrame({"name": table.names, "genre": table.genres}, dtype=str)
     clips["predicted"] = table.genres if table.of_tracks else _predicted(artifacts, file, table)
     where = table.names if table.of_tracks else _recordings(artifacts, table.names)
-    clips["where"] = where
-    clips["recording"] = [path if path and os.path.isfile(path) else "" for path in where]
+    clips["where"] = pandas.Series(where, dtype=object)  # pandas' text is UTF-8, and a path may be anything
+    recordings = [path if path and os.path.isfile(path) else "" for path in where]
+    clips["recording"] = pandas.Series(recordings, dtype=object)
     starts = table.starts or [None] * len(clips)
     named = [_describe(name, table.of_tracks, start) for name, start in zip(table.names, starts, strict=True)]
     clips[["artist", "song", "seconds"]] = pandas.DataFrame(named, dtype=str)
