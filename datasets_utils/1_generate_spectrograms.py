@@ -18,6 +18,7 @@ except ImportError as error:
 from music_featurization import workers
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.dataset import spectrogram_folder, table_check
+from music_featurization.network import embeddings
 
 
 def main(argv=None):
@@ -32,6 +33,7 @@ def main(argv=None):
         )
     if args.overwrite:
         spectrogram_folder.remove(paths.spectrograms, args.shard)
+        embeddings.remove(paths.embeddings, args.shard)  # they are made from the spectrograms
     spectrogram_folder.prepare(paths.spectrograms)
     counts = spectrogram_folder.fill(
         paths.spectrograms,
@@ -73,6 +75,9 @@ def check(paths):
     spectrograms = dict(spectrogram_folder.check(paths.spectrograms))
     wrong = _list_wrong("spectrograms", spectrograms, ": delete them and run step 1 again")
     tables = {path.relative_to(paths.root): problem for path, problem in table_check.check(paths, spectrograms)}
+    embedded = dict(embeddings.check(paths))
+    if embedded:
+        wrong += _list_wrong("files of embeddings", embedded, ": delete them and run python/1-training.py again")
     if tables:
         wrong += _list_wrong("tables", tables)
     return 1 if wrong or not spectrograms else 0

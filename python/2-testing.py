@@ -16,10 +16,11 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
+from music_featurization import workers
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.dataset import split
 from music_featurization.evaluation import test_results
-from music_featurization.network import model_choice
+from music_featurization.network import checkpoints, embeddings, model_choice, networks
 
 FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
 LAST_STEP = "datasets_utils/4_save_train_and_test.py"
@@ -46,7 +47,15 @@ def main(argv=None):
     if not args.overwrite and test_results.is_made(files, about):
         print(f"nothing to do: the {len(clips)} clips of {args.split} are done with this model ({files.features})")
         return
-    probabilities, features = classify(model_file, spectrograms_of(clips, where), args.batch_size, classes)
+    spectrograms_of(clips, where)
+    embedded = networks.has_provided_front_end(checkpoints.read_about(model_file))
+    if embedded:
+        embeddings.generate_missing(
+            where, list(clips["spectrogram"]), jobs=command_line.cores(), overwrite=args.overwrite
+        )
+    folder = where.embeddings if embedded else where.spectrograms
+    inputs = [folder / name for name in clips["spectrogram"]]
+    probabilities, features = classify(model_file, inputs, args.batch_size, classes, embedded)
     test_results.write(files, clips, classes, probabilities, features, about)
     accuracy = (probabilities.argmax(axis=1) == clips["label"]).mean()
     print(f"{len(clips)} clips of {args.split} done, accuracy {accuracy:.4f}: {files.features}")
@@ -67,14 +76,19 @@ def spectrograms_of(clips, where):
     return files
 
 
-def classify(model_file, spectrograms, batch_size, classes):
-    """Probabilities (N, C) and features (N, 512) of the clips."""
+def classify(model_file, clips, batch_size, classes, embedded):
+    """Compute probabilities (N, C) and features (N, 512) of clips, files of spectrograms or of embeddings."""
     from music_featurization.network import prediction
 
     model = model_choice.load(model_file, classes)
-    with command_line.progress(None, len(spectrograms), "clip") as bar:
-        return prediction.predict(model, spectrograms, batch_size, progress=lambda done: bar.update(done - bar.n))
+    with command_line.progress(None, len(clips), "clip") as bar:
+        return prediction.predict(
+            model, clips, batch_size, progress=lambda done: bar.update(done - bar.n), embedded=embedded
+        )
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    try:
+        command_line.run(main)
+    finally:
+        workers.end_workers()

@@ -11,7 +11,16 @@ import numpy as np
 import soundfile
 
 RATE, FRAMES, BANDS = 16_000, 187, 96
-SETTINGS = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": BANDS, "level": 0.3, "compression": 10_000}
+# With the names that music_featurization.audio.spectrogram uses, which compares them with its own.
+SETTINGS = {
+    "sample_rate": RATE,
+    "n_fft": 512,
+    "hop_length": 256,
+    "n_mels": BANDS,
+    "f_max": 8000.0,
+    "mean_power": 0.3,
+    "compression": "log10(1 + 10000 * power)",
+}
 
 
 def log_mel(y: np.ndarray) -> np.ndarray:
@@ -29,8 +38,8 @@ def log_mel(y: np.ndarray) -> np.ndarray:
     """
     power = librosa.feature.melspectrogram(y=y, sr=RATE, n_fft=512, hop_length=256, n_mels=BANDS).T
     mean = power.mean()
-    levelled = power * (SETTINGS["level"] / mean) if mean > 0 else power
-    return np.log10(1 + SETTINGS["compression"] * levelled).astype(np.float16).astype(np.float32)
+    levelled = power * (SETTINGS["mean_power"] / mean) if mean > 0 else power
+    return np.log10(1 + 10_000 * levelled).astype(np.float16).astype(np.float32)
 
 
 def cut(spectrogram: np.ndarray) -> np.ndarray:

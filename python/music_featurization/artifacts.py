@@ -42,6 +42,7 @@ class Artifacts:
     tagged = property(lambda self: self.root / "datasets" / "tagged_spectrograms.csv")
     genres = property(lambda self: self.root / "datasets" / "six_genres.csv")
     split_folder = property(lambda self: self.root / "datasets" / "train_test_val")
+    embeddings = property(lambda self: self.root / "datasets" / "embeddings")
     # Training.
     models = property(lambda self: self.root / "models")
     history = property(lambda self: self.models / "history.pkl")
@@ -61,8 +62,9 @@ class Artifacts:
         return self.split_folder / f"{part}.csv"
 
 
-# The network that comes with the project; it does not move with --root.
+# The networks that come with the project; they do not move with --root.
 PROVIDED_MODEL = REPOSITORY / "models" / "best_model.h5"
+FRONT_END = REPOSITORY / "models" / "front_end.h5"
 
 
 @contextlib.contextmanager

@@ -87,6 +87,28 @@ def _whole_number(text, least):
     return number
 
 
+def non_negative(text: str) -> float:
+    """Convert an argument that is a finite number of 0 or more."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
+    return number
+
+
+def switch(text: str) -> bool:
+    """Convert an argument that is `on` or `off`."""
+    if text not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{text} is neither on nor off")
+    return text == "on"
+
+
+def cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    import joblib
+
+    return joblib.cpu_count()
+
+
 def shard(text):
     """An argument `I/N`: the I-th of N parts, 1 <= I <= N; gives (I, N)."""
     part, _, parts = text.partition("/")

@@ -37,7 +37,7 @@ def cores():
     return joblib.cpu_count()
 
 
-def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None):
+def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None, prepare=None):
     """Call `function(clip)` for every clip, in worker processes, in no particular order.
 
     Parameters
@@ -53,6 +53,8 @@ def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None):
         Seconds after which a clip's worker is killed.
     dask : str, optional
         Address of a Dask scheduler, such as `tcp://host:8786`.
+    prepare : callable, optional
+        Called without arguments in every new local worker, such as to load a large library.
 
     Yields
     ------
@@ -61,7 +63,7 @@ def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None):
         What `function` returned, or how the clip ended its worker.
     """
     clips, unfinished, broken = iter(clips), set(), True
-    options = {"jobs": jobs, "time_limit": time_limit, "dask": dask}
+    options = {"jobs": jobs, "time_limit": time_limit, "dask": dask, "prepare": prepare}
     while broken:
         broken = False
         try:
@@ -76,7 +78,7 @@ def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None):
 _taking = threading.Lock()
 
 
-def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask):
+def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask, prepare):
     """As `run`; keeps in `unfinished` the clips that were handed out and did not come back."""
 
     def tasks():
@@ -89,22 +91,22 @@ def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask):
             yield task
 
     do = functools.partial(_do_task, function, time_limit)
-    results = dask_cluster.results(dask, do, tasks()) if dask else _local_results(jobs, do, tasks())
+    results = dask_cluster.results(dask, do, tasks()) if dask else _local_results(jobs, do, tasks(), prepare)
     for clip, failure in itertools.chain.from_iterable(results):
         unfinished.discard(clip)
         yield clip, failure
 
 
-def _local_results(jobs, do, tasks):
+def _local_results(jobs, do, tasks, prepare):
     """Yield `do(task)` of every task, from worker processes of this machine."""
     import joblib
 
     _require_processes()
     # joblib runs a single job in this very process, where a crash would cost the run: so two, of which one waits.
-    workers, prepare = max(2, jobs), {"initializer": _prepare_worker, "initargs": (os.getpid(),)}
+    workers, initial = max(2, jobs), {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare)}
     filters = [text for text in os.environ.get("PYTHONWARNINGS", "").split(",") if text not in ("", QUIET_HELPER)]
     os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **prepare):
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **initial):
         with _ctrl_c_held_back():  # joblib interrupted while it starts them prints tracebacks, or hangs
             joblib.Parallel(workers)(joblib.delayed(int)() for _ in range(workers))
         at_once = 2 * jobs if jobs > 1 else 1
@@ -177,11 +179,13 @@ def _do_task(function, time_limit, clips):
     return done
 
 
-def _prepare_worker(parent):
+def _prepare_worker(parent, prepare=None):
     """In a new worker: silent decoders, Ctrl-C left to the parent, and no life after the parent's death."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libmpg123 prints a line for each frame that it dislikes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    if prepare:  # before the first task: joblib ends workers whose memory grows by 300 MB after it
+        prepare()
 
 
 def _die_with(parent):

@@ -1,130 +1,271 @@
-"""Recordings as mono samples at 16,000 Hz, as `librosa.load` gives them, in bounded memory; or the reason why not."""
+"""Recordings as mono samples at 16 kHz, as `librosa.load(path, sr=16000)` gives them, in bounded memory."""
 
+import itertools
+import math
+import operator
 import os
+import stat
+from collections.abc import Callable, Generator, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from music_featurization.audio import mpeg
+from music_featurization.audio import structure
 
 SAMPLE_RATE = 16000
-FILE_ENDINGS = (".mp3", ".wav", ".flac", ".ogg", ".opus")
-# Decoded at a time: a clip of a minute in one go, since soundfile seeks after each read and a seek decodes frames anew.
+FILE_ENDINGS = (
+    ".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff", ".aif", ".aifc", ".au", ".caf",
+    ".mp2", ".rf64", ".w64", ".wv",
+)  # fmt: skip
+MAX_SECONDS = 30 * 60  # a longer recording is not a clip
+LOWEST_RATE, HIGHEST_RATE = 4000, 1_000_000  # Hz
+# Decoded at a time: a clip of a minute at once, because soundfile seeks after each read and decodes frames again.
 BLOCK = 1 << 20  # samples of all channels
-CHUNK = 1 << 14  # resampled at a time, and handed on while still in the cache
-MAX_SECONDS = 30 * 60  # a longer recording is no clip
+CHUNK = 1 << 14  # resampled at a time, and passed on while still in the cache
+# FFmpeg's demuxers for sound: playlists and others that open further files are not among them. Its decoders that look
+# into a file before decoding: a cover picture is not decoded.
+FFMPEG_OPTIONS = {
+    "format_whitelist": "mp3,wav,w64,aiff,au,caf,flac,ogg,mov,aac,asf,wv",
+    "codec_whitelist": "mp3float,mp2float,mp1float,aac,alac,flac,vorbis,opus,wmav1,wmav2,wmapro,wmalossless,wavpack",
+}
+COUNTED = ("flac", "wv")  # their headers contain the exact number of samples
+TOLERANCE = 0.5  # seconds that a decoder may leave out at the beginning and the end of a lossy format
+
+Blocks = Iterator[tuple[int, np.ndarray]]  # sample rate, mono samples
+Decoding = Generator[tuple[int, np.ndarray], None, "_Found"]
 
 
 class UnreadableAudioError(Exception):
     """A recording that cannot be used. The message is the reason, without the path."""
 
 
-def stream(path, *, max_seconds=MAX_SECONDS):
-    """Decode, mix to mono and resample, block by block, in bounded memory.
+def stream(
+    path: str | os.PathLike,
+    *,
+    strict: bool = True,
+    max_seconds: float = MAX_SECONDS,
+    on_note: Callable[[str], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Decode, mix to mono and resample a recording block by block, in bounded memory.
 
     Parameters
     ----------
     path : path-like
-        Any format that libsndfile reads; it is told by its content, not by its name.
+        A file of any format that libsndfile or FFmpeg reads. Its content decides, not its name.
+    strict : bool
+        Refuse a recording that is longer than `max_seconds`, damaged, or has lost its end. Otherwise yield what can be
+        decoded.
     max_seconds : float
         Longest recording accepted.
+    on_note : callable, optional
+        Called at the end with what is wrong with a recording that `strict` would refuse, for example
+        "ends early: 35.1 of 240.0 s".
 
     Yields
     ------
     numpy.ndarray, float32, shape (samples,)
-        Consecutive blocks of mono samples at 16,000 Hz, not all of one length; together, within float rounding,
+        Consecutive blocks of mono samples at 16,000 Hz, of different lengths; together, within float rounding,
         `librosa.load(path, sr=16000)`.
 
     Raises
     ------
     UnreadableAudioError
-        If it is empty, junk, truncated or longer than `max_seconds`. A truncated mp3 raises before the first block,
-        others when their end is reached.
+        If nothing can be decoded, the sample rate is below 4 kHz, or `strict` refuses the recording.
+    OSError
+        If the file cannot be read.
     """
-    import soundfile
-
-    if os.path.getsize(path) == 0:
-        raise UnreadableAudioError("empty file")
-    try:
-        # As bytes: soundfile cannot encode a name that is not UTF-8.
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            expected = _expected_seconds(path, file)
-            read = yield from _resampled(file, max_seconds * file.samplerate)
-            _require_whole(read / file.samplerate, expected)
-    except soundfile.LibsndfileError as error:
-        raise UnreadableAudioError(f"not readable as audio: {error.error_string.strip()}") from error
+    note = _refuse if strict else on_note or (lambda text: None)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise UnreadableAudioError("not a regular file")
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise UnreadableAudioError("empty file")
+        blocks = _decode_streams(structure.after_tags(structure.Part(file, 0, size)), strict, note)
+        yield from _resample(_limit(blocks, max_seconds, note))
 
 
-def _resampled(file, most):
-    """Mono blocks at 16,000 Hz of an open soundfile, in all as long as librosa's; returns the number of frames read."""
-    rate = file.samplerate
-    resample = _resampler(rate)
-    frames, read, given = max(1, BLOCK // file.channels), 0, 0
-    while True:
-        block = file.read(frames, dtype="float32")
-        read += len(block)
-        if read > most:
-            raise UnreadableAudioError(f"longer than {most / rate / 60:g} minutes: cut it into clips first")
-        for start in range(0, max(1, len(block)), CHUNK):
-            last = len(block) < frames and start + CHUNK >= len(block)
-            chunk = resample(_mono(block[start : start + CHUNK]), last)
-            given += len(chunk)
-            if len(chunk):
+def _refuse(reason: str) -> None:
+    raise UnreadableAudioError(reason)
+
+
+def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> Blocks:
+    """Pass on blocks up to `max_seconds`; refuse sample rates that would take long or much memory, and no audio."""
+    seconds = 0.0
+    for rate, block in blocks:
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise UnreadableAudioError(f"sample rate {rate} Hz instead of {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+        seconds += len(block) / rate
+        if seconds > max_seconds:
+            note(f"longer than {max_seconds / 60:g} minutes: cut it into clips first")
+            yield rate, block[: len(block) - math.floor((seconds - max_seconds) * rate)]
+            return
+        yield rate, block
+    if not seconds:
+        raise UnreadableAudioError("no audio in it")
+
+
+def _resample(blocks: Blocks) -> Iterator[np.ndarray]:
+    """Mono blocks at 16 kHz, in all as long as librosa's; the rate may change where recordings were joined."""
+    for rate, segment in itertools.groupby(blocks, key=operator.itemgetter(0)):
+        resample = _resampler(rate)
+        read = given = 0
+        for _, block in segment:
+            read += len(block)
+            for start in range(0, len(block), CHUNK):
+                chunk = resample(block[start : start + CHUNK])
+                given += len(chunk)
                 yield chunk
-        if len(block) < frames:
-            break
-    # librosa.resample pads to this length where the resampler gives less.
-    padding = int(np.ceil(read * (SAMPLE_RATE / rate))) - given
-    if padding > 0:
-        yield np.zeros(padding, np.float32)
-    return read
+        yield (end := resample(np.zeros(0, np.float32), last=True))
+        # librosa.resample pads to this length where the resampler gives less.
+        yield np.zeros(max(0, math.ceil(read * (SAMPLE_RATE / rate)) - given - len(end)), np.float32)
 
 
-def _resampler(rate):
-    """A function of (chunk, whether it is the last) that gives what it can of the chunk at 16,000 Hz."""
+def _resampler(rate: int) -> Callable[..., np.ndarray]:
+    if rate == SAMPLE_RATE:
+        return lambda chunk, last=False: chunk
     import soxr
 
-    if rate == SAMPLE_RATE:
-        return lambda chunk, last: chunk
+    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ").resample_chunk
+
+
+def _decode_streams(file: structure.Part, strict: bool, note: Callable[[str], None]) -> Blocks:
+    """Decode one by one the streams of an Ogg file that FFmpeg would not decode one after another."""
+    declared = _require_end(structure.read_declared(file), strict)
+    if len(declared.streams) == 1:
+        yield from _decode(file, declared, strict, note)
+        return
+    for begin, end in itertools.pairwise((*declared.streams, file.size)):
+        part = file.part(begin, end)
+        try:
+            yield from _decode(part, _require_end(structure.read_declared(part), strict), strict, note)
+        except UnreadableAudioError as error:
+            note(str(error))
+
+
+def _decode(file: structure.Part, declared: structure.Declared, strict: bool, note: Callable[[str], None]) -> Blocks:
+    """Decode with libsndfile, and with FFmpeg what libsndfile refuses or leaves out. Judge what is missing."""
+    found = yield from _by_libsndfile(file, declared, strict)
+    if not found.complete:
+        try:
+            found = yield from _by_ffmpeg(file, found, strict)
+        except UnreadableAudioError:
+            if strict or not found.frames:
+                raise
+    seconds, declared = found.seconds, found.declared
+    if declared.missing:
+        total = max(declared.seconds, seconds / max(declared.share, 1e-9))
+        differ = f"{seconds:.1f}" != f"{total:.1f}"
+        note(f"ends early: {f'{seconds:.1f} of {total:.1f} s' if differ else declared.missing}")
+    elif not found.complete:
+        note(f"damaged: {seconds:.1f} of {declared.seconds:.1f} s can be decoded")
+
+
+class _Found(NamedTuple):
+    """What a decoder has found: what the file declares, what was decoded of it, and whether that is all."""
+
+    declared: structure.Declared
+    frames: int = 0
+    seconds: float = 0.0
+    complete: bool = False
+
+
+def _require_end(declared: structure.Declared, strict: bool) -> structure.Declared:
+    if strict and declared.missing:
+        raise UnreadableAudioError(f"truncated: {declared.missing}")
+    return declared
+
+
+def _by_libsndfile(file: structure.Part, declared: structure.Declared, strict: bool) -> Decoding:
+    import soundfile
+
+    frames, rate = 0, 1
+    # By name if possible: libsndfile reads mp3 in steps of a few bytes. As bytes: some names are not UTF-8.
+    source = os.fsencode(file.file.name) if file.is_whole() else file.part(0, file.size)
     try:
-        return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ").resample_chunk
-    except (RuntimeError, ValueError) as error:
-        raise UnreadableAudioError(f"cannot be resampled from {rate} Hz: {error}") from error
+        with soundfile.SoundFile(source) as sound:
+            rate, rows = sound.samplerate, max(1, BLOCK // sound.channels)
+            if sound.format == "MP3":
+                declared = _require_end(structure.read_frames(file, sound.frames), strict)
+            expected = declared.seconds or sound.frames / rate
+            tolerance = 0 if sound.format == "FLAC" else TOLERANCE
+            more = declared.libsndfile_suffices
+            while more:
+                block = sound.read(rows, dtype="float32")
+                yield rate, block if block.ndim == 1 else block.mean(axis=1)
+                frames, more = frames + len(block), len(block) == rows
+    except soundfile.LibsndfileError:
+        return _Found(declared, frames, frames / rate)
+    complete = 0 < frames >= (expected - tolerance) * rate
+    if declared.libsndfile_suffices:
+        declared = declared._replace(seconds=expected)
+    return _Found(declared, frames, frames / rate, complete)
 
 
-def _mono(chunk):
-    return chunk if chunk.ndim == 1 else chunk.mean(axis=1)
+def _by_ffmpeg(file: structure.Part, found: _Found, strict: bool) -> Decoding:
+    """Decode, except for the samples that libsndfile has `found`."""
+    import av
+
+    file = file.part(0, found.declared.end)
+    try:
+        with av.open(file, "r", options=FFMPEG_OPTIONS, metadata_errors="replace", io_open=_open_nothing) as container:
+            track, name, declared = next(iter(container.streams.audio), None), container.format.name, found.declared
+            if track is None or track.codec_context is None:
+                raise UnreadableAudioError("no audio in it that can be decoded")
+            if name in ("mp3", "aac"):
+                declared = _require_end(structure.read_frames(file.part(0, file.size)), strict)
+            elif name in COUNTED:
+                declared = declared._replace(seconds=float((track.duration or 0) * track.time_base))
+            seconds, end, broken_off = yield from _ffmpeg_blocks(container, track, found.frames)
+    except (av.FFmpegError, ValueError) as error:
+        _require_end(found.declared, strict=True)
+        raise UnreadableAudioError("not readable as audio") from error
+    exactness = 0.5 / SAMPLE_RATE if name in COUNTED else TOLERANCE
+    if name in COUNTED and (end < declared.seconds - exactness if declared.seconds else broken_off):
+        declared = _require_end(declared._replace(missing="the last frames are missing"), strict)
+    complete = seconds >= declared.seconds - exactness
+    return _Found(declared, 0, seconds, complete)
 
 
-def _expected_seconds(path, file):
-    """How long the file says it is; raises if its structure already shows that its end is missing."""
-    if file.format == "MP3":
-        with open(path, "rb") as raw:
-            found = mpeg.scan(raw.read())
-        if found.damage:
-            raise UnreadableAudioError(found.damage)
-        return found.seconds
-    if file.format == "OGG" and not _ogg_has_end(path):
-        raise UnreadableAudioError("truncated: the last page of the Ogg stream is missing")
-    if file.format == "WAV" and "should be" in file.extra_info:  # libsndfile's remark on a chunk cut short
-        raise UnreadableAudioError("truncated: the file is shorter than its header says")
-    return file.frames / file.samplerate
+def _open_nothing(*_) -> None:
+    raise UnreadableAudioError("not readable as audio: it refers to other files")
 
 
-def _ogg_has_end(path):
-    """Whether the last Ogg page is whole and has the end-of-stream flag (RFC 3533, section 6)."""
-    with open(path, "rb") as raw:
-        raw.seek(max(0, os.path.getsize(path) - 131072))  # a page has at most 65,307 bytes
-        tail = raw.read()
-    page = tail[tail.rfind(b"OggS") :]
-    if len(page) < 27:
-        return False
-    segments = page[26]
-    return len(page) >= 27 + segments + sum(page[27 : 27 + segments]) and bool(page[5] & 4)
+def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[float, float, bool]]:
+    """Return the seconds decoded, the time at which the last frame ends, and whether what follows it is damaged."""
+    import av
+
+    track.codec_context.thread_count = 1
+    packets, held, held_rate = container.demux(track), [], 0
+    seconds, end, broken_off = 0.0, 0.0, False
+    while True:
+        try:
+            if (packet := next(packets, None)) is None:
+                break
+            frames = packet.decode()
+        except av.FFmpegError:
+            broken_off = True
+            continue
+        broken_off = broken_off and not frames
+        for frame in frames:
+            if held and (sum(map(len, held)) >= CHUNK or frame.sample_rate != held_rate):
+                yield held_rate, np.concatenate(held)
+                held = []
+            held.append(_mono(frame)[max(0, skip) :])
+            held_rate, skip = frame.sample_rate, skip - frame.samples
+            seconds += frame.samples / held_rate
+            end = (frame.time or 0.0) + frame.samples / held_rate
+    if held:
+        yield held_rate, np.concatenate(held)
+    return seconds, end, broken_off
 
 
-def _require_whole(seconds, expected):
-    if seconds == 0:
-        raise UnreadableAudioError("no audio in it")
-    # A decoder may leave out the first frames of an excerpt, which refer to bits before its beginning.
-    if seconds < expected - 0.5:
-        raise UnreadableAudioError(f"damaged: {seconds:.1f} of {expected:.1f} seconds can be decoded")
+def _mono(frame) -> np.ndarray:
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
+    mono = samples.mean(axis=0, dtype=np.float32 if kind == "f" else np.float64)
+    if kind != "f":
+        mono = mono / 2.0 ** (bits - 1) - (kind == "u")
+    return mono.astype(np.float32, copy=False)

@@ -26,6 +26,7 @@ from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import clip_names
 
 STEP = "datasets_utils/1_generate_spectrograms.py"
+LARGEST = 12.0  # log-mel: all of the power of an hour in one bin of one frame gives 11
 SECONDS_MISSING = 1.0  # an excerpt shorter by this than its name says has lost its end
 SECONDS_BETWEEN_LISTS = 1.0  # failures.csv is written anew at most this often
 
@@ -393,6 +394,6 @@ def problem_of(path):
         return f"shape {content.shape} instead of ({spectrogram.N_MELS}, frames)"
     if not np.isfinite(content).all():
         return "values that are not finite"
-    if content.min() < 0:
-        return f"values from {content.min():g}; none can be below 0"
+    if content.min() < 0 or content.max() > LARGEST:
+        return f"values from {content.min():g} to {content.max():g} instead of 0 to {LARGEST:g}"
     return None

@@ -163,7 +163,7 @@ def _prepare(track, folder):
     for number, blocks in enumerate(windows(track)):
         decoded = time.perf_counter()
         log_mel, seconds = spectrogram.log_mel(blocks), sum(map(len, blocks)) / decoding.SAMPLE_RATE
-        if log_mel.max() > spectrogram.FLOOR_DB:  # of silence the network knows nothing
+        if log_mel.max() > 0:  # of silence the network knows nothing
             spectrogram_folder.save(folder / f"{number:06d}.npy", log_mel)
             for key, value in (("files", f"{number:06d}.npy"), ("start", start), ("seconds", seconds)):
                 found[key].append(value)

@@ -1,72 +1,91 @@
-"""Clips from disk to batches: read by threads ahead of the network, shuffled by seed, cropped, augmented.
+"""Clips from disk to batches, read by threads ahead of the network and shuffled by seed.
 
 Only a few batches are in memory at any time, so the size of a data set is bounded by the disk alone.
 """
 
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, read_array
-from music_featurization.network import augmentation
+from music_featurization.artifacts import PipelineError
+from music_featurization.network.front_end import EMBEDDING
 
-BATCHES_AHEAD = 4
+PREFETCHED = 4  # batches
+STEP_1, TRAINING = "datasets_utils/1_generate_spectrograms.py", "python/1-training.py"
+Result = TypeVar("Result")
 
 
-def load_clip(path):
+def load_clip(path: Path) -> np.ndarray:
     """Read one spectrogram.
-
-    Parameters
-    ----------
-    path : Path
-        A .npy file of shape (mels, frames) in dB.
 
     Returns
     -------
-    numpy.ndarray
-        float32, shape (mels, frames).
+    numpy.ndarray, float32, shape (mels, frames)
 
     Raises
     ------
     PipelineError
-        If the file is missing, is no .npy file of that shape, or holds NaN or infinity.
+        If the file is missing, is no .npy file of that shape, or contains NaN or infinity.
     """
-    clip = read(path)
-    clip = clip.astype(np.float32)
-    if not np.isfinite(clip).all():
-        raise PipelineError(f"{path} holds NaN or infinity. {_MEND}")
-    return clip
+    return _load(path, "spectrogram", f"Delete it and run {STEP_1} again.")
 
 
-def read(path):
-    """As `load_clip`, but in the file's own type and without a look at every number: a crop need not pay for all."""
-    clip = read_array(path, "datasets_utils/1_generate_spectrograms.py", dimensions=2)
-    if 0 in clip.shape:
-        raise PipelineError(f"{path} has shape {clip.shape}, not (mels, frames). {_MEND}")
-    return clip
+def load_embedding(path: Path) -> np.ndarray:
+    """Read the embeddings of one clip: float32, shape (windows, 1608). Raises as `load_clip`."""
+    advice = f"Delete it and run {TRAINING} again."
+    found = _load(path, "file of embeddings", advice)
+    if found.shape[1] != EMBEDDING:
+        raise PipelineError(f"{path} has the shape {found.shape}, not (windows, {EMBEDDING}). {advice}")
+    return found
 
 
-_MEND = "Delete it and run datasets_utils/1_generate_spectrograms.py again."
+def _load(path: Path, what: str, advice: str) -> np.ndarray:
+    try:
+        found = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: a header may claim any size
+        if not isinstance(found, np.ndarray) or found.ndim != 2 or 0 in found.shape or found.dtype.kind != "f":
+            raise ValueError("not an array of real numbers with two dimensions")
+        found = np.array(found, np.float32)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise PipelineError(f"{path} is not a readable {what} ({error}). {advice}") from error
+    if not np.isfinite(found).all():
+        raise PipelineError(f"{path} contains NaN or infinity. {advice}")
+    return found
 
 
-def training_batches(paths, labels, n_classes, *, batch_size, lengths, augment, seed, epoch, threads=2):
-    """One epoch of shuffled, cropped and augmented batches.
+def repeated(clip: np.ndarray, length: int, axis: int) -> np.ndarray:
+    """Repeat a clip from its beginning until it has the given length along an axis."""
+    return np.take(clip, np.arange(length) % clip.shape[axis], axis=axis)
+
+
+def training_batches(
+    paths: Sequence[Path],
+    labels: Sequence[int],
+    n_classes: int,
+    *,
+    load: Callable[[Path], np.ndarray],
+    time_axis: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    threads: int = 2,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the shuffled batches of one epoch.
 
     Parameters
     ----------
-    paths : sequence of Path
-        Spectrogram files.
-    labels : sequence of int
-        Label of each.
+    paths, labels
+        File and label of every clip.
     n_classes : int
-        Width of the targets.
+    load : callable
+        Reads one file.
+    time_axis : int
+        Axis of a clip along which clips differ in length; in a batch they are repeated to the length of the longest.
     batch_size : int
-        Stretches per batch; the last of each length is as large as what is left.
-    lengths : sequence of int
-        Frames of the stretches that are taken of every clip, each from another place; a batch has one length.
-    augment : dict
-        Keyword arguments of `augmentation.crop` (`stretch`, `shift`) and, the others, of `augmentation.augment`.
+        The last batch may be smaller.
     seed, epoch : int
         Together they decide everything random, so an epoch can be repeated alone.
     threads : int
@@ -74,35 +93,28 @@ def training_batches(paths, labels, n_classes, *, batch_size, lengths, augment, 
 
     Yields
     ------
-    clips : numpy.ndarray
-        float32, shape (batch, mels, frames), dB; frames is one of `lengths`.
-    targets : numpy.ndarray
-        float32, shape (batch, n_classes), rows add to 1.
+    clips : numpy.ndarray, float32, shape (batch, ...)
+    targets : numpy.ndarray, float32, shape (batch, n_classes)
     """
-    order, parts = np.random.default_rng([seed, epoch]), []
-    for frames, times in Counter(lengths).items():
-        clips = order.permutation(np.tile(np.arange(len(paths)), times))
-        parts += [(frames, clips[start : start + batch_size]) for start in range(0, len(clips), batch_size)]
-    parts = [parts[i] for i in order.permutation(len(parts))]
-    of_crop = {key: augment[key] for key in ("stretch", "shift") if key in augment}
-    of_batch = {key: augment[key] for key in augment if key not in of_crop}
+    order = np.random.default_rng([seed, epoch]).permutation(len(paths))
+    parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
-    def make(number):
-        rng, (frames, chosen) = np.random.default_rng([seed, epoch, number]), parts[number]
-        clips = np.stack([augmentation.crop(read(paths[i]), frames, rng, **of_crop) for i in chosen])
-        targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in chosen]]
-        return augmentation.augment(clips, targets, rng, **of_batch)
+    def make(number: int) -> tuple[np.ndarray, np.ndarray]:
+        clips = [load(paths[i]) for i in parts[number]]
+        longest = max(clip.shape[time_axis] for clip in clips)
+        targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in parts[number]]]
+        return np.stack([repeated(clip, longest, time_axis) for clip in clips]), targets
 
-    return ahead(make, len(parts), threads)
+    return prefetch(make, len(parts), threads)
 
 
-def ahead(make, count, threads):
+def prefetch(make: Callable[[int], Result], count: int, threads: int) -> Iterator[Result]:
     """Yield make(0), ..., make(count - 1) in order, made by threads a few items ahead of their use."""
     with ThreadPoolExecutor(threads) as pool:
-        pending = deque()
+        pending: deque = deque()
         for number in range(count):
             pending.append(pool.submit(make, number))
-            if len(pending) > max(BATCHES_AHEAD, threads):
+            if len(pending) > max(PREFETCHED, threads):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

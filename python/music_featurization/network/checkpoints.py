@@ -7,8 +7,12 @@ in the file's attribute `about`, so that a checkpoint never loses the names of i
 import json
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError, replacing
+
+if TYPE_CHECKING:
+    import keras
 
 ATTRIBUTE = "about"
 
@@ -64,8 +68,8 @@ def load(path):
         raise _unreadable(path, error) from error
 
 
-def read_about(path):
-    """What is known about a checkpoint, without loading the network. Raises as `load` does."""
+def read_about(path: Path) -> dict:
+    """Read what is known about a checkpoint, without loading the network. Raises as `load` does."""
     import h5py
 
     if not Path(path).is_file():
@@ -73,12 +77,17 @@ def read_about(path):
     try:
         with h5py.File(path, "r") as file:
             about = json.loads(file.attrs.get(ATTRIBUTE, "{}"))
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        if not isinstance(about, dict) or not _is_list_of_text(about.get("classes", [])):
+            raise ValueError(f"its attribute {ATTRIBUTE} is not a description of a network")
+        if not isinstance(about.get("spectrogram_settings", {}), dict):
+            raise ValueError(f"its attribute {ATTRIBUTE} has no valid spectrogram_settings")
+        return about
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise _unreadable(path, error) from error
-    kinds = {"classes": list, "spectrogram_settings": dict}
-    if not isinstance(about, dict) or not all(isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()):
-        raise _unreadable(path, ValueError(f"its attribute {ATTRIBUTE!r} is not a description of a network"))
-    return about
+
+
+def _is_list_of_text(value):
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _unreadable(path, error):
@@ -87,3 +96,31 @@ def _unreadable(path, error):
         f"{path} is not a readable Keras .h5 file ({reason}). Delete it and train again with python/1-training.py, "
         "or restore it from the repository if it is the provided network."
     )
+
+
+def in_float32(model: "keras.Model") -> "keras.Model":
+    """Return the network itself if it computes in float32, else a copy that does: float16 is slow on a CPU."""
+    import keras
+
+    if all(policy == "float32" for policy in _compute_dtypes(model)):
+        return model
+    copy = keras.models.clone_model(model, clone_function=_layer_in_float32)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _compute_dtypes(model):
+    for layer in model.layers:
+        inner = getattr(layer, "layer", None)
+        yield from _compute_dtypes(inner) if hasattr(inner, "layers") else [layer.compute_dtype]
+
+
+def _layer_in_float32(layer):
+    def changed(config):
+        if isinstance(config, list):
+            return [changed(value) for value in config]
+        if not isinstance(config, dict):
+            return config
+        return {key: "float32" if key == "dtype" else changed(value) for key, value in config.items()}
+
+    return type(layer).from_config(changed(layer.get_config()))

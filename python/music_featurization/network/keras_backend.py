@@ -3,7 +3,8 @@
 import contextlib
 import logging
 import os
-from pathlib import Path
+
+import numpy as np
 
 from music_featurization.artifacts import PipelineError
 
@@ -48,12 +49,26 @@ def has_gpu():
     return bool(keras.distribution.list_devices("gpu"))
 
 
-def has_fast_bfloat16():
-    """Whether the CPU multiplies bfloat16 matrices by itself (AMX; Linux says so) and the backend makes use of it."""
+def use_precision(precision: str) -> None:
+    """Set Keras's policy for the layers built from now on.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "mixed_bfloat16", "mixed_float16"}
+        "auto" is mixed_float16 on a GPU, else float32.
+    """
     import keras
 
-    about = Path("/proc/cpuinfo")
-    return keras.backend.backend() == "tensorflow" and about.exists() and "amx_bf16" in about.read_text()
+    if precision == "auto":
+        precision = "mixed_float16" if has_gpu() else "float32"
+    keras.config.set_dtype_policy(precision)
+
+
+def to_numpy(variable):
+    """Return a Keras variable as a numpy array, on any backend."""
+    import keras
+
+    return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
 @contextlib.contextmanager

@@ -1,69 +1,106 @@
-"""Run a network over many clips of any lengths, streaming: only one batch is in memory."""
+"""Run a network over many clips of any lengths, streaming: only a few batches are in memory."""
 
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from music_featurization.network.batches import load_clip
+from music_featurization.network import front_end
+from music_featurization.network.batches import load_clip, load_embedding
+
+if TYPE_CHECKING:
+    import keras
 
 # Clips are sorted by length within a window of this many batches, so that nearly every batch is full.
 BATCHES_PER_WINDOW = 16
+_made: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # made again, a network would be compiled again
 
 
-def predict(model, spectrograms, batch_size=32, progress=None):
-    """Class probabilities and features of clips, in their order.
+def predict(
+    model: "keras.Model",
+    files: Sequence[Path],
+    batch_size: int = 32,
+    progress: Callable[[int], None] | None = None,
+    *,
+    embedded: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute class probabilities and features of clips, in their order.
 
-    A batch holds clips of one length only: nothing is padded, so a clip's result does not depend on its neighbours.
+    A batch contains clips of one length only: nothing is padded, so a clip's result does not depend on its neighbours.
 
     Parameters
     ----------
     model : keras.Model
-        Takes (batch, mels, frames) in dB; has a layer `activation_1`, the features. Or what `with_features` made of it.
-    spectrograms : sequence of Path
-        Spectrogram files.
+        From (batch, mels, frames) to probabilities, with a layer `activation_1` whose outputs are the features.
+    files : sequence of Path
+        Spectrograms or, with `embedded`, embeddings by the network's front end.
     batch_size : int
         Most clips per batch.
     progress : callable, optional
         Called with the number of clips done after every batch.
+    embedded : bool
 
     Returns
     -------
-    probabilities : numpy.ndarray
-        float32, shape (clips, classes); rows add to 1.
-    features : numpy.ndarray
-        float32, shape (clips, 512).
+    probabilities : numpy.ndarray, float32, shape (clips, classes)
+        Rows add to 1.
+    features : numpy.ndarray, float32, shape (clips, 512)
 
     Raises
     ------
     PipelineError
-        If a spectrogram is missing, corrupt, or holds NaN; it is named.
+        If a file is missing, damaged, or contains NaN; it is named.
     """
-    network = model if len(model.outputs) == 2 else with_features(model)
-    spectrograms = list(spectrograms)
-    probabilities = np.zeros((len(spectrograms), network.outputs[0].shape[-1]), np.float32)
-    features = np.zeros((len(spectrograms), network.outputs[1].shape[-1]), np.float32)
+    network, load = stages(model, embedded)
+    probabilities = np.zeros((len(files), network.outputs[0].shape[-1]), np.float32)
+    features = np.zeros((len(files), network.outputs[1].shape[-1]), np.float32)
     done = 0
-    for indices, clips in _equal_length_batches(spectrograms, batch_size):
-        p, f = network.predict_on_batch(clips)
-        probabilities[indices], features[indices] = p, f
+    for indices, clips in _equal_length_batches(files, load, batch_size):
+        probabilities[indices], features[indices] = network.predict_on_batch(clips)
         done += len(indices)
         if progress:
             progress(done)
     return probabilities, features
 
 
-def with_features(model):
-    """The same network with two outputs, probabilities and features; made once, it is compiled once."""
+def stages(model: "keras.Model", embedded: bool) -> tuple["keras.Model", Callable[[Path], np.ndarray]]:
+    """Split a network into what is done clip by clip, with the reading, and what is done in batches.
+
+    Returns
+    -------
+    network : keras.Model
+        With two outputs, probabilities and features; for a crnn the part after its front end.
+    load : callable
+        From a file to the network's input for one clip.
+    """
+    embedder = front_end.embedder_of(model)
+    if embedder is None:
+        return _with_features(model, model.inputs), load_clip
+    head = _with_features(model, model.get_layer("embeddings").output)
+    if embedded:
+        return head, load_embedding
+    return head, lambda path: front_end.embed(embedder, load_clip(path))
+
+
+def _with_features(model: "keras.Model", inputs) -> "keras.Model":
+    """Return the network from `inputs` on, with the outputs probabilities and features."""
     import keras
 
-    return keras.Model(model.inputs, [model.outputs[0], model.get_layer("activation_1").output])
+    if model not in _made:
+        _made[model] = keras.Model(inputs, [model.outputs[0], model.get_layer("activation_1").output])
+    return _made[model]
 
 
-def _equal_length_batches(spectrograms, batch_size):
-    """Yield (indices, float32 array (n, mels, frames)) with n <= batch_size clips of one shape."""
-    numbered = iter(enumerate(spectrograms))
+def _equal_length_batches(
+    files: Sequence[Path], load: Callable[[Path], np.ndarray], batch_size: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Yield the indices of at most `batch_size` clips of one shape, and the clips, float32, shape (n, ...)."""
+    numbered = iter(enumerate(files))
     while window := list(islice(numbered, batch_size * BATCHES_PER_WINDOW)):
-        clips = [(index, load_clip(path)) for index, path in window]
+        clips = [(index, load(path)) for index, path in window]
         clips.sort(key=lambda item: item[1].shape)  # stable: equal lengths keep their order
         for _, group in groupby(clips, key=lambda item: item[1].shape):
             while batch := list(islice(group, batch_size)):

@@ -1,0 +1,96 @@
+"""The default network: a front end per window of 3 s, a recurrent layer over the windows, 512 features, a softmax.
+
+Standard Keras layers only, so that a checkpoint loads anywhere without our code.
+"""
+
+import numpy as np
+from keras import Input, Model, initializers, layers
+
+from music_featurization.network.front_end import EMBEDDING, PARTS, WINDOW
+
+FEATURES, FEATURE_LAYER = 512, "activation_1"
+UNITS = 64  # of the recurrent layer, in each direction
+INPUT_DROPOUT, DROPOUT = 0.3, 0.5
+LENGTH = 20.0  # of a window's vector
+
+
+def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
+    """Build the network from a spectrogram to class probabilities.
+
+    Parameters
+    ----------
+    embedder : keras.Model
+        From a window, (187, mels), to its embedding; see `front_end.build_embedder`.
+    n_classes : int
+    mels : int
+
+    Returns
+    -------
+    keras.Model
+        float32 (batch, mels, frames) to float32 (batch, n_classes). Frames after the last whole window of 187 are not
+        used. The layer "embeddings" gives (batch, windows, 1608), "activation_1" the features, (batch, 512).
+    """
+    clip = Input((mels, None), name="clip")
+    windows = cut_windows(clip, mels)
+    embeddings = layers.TimeDistributed(embedder, name="embeddings")(windows)
+    return Model(clip, classify(summarise(embeddings), n_classes), name="crnn")
+
+
+def head_of(network: Model) -> Model:
+    """Return the part of a `crnn` after the front end: (batch, windows, 1608) to class probabilities, same weights."""
+    return Model(network.get_layer("embeddings").output, network.outputs[0], name="head")
+
+
+def cut_windows(clip, mels: int):
+    """Cut (batch, mels, frames) into windows, (batch, windows, 187, mels), by a convolution that copies its input."""
+    image = layers.Reshape((mels, -1, 1))(clip)
+    cut = layers.Conv2D(
+        WINDOW, (1, WINDOW), strides=(1, WINDOW), use_bias=False, trainable=False, dtype="float32", name="cut_windows"
+    )
+    image = cut(image)
+    cut.set_weights([np.eye(WINDOW, dtype=np.float32).reshape(1, WINDOW, 1, WINDOW)])
+    return layers.Permute((2, 3, 1))(image)
+
+
+def summarise(embeddings):
+    """Summarise (batch, windows, 1608): their mean beside the mean of a recurrent layer over them."""
+    x = layers.BatchNormalization(
+        epsilon=1e-5, center=False, scale=False, trainable=False, dtype="float32", name="standardise"
+    )(embeddings)
+    # One length for all windows: a loud or unusual window does not outweigh the others of its clip.
+    x = layers.Rescaling(LENGTH, dtype="float32")(layers.UnitNormalization(axis=-1, dtype="float32")(x))
+    x = layers.Dropout(INPUT_DROPOUT, noise_shape=(None, 1, EMBEDDING))(x)
+    recurrent = layers.Bidirectional(layers.GRU(UNITS, return_sequences=True), name="recurrent")(x)
+    means = [layers.GlobalAveragePooling1D()(x), layers.GlobalAveragePooling1D()(recurrent)]
+    return layers.Concatenate(name="summary")(means)
+
+
+def classify(summary, n_classes: int):
+    """Compute the features and the class probabilities.
+
+    The features start around 1, where a ReLU is linear: from a few hundred clips, a nearly linear classifier overfits
+    less.
+    """
+    start = initializers.RandomNormal(stddev=0.05)
+    x = layers.Dense(FEATURES, kernel_initializer=start, bias_initializer="ones", name="dense_1")(summary)
+    x = layers.Activation("relu", dtype="float32", name=FEATURE_LAYER)(x)
+    x = layers.Dropout(DROPOUT)(x)
+    small = initializers.RandomNormal(stddev=0.01)
+    return layers.Dense(n_classes, activation="softmax", kernel_initializer=small, dtype="float32", name="genres")(x)
+
+
+def standardise(network: Model, embeddings: list[np.ndarray]) -> None:
+    """Set the mean and variance that embeddings are standardised by from those of training clips.
+
+    Each part of the embedding gets the same total variance, whatever its size.
+
+    Parameters
+    ----------
+    network : keras.Model
+        A `crnn` or its head.
+    embeddings : list of numpy.ndarray
+        Each of shape (windows, 1608).
+    """
+    values = np.concatenate(embeddings).astype(np.float64)
+    share = np.concatenate([np.full(size, size * len(PARTS) / EMBEDDING) for size in PARTS.values()])
+    network.get_layer("standardise").set_weights([values.mean(axis=0), share * (values.var(axis=0) + 1e-3)])

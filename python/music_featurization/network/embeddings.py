@@ -1,0 +1,184 @@
+"""The folder of embeddings: the frozen front end's output for every clip, computed once.
+
+One .npy file per spectrogram, float16, shape (windows, 1608). A file older than its spectrogram is computed again.
+"""
+
+import functools
+import io
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from music_featurization import command_line, workers
+from music_featurization.artifacts import (
+    FRONT_END,
+    Artifacts,
+    PipelineError,
+    fingerprint,
+    read_json,
+    refuse_other_settings,
+    remove_unfinished,
+    replacing,
+    write_json,
+)
+from music_featurization.audio import spectrogram
+from music_featurization.dataset import spectrogram_folder
+from music_featurization.network import front_end
+from music_featurization.network.batches import load_clip
+
+TRAINING = "python/1-training.py"
+DTYPE = "float16"
+FEW = 100  # clips that are embedded in this process: workers would take longer to start
+NAMED = 3  # failures that a message lists
+
+
+def settings() -> dict:
+    """Return what embeddings depend on beside the spectrogram, as stored in their settings.json."""
+    return {"front_end": fingerprint(FRONT_END), "dtype": DTYPE, **{f"spectrogram_{k}": v for k, v in _shape().items()}}
+
+
+def _shape() -> dict:
+    return {key: spectrogram.SETTINGS[key] for key in ("sample_rate", "n_fft", "hop_length", "n_mels", "compression")}
+
+
+def generate_missing(
+    artifacts: Artifacts,
+    spectrograms: Sequence[str],
+    *,
+    jobs: int,
+    dask: str | None = None,
+    shard: tuple[int, int] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Compute the embeddings that are missing or older than their spectrogram, and report the progress.
+
+    Parameters
+    ----------
+    artifacts : Artifacts
+    spectrograms : sequence of str
+        Paths relative to the folder of spectrograms.
+    jobs, dask
+        As in `workers.run`.
+    shard : tuple of int, optional
+        (i, n): only the i-th of n parts.
+    overwrite : bool
+        Replace embeddings that were made by another front end instead of refusing them.
+
+    Raises
+    ------
+    PipelineError
+        If the front end cannot be used, the folder's embeddings were made by another one, or clips failed.
+    """
+    front_end.read_about()
+    prepare(artifacts.embeddings, overwrite)
+    chosen = [name for name in dict.fromkeys(spectrograms) if spectrogram_folder.in_shard(name, shard)]
+    to_do = [name for name in chosen if not is_up_to_date(artifacts, name)]
+    if not to_do:
+        return
+    print(f"embeddings of {len(chosen)} clips: {len(chosen) - len(to_do)} done, {len(to_do)} to do", flush=True)
+    make = functools.partial(generate, spectrograms=artifacts.spectrograms, folder=artifacts.embeddings)
+    if dask is None and len(to_do) <= FEW:
+        outcomes = ((name, make(name)) for name in to_do)
+    else:
+        outcomes = workers.run(make, to_do, jobs=jobs, dask=dask, prepare=_embedder)
+    failures = {}
+    for name, failure in command_line.progress(outcomes, len(to_do), "clip"):
+        if failure:
+            failures[name] = failure
+    spectrogram_folder.write_failures(artifacts.embeddings, failures, shard)
+    if failures:
+        raise _failed(artifacts, failures, shard)
+
+
+def _failed(artifacts: Artifacts, failures: dict[str, str], shard: tuple[int, int] | None) -> PipelineError:
+    listed = "; ".join(f"{name}: {failures[name]}" for name in sorted(failures)[:NAMED])
+    file = spectrogram_folder.failures_file(artifacts.embeddings, shard)
+    return PipelineError(f"{len(failures)} clips have no embedding ({listed}). All reasons: {file}.")
+
+
+def prepare(folder: Path, overwrite: bool = False) -> None:
+    """Make the folder ready; refuse embeddings made by another front end, or remove them if `overwrite` is set."""
+    settings_file = folder / "settings.json"
+    remove_unfinished(folder)
+    if settings_file.exists():
+        try:
+            refuse_other_settings(folder, read_json(settings_file, TRAINING), settings())
+            return
+        except PipelineError:
+            if not overwrite:
+                raise
+    remove(folder)
+    write_json(settings_file, settings())
+
+
+def remove(folder: Path, shard: tuple[int, int] | None = None) -> None:
+    """Remove the embeddings (of a shard), settings.json and the lists of failures."""
+    for name in spectrogram_folder.list_spectrograms(folder) if folder.exists() else ():
+        if spectrogram_folder.in_shard(name, shard):
+            (folder / name).unlink()
+    for path in [folder / "settings.json", *folder.glob("failures*.csv")] if shard is None else ():
+        path.unlink(missing_ok=True)
+
+
+def is_up_to_date(artifacts: Artifacts, name: str) -> bool:
+    """Tell whether a clip's embeddings exist and are no older than its spectrogram."""
+    try:
+        made = os.stat(artifacts.embeddings / name).st_mtime_ns
+        return made >= os.stat(artifacts.spectrograms / name).st_mtime_ns
+    except OSError:
+        return False
+
+
+def generate(name: str, *, spectrograms: Path, folder: Path) -> str | None:
+    """Compute and save the embeddings of one clip; return the reason if that is impossible, else None."""
+    try:
+        clip = load_clip(spectrograms / name)
+    except PipelineError as error:
+        return str(error)
+    content = io.BytesIO()
+    np.save(content, front_end.embed(_embedder(), clip).astype(DTYPE))
+    with replacing(folder / name) as temporary:
+        temporary.write_bytes(content.getvalue())
+    return None
+
+
+@functools.cache
+def _embedder():
+    """Load the front end once per process; a worker process uses one thread."""
+    if os.environ.get("OMP_NUM_THREADS") == "1":  # set by `workers.run`
+        os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    from music_featurization.network.keras_backend import load_keras
+
+    load_keras()
+    return front_end.build_embedder(pretrained=True, trainable=False)
+
+
+def check(artifacts: Artifacts) -> Iterator[tuple[str, str | None]]:
+    """Verify every file of embeddings.
+
+    Yields
+    ------
+    path : str
+        Relative to the folder of embeddings.
+    problem : str or None
+    """
+    if artifacts.embeddings.is_dir():
+        for name in spectrogram_folder.list_spectrograms(artifacts.embeddings):
+            yield name, _problem_of(artifacts, name)
+
+
+def _problem_of(artifacts: Artifacts, name: str) -> str | None:
+    from music_featurization.network.batches import load_embedding
+
+    if not (artifacts.spectrograms / name).is_file():
+        return "its spectrogram is missing"
+    try:
+        found, clip = load_embedding(artifacts.embeddings / name), load_clip(artifacts.spectrograms / name)
+    except PipelineError as error:
+        return str(error)
+    wanted = front_end.whole_windows(clip[:1]).shape[1] // front_end.WINDOW
+    if len(found) != wanted:
+        return f"embeddings of {len(found)} windows, but the spectrogram has {wanted}"
+    return None if is_up_to_date(artifacts, name) else "older than its spectrogram"

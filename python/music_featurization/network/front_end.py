@@ -1,0 +1,154 @@
+"""The pre-trained front end: musicnn's convolutions, applied to windows of 3 s.
+
+`models/front_end.h5` is described by its card, `models/front_end.md`. A clip is a sequence of windows of 187 frames, as
+musicnn uses it; the front end gives an embedding of 1,608 values per window.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from music_featurization.artifacts import FRONT_END, PipelineError
+from music_featurization.audio import spectrogram
+
+if TYPE_CHECKING:
+    import keras
+
+WINDOW = 187  # frames: 3 s
+# Values per window, of both networks together: before the tag layers, and pooled over time before that. The first know
+# more about music of the kinds they were trained on, the second more about sound.
+PARTS = {"penultimate": 400, "pooled": 1208}
+EMBEDDING = sum(PARTS.values())
+WINDOWS_AT_A_TIME = 60  # embedded in one call: bounds the memory that a long clip needs
+HEARD = "folders 0-c of MagnaTagATune with their tags, and the Million Song Dataset"
+_RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
+
+
+def whole_windows(log_mel: np.ndarray) -> np.ndarray:
+    """Fit a spectrogram to a whole number of windows by repeating it from its beginning, or by cutting its end.
+
+    A clip shorter than one window is repeated until it fills one. What remains after the last whole window is filled in
+    the same way if it is at least half a window long; otherwise it is left out.
+
+    Parameters
+    ----------
+    log_mel : numpy.ndarray, shape (mels, frames)
+
+    Returns
+    -------
+    numpy.ndarray, same dtype, shape (mels, n * 187)
+        n >= 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [whole_windows(np.zeros((96, frames))).shape[1] // 187 for frames in (60, 187, 280, 281, 1820)]
+    [1, 1, 1, 2, 10]
+    """
+    frames = log_mel.shape[1]
+    count = max(1, (2 * frames + WINDOW) // (2 * WINDOW))
+    return np.take(log_mel, np.arange(count * WINDOW) % frames, axis=1)
+
+
+def windows(log_mel: np.ndarray) -> np.ndarray:
+    """Cut a spectrogram into windows for the front end.
+
+    Parameters
+    ----------
+    log_mel : numpy.ndarray, shape (mels, frames)
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (n, 187, mels)
+        See `whole_windows` for the end of the clip.
+    """
+    fitted = whole_windows(log_mel).astype(np.float32)
+    return np.ascontiguousarray(fitted.T).reshape(-1, WINDOW, len(log_mel))
+
+
+def embed(embedder: "keras.Model", log_mel: np.ndarray) -> np.ndarray:
+    """Compute the embeddings of a clip's windows.
+
+    Parameters
+    ----------
+    embedder : keras.Model
+        As returned by `build_embedder`.
+    log_mel : numpy.ndarray, shape (96, frames)
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (n, 1608)
+    """
+    cut = windows(log_mel)
+    parts = [cut[start : start + WINDOWS_AT_A_TIME] for start in range(0, len(cut), WINDOWS_AT_A_TIME)]
+    return np.concatenate([embedder.predict_on_batch(part) for part in parts])
+
+
+def read_about(path: Path = FRONT_END) -> dict:
+    """Read what a front end file says about itself, after checking that it is one for our spectrograms.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or damaged, is another kind of file, or was made for other spectrograms.
+    """
+    import h5py
+
+    if not Path(path).is_file():
+        raise PipelineError(f"{path} does not exist. {_RESTORE} Or train without it: --weights none.")
+    try:
+        with h5py.File(path, "r") as file:
+            about = json.loads(file.attrs["about"])
+        made_for = {key: about["spectrogram_settings"].get(key, value) for key, value in spectrogram.SETTINGS.items()}
+        name, frames, bands = about["name"], about["frames"], about["mel_bands"]
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PipelineError(f"{path} is not a readable front end ({reason}). {_RESTORE}") from error
+    if (name, frames, bands) != ("front_end", WINDOW, spectrogram.N_MELS) or made_for != spectrogram.SETTINGS:
+        raise PipelineError(f"{path} is a front end for other spectrograms than this project's. {_RESTORE}")
+    return about
+
+
+def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
+    """Build the network from a window to its embedding.
+
+    Parameters
+    ----------
+    pretrained : bool
+        Use the weights of `models/front_end.h5`; otherwise the same layers start from random weights.
+    trainable : bool
+        Whether its convolutions are trained.
+
+    Returns
+    -------
+    keras.Model
+        float32 (batch, 187, 96) to float32 (batch, 1608), named "front_end".
+
+    Raises
+    ------
+    PipelineError
+        If `models/front_end.h5` cannot be used.
+    """
+    import keras
+
+    read_about()
+    try:
+        network = keras.saving.load_model(FRONT_END, compile=False)
+        outputs = [network.get_layer(f"{name}_{part}").output for part in PARTS for name in ("mtt", "msd")]
+    except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
+        raise PipelineError(f"{FRONT_END} is not a readable front end ({error}). {_RESTORE}") from error
+    embedding = keras.layers.Concatenate(name="embedding")(outputs)
+    embedder = keras.Model(network.inputs, embedding, name="front_end")
+    if not pretrained:
+        embedder = keras.models.clone_model(embedder)
+    if not trainable:
+        embedder.trainable = False
+    return embedder
+
+
+def embedder_of(model: "keras.Model") -> "keras.Model | None":
+    """Return the front end inside a network, None if it has none."""
+    layer = next((layer for layer in model.layers if layer.name == "embeddings"), None)
+    return getattr(layer, "layer", None)
