@@ -493,7 +493,7 @@ def test_check_names_every_spoilt_spectrogram(collection_with_spectrograms, caps
         "dtype object": lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True),
         "shape (52, 96)": lambda path: np.save(path, good[:, :52].T.copy()),
         "not finite": lambda path: np.save(path, np.where(good == good.max(), np.nan, good)),
-        "none can be below 0": lambda path: np.save(path, -good),
+        " instead of 0 to ": lambda path: np.save(path, -good),
     }
     for path, spoil in zip(paths, spoilt.values(), strict=False):
         spoil(path)

@@ -13,6 +13,10 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS_OF_A_DAY = 86400
@@ -97,7 +101,7 @@ def replacing(path):
         raise
 
 
-def remove_unfinished(folder, *, below=True):
+def remove_unfinished(folder: Path, *, below: bool = True) -> None:
     """Remove what killed processes left unfinished in `folder` and below: on this machine, or on any a day ago."""
     mark = f"{UNFINISHED}{socket.gethostname()}-"
     for path in Path(folder).glob(f"{'**/' if below else ''}{UNFINISHED}*"):
@@ -134,7 +138,7 @@ def write_json(path, content):
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path, made_by, **kinds):
+def read_json(path: Path, made_by: str, **kinds: type) -> dict:
     """Read a JSON artifact, which is always an object.
 
     Parameters
@@ -171,7 +175,7 @@ def read_json(path, made_by, **kinds):
     return content
 
 
-def read_genres(path, made_by):
+def read_genres(path: Path, made_by: str) -> list[str]:
     """Genres in label order, from the record of step 3 or 4.
 
     Parameters
@@ -196,7 +200,7 @@ def read_genres(path, made_by):
     return genres
 
 
-def read_array(path, made_by, dimensions):
+def read_array(path: Path, made_by: str, dimensions: int) -> "numpy.ndarray":
     """Read a .npy artifact of numbers.
 
     Parameters
@@ -235,7 +239,7 @@ def read_array(path, made_by, dimensions):
     return np.array(array)
 
 
-def read_arrays(path, made_by, required):
+def read_arrays(path: Path, made_by: str, required: dict[str, tuple[str, int]]) -> "dict[str, numpy.ndarray]":
     """Read a .npz artifact.
 
     Parameters

@@ -67,12 +67,12 @@ def progress(items, total, unit):
     return tqdm(items, total=total, unit=unit, mininterval=every, miniters=1, dynamic_ncols=True, smoothing=0.05)
 
 
-def positive(text):
+def positive(text: str) -> int:
     """An argument that is a whole number of 1 or more."""
     return _whole_number(text, 1)
 
 
-def count(text):
+def count(text: str) -> int:
     """An argument that is a whole number of 0 or more."""
     return _whole_number(text, 0)
 
@@ -148,7 +148,7 @@ def run(main):
     sys.exit(status)
 
 
-def open_standard_streams():
+def open_standard_streams() -> None:
     """Make the standard streams usable: closed ones discard what is written, and any name can be printed.
 
     Notes
@@ -170,7 +170,7 @@ def open_standard_streams():
             stream.reconfigure(errors="backslashreplace")
 
 
-def explain(error):
+def explain(error: Exception) -> str:
     """One line for an exception that the user can do something about.
 
     Parameters

@@ -26,7 +26,7 @@ QUIET_HELPER = "ignore:resource_tracker"
 WORKER_DIED = (BrokenProcessPool, dask_cluster.WorkerDiedError)
 
 
-def cores():
+def cores() -> int:
     """Number of cores that this process may use."""
     import warnings
 

@@ -1,10 +1,16 @@
 """The one loader of `annotations_final.csv`: it owns every quirk of that file."""
 
 import csv
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError
 from music_featurization.dataset.clip_names import composed
 from music_featurization.dataset.genres import tag_name
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def read(path):
@@ -57,7 +63,7 @@ def read(path):
     for column in ("clip_id", "mp3_path"):
         if column not in header:
             raise PipelineError(
-                f"{path} has no column {column}; it has {', '.join(header[:5])}, ... "
+                f"{path} has no column {column}; it has {', '.join(repr(name[:30])[1:-1] for name in header[:5])}, ... "
                 "The first line must be that of MagnaTagATune's annotations_final.csv."
             )
     clips = _clips(path, table)
@@ -111,7 +117,7 @@ def _tags(path, table):
     return pandas.DataFrame(tags, index=table.index)
 
 
-def find_spectrograms(clips, spectrograms, path):
+def find_spectrograms(clips: "pandas.DataFrame", spectrograms: Collection[str], path: Path) -> "pandas.Series":
     """Spectrogram of each clip, whatever normal form of Unicode the two names are in.
 
     Parameters

@@ -1,10 +1,15 @@
 """Train, validation and test: making the split, reading it, and reading one that was published."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError, fingerprint, read_genres, read_table, require
 from music_featurization.dataset import clip_names, genres
 from music_featurization.dataset.tags import GENRE_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas
 
 PARTS = ("train", "val", "test")
 STEP = "datasets_utils/4_save_train_and_test.py"
@@ -38,7 +43,7 @@ def read_part(artifacts, part):
     return table
 
 
-def refuse_wrong_labels(table, classes, path, made_by):
+def refuse_wrong_labels(table: "pandas.DataFrame", classes: Sequence[str], path: Path, made_by: str) -> None:
     """Raise a PipelineError if a clip's genre is unknown or its label is that of another genre."""
     wrong = table["genre"].map({genre: label for label, genre in enumerate(classes)}) != table["label"]
     if wrong.any():

@@ -43,7 +43,8 @@ def split_row_name(name, classes):
     genres = [genre for genre in classes if name.startswith(f"{genre}.")]
     if not genres:
         raise PipelineError(
-            f"The row {name!r} does not begin with one of the genres {', '.join(classes)}. Run {TESTING} --overwrite."
+            f"The row {name[:60]!r} does not begin with one of the genres {', '.join(classes)}. "
+            f"Run {TESTING} --overwrite."
         )
     genre = max(genres, key=len)
     clip = name.removeprefix(f"{genre}.")

@@ -153,7 +153,9 @@ def read(path):
         missing = [name for name in ("path", "seconds", "genre", "model") if name not in table]
         if missing or not _columns(table, FEATURE):
             raise ValueError(f"it lacks {', '.join(missing or ['features'])}")
-    except (ValueError, KeyError, pandas.errors.ParserError) as error:
+        if table.empty:
+            raise ValueError("it has no rows")
+    except (ValueError, KeyError, IndexError, TypeError, pandas.errors.ParserError) as error:
         raise PipelineError(f"{path} is not a readable table of {MADE_BY} ({error}). Make it anew.") from error
     if table["model"].nunique() > 1:
         raise PipelineError(f"{path} holds features of several networks ({', '.join(table['model'].unique())}).")

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
+from music_featurization.audio import spectrogram
 from music_featurization.network.front_end import EMBEDDING
 
 PREFETCHED = 4  # batches
@@ -31,7 +32,11 @@ def load_clip(path: Path) -> np.ndarray:
     PipelineError
         If the file is missing, is no .npy file of that shape, or contains NaN or infinity.
     """
-    return _load(path, "spectrogram", f"Delete it and run {STEP_1} again.")
+    advice = f"Delete it and run {STEP_1} again."
+    found = _load(path, "spectrogram", advice)
+    if len(found) != spectrogram.N_MELS:
+        raise PipelineError(f"{path} has the shape {found.shape}, not ({spectrogram.N_MELS}, frames). {advice}")
+    return found
 
 
 def load_embedding(path: Path) -> np.ndarray:
