@@ -16,6 +16,8 @@ from music_featurization.artifacts import Artifacts, PipelineError, fingerprint,
 from music_featurization.dataset import tags
 from music_featurization.dataset.spectrogram_folder import list_spectrograms, spectrogram_name
 
+LISTED = 20  # clips outside a folder that are named
+
 
 def main(argv=None):
     args = parse(argv)
@@ -58,6 +60,13 @@ def found_spectrograms(paths, needed):
 
 
 def folder_tags(spectrograms):
+    loose = sorted(path for path in spectrograms if "/" not in path)
+    if len(loose) == len(spectrograms):
+        raise PipelineError(
+            f"{loose[0]} is in no folder that names its genre ({len(loose)} such clips). "
+            "Put the clips into mp3_files/<genre>/ and run 1_generate_spectrograms.py again."
+        )
+    name_some("in no folder that names a genre, skipped", loose, most=LISTED)
     table = tags.folder_tag_table(spectrograms)
     print("\n".join(f"{genre}: {count} clips" for genre, count in table["tag"].value_counts().sort_index().items()))
     return table
@@ -82,9 +91,9 @@ def annotated_tags(paths, spectrograms, args):
     return tags.tag_table(clips, tag_columns)
 
 
-def name_some(what, names):
+def name_some(what, names, most=3):
     if len(names):
-        print(f"{len(names)} clips {what}: {', '.join(list(names)[:3])}{', ...' if len(names) > 3 else ''}")
+        print(f"{len(names)} clips {what}: {', '.join(list(names)[:most])}{', ...' if len(names) > most else ''}")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
     python3 3_remove_double_with_priority.py
     python3 3_remove_double_with_priority.py --genres techno,indian,ambient
+    python3 3_remove_double_with_priority.py --genres genres.txt      (one genre a line: names with commas)
 
 Reads datasets/tagged_spectrograms.csv, writes datasets/six_genres.csv (of six genres or however many --genres names).
 """
 
 import argparse
+import os
+from pathlib import Path
 
 try:
     from music_featurization import command_line
@@ -56,17 +59,27 @@ def parse(argv):
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "--genres", type=genre_list, default=",".join(genres.PRIORITY), metavar="A,B,C",
-        help="the genres that count, the one that wins first",
+        help="the genres that count, the one that wins first; or a text file with one genre a line",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="make the table anew, also with other genres")
     return parser.parse_args(argv)
 
 
 def genre_list(text):
-    names = [genres.tag_name(name) for name in text.split(",") if name.strip()]
+    names = [genres.tag_name(name) for name in genre_lines(text) if name.strip()]
     if len(names) < 2 or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text}: two or more different genres are needed")
+        raise argparse.ArgumentTypeError(f"{text}: two or more different genres are needed, or a file that lists them")
     return names
+
+
+def genre_lines(text):
+    """Names as written, from a file of that name if there is one."""
+    if not os.path.isfile(text):  # unlike Path.is_file, also right for a list longer than a file name can be
+        return text.split(",")
+    try:
+        return Path(text).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a readable text file ({error})") from error
 
 
 def print_counts(table, classes, path):

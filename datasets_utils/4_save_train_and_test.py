@@ -2,6 +2,7 @@
 
     python3 4_save_train_and_test.py
     python3 4_save_train_and_test.py --group-by song        (all clips of a song in one part; or: artist)
+    python3 4_save_train_and_test.py --split-by folder      (MagnaTagATune's standard split, for numbers to publish)
     python3 4_save_train_and_test.py --split-from DIR       (as published: {train,val,test}_{files,labels}.txt)
 
 Reads datasets/six_genres.csv, writes datasets/train_test_val/{train,val,test}.csv.
@@ -25,7 +26,7 @@ from music_featurization.artifacts import (
     require,
     write_table,
 )
-from music_featurization.dataset import split
+from music_featurization.dataset import magnatagatune, split
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
 STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
@@ -40,6 +41,7 @@ def main(argv=None):
     settings = {
         "genres": classes,
         "group_by": args.group_by,
+        "split_by": args.split_by,
         "split_from": str(args.split_from) if args.split_from else None,
     }
     inputs, settings_file = fingerprint(paths.genres), paths.split_folder / "settings.json"
@@ -54,16 +56,16 @@ def main(argv=None):
         write_table(paths.split(part), parts[part])
     record_made(settings_file, settings, inputs)
     print(split.counts_table(parts, classes))
-    absent = sorted(set(classes) - set(parts["train"]["genre"]))
-    if absent:
-        print(f"warning: no clip of {', '.join(absent)} is in train: a network cannot learn it")
-    print(paths.split_folder)
+    print(*split.missing_genres(parts, classes, args.group_by), paths.split_folder, sep="\n")
 
 
 def parse(argv):
     parser = command_line.parser(__doc__)
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--group-by", choices=("song", "artist"), help="keep all clips of a song or artist in one part")
+    way.add_argument(
+        "--split-by", choices=("folder",), help="MagnaTagATune's standard split: folders 0-b train, c val, d-f test"
+    )
     way.add_argument("--split-from", type=Path, metavar="DIR", help="folder of a published split's six files")
     parser.add_argument("--overwrite", action="store_true", help="split anew, also in another way")
     return parser.parse_args(argv)
@@ -76,6 +78,11 @@ def make_split(table, args):
         return parts
     if len(table) < FEWEST_CLIPS:
         raise PipelineError(f"{len(table)} clips are too few to split: at least {FEWEST_CLIPS} are needed.")
+    if args.split_by:
+        parts, others = split.by_folder(table), (~table["spectrogram"].map(magnatagatune.is_clip)).sum()
+        if others:
+            print(f"note: {others} of {len(table)} clips are of no MagnaTagATune album: not its standard split")
+        return parts
     if args.group_by is None:
         return split.at_random(table)
     parts = split.by_group(table, args.group_by)

@@ -6,7 +6,8 @@
 
 Without --model it takes the epoch of lowest validation loss in models/, or the provided best_model.h5 if there is none.
 Writes results/prediction.npy, prediction_probabilities.npy, music_dataset_testing.csv (name and features of each
-clip), the same table as music_dataset_testing.npz, and testing.json, which tells what they were made from.
+clip), the same table as music_dataset_testing.npz, and testing.json: what they were made from, and the accuracy. With
+--split train or all the .npz marks the clips that were in training, and the accuracy of the others is given apart.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ except ImportError as error:
 from music_featurization import workers
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.dataset import split
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import commands, test_results
 from music_featurization.network import checkpoints, embeddings, model_choice, networks
 
 FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
@@ -28,14 +29,7 @@ NAMED = 5  # how many missing spectrograms a message lists
 
 
 def main(argv=None):
-    parser = command_line.parser(__doc__)
-    parser.add_argument("--model", type=Path, metavar="FILE", help="Keras .h5 file; chosen as above if not given")
-    parser.add_argument(
-        "--split", choices=test_results.PARTS, default="test", help="all but test get files of their own"
-    )
-    parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips at a time")
-    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
-    args = parser.parse_args(argv)
+    parser, args = parse(argv)
     where = Artifacts(args.root)
     files = test_results.files(where, args.split)
 
@@ -43,7 +37,8 @@ def main(argv=None):
     model_file, why = (args.model, "given by --model") if args.model else model_choice.choose(where)
     print(f"model: {model_file} ({why})")
     model_choice.refuse_unfit(model_file, classes, where)
-    about = test_results.about_run(where, args.split, model_file, classes)
+    options = commands.given_options(parser, args)
+    about = test_results.about_run(where, args.split, model_file, classes, options)
     if not args.overwrite and test_results.is_made(files, about):
         print(f"nothing to do: the {len(clips)} clips of {args.split} are done with this model ({files.features})")
         return
@@ -56,9 +51,20 @@ def main(argv=None):
     folder = where.embeddings if embedded else where.spectrograms
     inputs = [folder / name for name in clips["spectrogram"]]
     probabilities, features = classify(model_file, inputs, args.batch_size, classes, embedded)
-    test_results.write(files, clips, classes, probabilities, features, about)
-    accuracy = (probabilities.argmax(axis=1) == clips["label"]).mean()
-    print(f"{len(clips)} clips of {args.split} done, accuracy {accuracy:.4f}: {files.features}")
+    trained = test_results.training_clips(where, about)
+    test_results.write(files, clips, classes, probabilities, features, about, trained)
+    print(test_results.describe(args.split, test_results.accuracies(clips, probabilities, trained), files.features))
+
+
+def parse(argv):
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--model", type=Path, metavar="FILE", help="Keras .h5 file; chosen as above if not given")
+    parser.add_argument(
+        "--split", choices=test_results.PARTS, default="test", help="all but test get files of their own"
+    )
+    parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips at a time")
+    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
+    return parser, parser.parse_args(argv)
 
 
 def spectrograms_of(clips, where):

@@ -1,9 +1,10 @@
 """Write the features of the test set in the format of the StyleSpace experiment.
 
     python3 3-format_dataset.py
+    python3 3-format_dataset.py --split all     (all clips, after 2-testing.py --split all: the experiment needs 50)
 
-Reads results/music_dataset_testing.csv. Writes results/music_dataset.csv (no header; the genre's code,
-`<clip_id>_<name>`, the features) and the same as music_dataset.npz.
+Reads results/music_dataset_testing.csv, or with --split music_dataset_<split>.csv. Writes results/music_dataset.csv (no
+header; the genre's code, `<clip_id>_<name>`, the features) and the same as music_dataset.npz.
 """
 
 try:
@@ -20,27 +21,34 @@ NAME = "python/3-format_dataset.py"
 
 
 def main(argv=None):
-    parser = command_line.parser(__doc__)
-    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
-    args = parser.parse_args(argv)
+    args = parse(argv)
     where = Artifacts(args.root)
     arrays = where.music_dataset.with_suffix(".npz")
+    table = test_results.files(where, args.split).features
+    made_by = feature_table.TESTING + ("" if args.split == "test" else f" --split {args.split}")
 
-    require(where.test_features, feature_table.TESTING)
-    source = fingerprint(where.test_features)
+    require(table, made_by)
+    source = fingerprint(table)
     if not args.overwrite and is_made(where.music_dataset, arrays, source):
-        print(f"nothing to do: {where.music_dataset} was made from this {where.test_features.name}")
+        print(f"nothing to do: {where.music_dataset} was made from this {table.name}")
         return
-    names, features = feature_table.read_csv(where.test_features)
+    names, features = feature_table.read_csv(table, made_by)
     classes = test_results.classes_of(where)
     codes = style_space_codes(classes)
     genres, clips = zip(*(feature_table.split_row_name(name, classes) for name in names), strict=True)
     coded = [(codes[genre], clip) for genre, clip in zip(genres, clips, strict=True)]
     feature_table.write_csv(where.music_dataset, coded, features)
-    model = test_results.record(where).get("model", "unknown")
-    feature_table.write_npz(arrays, features, clips, genres, model=model, source=source)
+    model = test_results.record(where, args.split).get("model", "unknown")
+    feature_table.write_npz(arrays, features, clips, genres, model=model, source=source, split=args.split)
     counts = ", ".join(f"{genre} ({codes[genre]}) {genres.count(genre)}" for genre in classes)
-    print(f"{len(names)} clips with {features.shape[1]} features: {counts}: {where.music_dataset}")
+    print(f"{len(names)} clips of {args.split} with {features.shape[1]} features: {counts}: {where.music_dataset}")
+
+
+def parse(argv):
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--split", choices=test_results.PARTS, default="test", help="clips to write")
+    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
+    return parser.parse_args(argv)
 
 
 def is_made(table, arrays, source):

@@ -3,9 +3,9 @@
     python3 similar.py "goldberg"
     python3 similar.py ~/Music/new.mp3 --features ~/features.npz --top 5
 
-TRACK is a path in the features file or a part of one that no other has; or a recording that is not in it, whose
-features are then made with the same network. Similar means that the cosine of the features is high. Reads what
-featurize.py or 2-testing.py wrote; prints cosine, genre and path.
+TRACK is a recording, or a path in the features file, or a part of one that no other has. The features of a recording
+that is not in the file are made with the same network. Similar means that the cosine of the features is high. Reads
+what featurize.py or 2-testing.py wrote; prints cosine, genre and path.
 """
 
 from pathlib import Path
@@ -35,19 +35,20 @@ def main(argv=None):
     args = parser.parse_args(argv)
     from music_featurization.evaluation import test_results
     from music_featurization.features import features_file
+    from music_featurization.file_tree import in_a_line
     from music_featurization.style_space import neighbours
 
     where = Artifacts(args.root)
     file = args.features or where.results / "features.csv"
     table = neighbours.by_track(features_file.read(file, test_results.classes_of(where)))
-    row = neighbours.find(args.track, table.names)
+    row = neighbours.find(args.track, table.names, table.recordings)
     if row is None:
         wanted, name = neighbours.features_of_recording(args.track, args.model, table.model, file), args.track
     else:
         wanted, name = table.features[row], table.names[row]
-    print(f"nearest to {name} of {len(table.names)} in {file}:")
+    print(f"nearest to {in_a_line(name)} of {len(table.names)} in {file}:")
     for similarity, other in neighbours.nearest(wanted, table.features, args.top, leave_out=row):
-        print(f"{similarity:.3f}  {table.genres[other]:10}  {table.names[other]}")
+        print(f"{similarity:.3f}  {table.genres[other]:10}  {in_a_line(table.names[other])}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python3 make_report.py
 
-Reads what 2-testing.py wrote, the split, the settings and models/history.pkl. Writes results/report.html: one file that
-needs no network; only its players read the recordings under datasets/mp3_files. Always made anew: it takes seconds.
+Reads what 2-testing.py and manage_prediction.py wrote, the split, the settings and models/history.pkl. Writes
+results/report.html: one file that needs no network; only its players read the recordings under datasets/mp3_files. It
+is made again in every run: it takes seconds.
 """
 
 try:
@@ -20,12 +21,12 @@ def main(argv=None):
     args = command_line.parser(__doc__).parse_args(argv)
     where = Artifacts(args.root)
     results = test_results.read(where)
-    found = test_results.measure(results)
+    found = test_results.read_metrics(where)
     drawn = {"confusion": figures.confusion_matrix(found, results.classes), **curves(where)}
     pictures = {name: figures.render(figure, "svg") for name, figure in drawn.items() if figure}
     root = None if args.root == REPOSITORY else args.root
     path = where.results / "report.html"
-    write_text(path, report_page.report(results, found, pictures, where, root))
+    write_text(path, report_page.whole_page(results, found, pictures, where, root))
     print(f"report: {path}")
 
 

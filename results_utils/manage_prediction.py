@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import Artifacts, write_json, write_text
+from music_featurization.artifacts import Artifacts, write_text
 from music_featurization.evaluation import figures, report, test_results
 
 
@@ -22,7 +22,7 @@ def main(argv=None):
     found = test_results.measure(results)
     text = report.text(found, results.classes)
     write_text(where.report, text)
-    write_json(where.metrics, {"classes": list(results.classes), **found})
+    test_results.write_metrics(where, results, found)
     picture = figures.confusion_matrix(found, results.classes)
     figures.save(picture, where.confusion_matrix, where.confusion_matrix.with_suffix(".svg"))
     print(text)

@@ -301,9 +301,9 @@ def test_loops_of_links_end(tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/up").symlink_to(tmp_path)
     (tmp_path / "a/b/x.mp3").touch()
-    (tmp_path / "again").symlink_to(tmp_path / "a")
+    (tmp_path / "0again").symlink_to(tmp_path / "a")
     (tmp_path / "y.mp3").touch()
-    assert list(spectrogram_folder.list_clips(tmp_path)) == ["a/b/x.mp3", "again/b/x.mp3", "y.mp3"]
+    assert list(spectrogram_folder.list_clips(tmp_path)) == ["a/b/x.mp3", "y.mp3"]
 
 
 def test_written_spectrogram_is_whole_or_absent(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import csv
 import os
 import sys
+from datetime import datetime
 
 import numpy as np
 import pandas
@@ -70,16 +71,18 @@ def refused(main, *args):
 def test_one_row_per_track(table, music, model):
     with open(table, encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    assert header[:4] == ["path", "seconds", "genre", "model"]
-    assert header[4:10] == [f"probability_{genre}" for genre in GENRES]
-    assert header[10:] == [f"feature_{number:03d}" for number in range(512)]
+    assert header[:7] == ["path", "seconds", "genre", "model", "note", "bytes", "modified"]
+    assert header[7:13] == [f"probability_{genre}" for genre in GENRES]
+    assert header[13:] == [f"feature_{number:03d}" for number in range(512)]
     paths = [music / name for name in (NASTY, "clip.mp3", "long.wav", "sub/stereo.flac")]
     assert [row[0] for row in rows] == list(map(str, paths))
     assert {row[3] for row in rows} == {fingerprint(model)}
     seconds = [float(row[1]) for row in rows]
     assert seconds == pytest.approx([4, 10, 58.2, 5], abs=0.2)  # 1.8 s after two windows of a minute are left out
-    for row in rows:
-        probabilities = [float(number) for number in row[4:10]]
+    for row, path in zip(rows, paths, strict=True):
+        assert row[4:6] == ["", str(path.stat().st_size)]
+        assert datetime.fromisoformat(row[6]).timestamp() == pytest.approx(path.stat().st_mtime, abs=0.002)
+        probabilities = [float(number) for number in row[7:13]]
         assert sum(probabilities) == pytest.approx(1, abs=1e-5)
         assert row[2] == GENRES[int(np.argmax(probabilities))]
 
@@ -178,7 +181,7 @@ def test_windows_are_rows(music, model, tmp_path):
     featurize([*args, "--windows"])
     content = track_table.read(out)
     assert content["start"].tolist() == [0, 29.1] and content["seconds"].tolist() == [29.1, 29.1]
-    assert "holds windows by the network" in refused(featurize, *args)
+    assert "contains windows by the network" in refused(featurize, *args)
     featurize([*args, "--overwrite"])
     assert "start" not in track_table.read(out)
 
@@ -194,7 +197,7 @@ def test_table_of_another_network_is_refused(table, music, tmp_path):
 
 @pytest.mark.parametrize(
     "path, message",
-    [("", "holds no recording"), ("none", "does not exist"), ("notes.txt", None)],
+    [("", "contains no recording"), ("none", "does not exist"), ("notes.txt", None)],
 )
 def test_bad_paths(path, message, model, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no music, and named")

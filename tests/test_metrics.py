@@ -115,6 +115,39 @@ def test_leakage_when_every_song_is_in_train_or_nothing_is_known():
     assert "unknown" in report.text(metrics.evaluate_with_leakage(*arguments, None), CLASSES)
 
 
+def test_nothing_shared_is_said_once():
+    others = ["0/a-x-01-unknown-0-29.npy"]  # of an artist of two test clips
+    for trained, said in (
+        (others, "Test clips whose artist is also in train: 33.3%"),
+        ([], "a song or an artist that"),
+    ):
+        found = metrics.evaluate_with_leakage(TRUTH, PREDICTED, PROBABILITIES, CLASSES, TESTED, trained)
+        text = report.text(found, CLASSES)
+        assert "No test clip is of a song" in text and said in text
+        assert "0.0%" not in text and text.count("TOP_1") == 1 and text.count("support") == 1
+
+
+@pytest.mark.parametrize("heard", [0, 2, 6, None])
+def test_clips_that_the_front_end_has_heard(heard):
+    which = None if heard is None else np.arange(6) < heard
+    front_end = metrics.evaluate_unheard(TRUTH, PREDICTED, PROBABILITIES, CLASSES, which)
+    assert front_end["heard_clips"] == heard and front_end["heard_share"] == (None if heard is None else heard / 6)
+    text = report.text({**evaluate(), "leakage": None, "front_end": front_end}, CLASSES)
+    said = {
+        0: "has heard none of the test clips in its own training (folders 0-c of MagnaTagATune)\n",
+        2: "has heard in its own training (folders 0-c of MagnaTagATune): 2 (33.3%)\n",
+        6: "MagnaTagATune): 6 (100.0%)\n",
+        None: "is unknown: there is no split\n",
+    }
+    assert said[heard] in text
+    assert text.count("TOP_1") == (2 if heard == 2 else 1)
+    if heard == 2:
+        unheard = metrics.evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:], CLASSES)
+        assert front_end["other_clips"] == unheard
+        block = text[text.index("On the 4 test clips that the front end has not heard:") :]
+        assert f"Accuracy: {unheard['accuracy']:.4f}\n" in block
+
+
 def test_empty_test_set_is_an_error():
     empty = np.zeros(0, int)
     with pytest.raises(PipelineError, match="empty"):

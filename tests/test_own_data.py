@@ -89,6 +89,33 @@ def test_bad_published_split(six_genres, tmp_path, capsys, file, change, words):
     assert not (six_genres / "datasets/train_test_val").exists()
 
 
+# A genre that is missing in a part
+
+
+@pytest.mark.parametrize("way", ["artist", "song"])
+def test_genre_missing_in_one_part_is_named_with_the_way_out(tmp_path, capsys, way):
+    """Opera has one artist and one song, so that a split that keeps them together leaves two parts without it."""
+    (tmp_path / "datasets").mkdir()
+    rows = [
+        (n, (("jazz", "rock")[n % 2],), f"a/artist {n % 31}-album-01-song {n % 40}-{n}-0-29.mp3") for n in range(80)
+    ]
+    rows += [(100 + n, ("opera",), f"a/diva-album-01-aria-{n}-{n + 29}.mp3") for n in range(4)]
+    tiny_music.write_annotations(tmp_path, rows)
+    assert run(STEP_2, tmp_path) == run(STEP_3, tmp_path, "--genres", "opera,jazz,rock") == 0
+    capsys.readouterr()
+    assert run(STEP_4, tmp_path, "--group-by", way) == 0
+    said = capsys.readouterr().out
+    assert "warning: no clip of opera is in val: the best epoch is chosen without it" in said
+    assert "warning: no clip of opera is in test: the report cannot measure it" in said
+    wider = {"artist": "split with --group-by song", "song": "split without --group-by"}[way]
+    assert f"To change that: {wider}, add clips of it, or leave it out with step 3's --genres.\n" in said
+
+
+def test_no_warning_where_every_part_has_every_genre():
+    clips = pandas.DataFrame({"genre": ["jazz", "rock"]})
+    assert split.missing_genres(dict.fromkeys(split.PARTS, clips), ["jazz", "rock"]) == []
+
+
 # Folders named by genre, other genres, synonyms
 
 
@@ -113,7 +140,42 @@ def test_genres_from_folders_needs_folders(tmp_path, capsys):
     tiny_music.write_mp3(tmp_path / "datasets/mp3_files/loose.mp3", tiny_music.music(0.5))
     assert run(STEP_1, tmp_path) == 0
     assert run(STEP_2, tmp_path, "--genres-from-folders") == 1
-    assert "loose.npy lies in no folder that could name its genre" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "loose.npy is in no folder that names its genre (1 such clips)" in said and "mp3_files/<genre>/" in said
+
+
+def test_files_outside_a_folder_are_listed_and_skipped(tmp_path, capsys):
+    for name in ("tango/a", "loose 2", "salsa/b", "loose 1"):
+        path = tmp_path / f"datasets/spectrograms/{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert run(STEP_2, tmp_path, "--genres-from-folders") == 0
+    assert "2 clips in no folder that names a genre, skipped: loose 1.npy, loose 2.npy\n" in capsys.readouterr().out
+    found = table(tmp_path, "tagged_spectrograms.csv")
+    assert list(found["spectrogram"]) == ["salsa/b.npy", "tango/a.npy"] and list(found["clip_id"]) == ["1", "2"]
+
+
+def folders_named_by_genre(root, *folders):
+    """Four clips in each, after step 2; the spectrograms are empty files."""
+    for folder in folders:
+        (root / "datasets/spectrograms" / folder).mkdir(parents=True)
+        for number in range(4):
+            (root / f"datasets/spectrograms/{folder}/{number}.npy").touch()
+    assert run(STEP_2, root, "--genres-from-folders") == 0
+
+
+def test_genres_from_a_file(tmp_path, capsys):
+    folders_named_by_genre(tmp_path, "rock, live", "drum and bass", "jazz")
+    listed = tmp_path / "genres.txt"
+    listed.write_bytes(b"\xef\xbb\xbfrock, live\r\n\r\ndrum and bass\r\n")
+    assert run(STEP_3, tmp_path, "--genres", listed) == 0
+    found = table(tmp_path, "six_genres.csv")
+    assert set(zip(found["genre"], found["label"], strict=True)) == {("rock,_live", "0"), ("drum_and_bass", "1")}
+    assert run(STEP_3, tmp_path, "--genres", ",".join(f"genre {number}" for number in range(99))) == 1
+    for content, message in ((b"rock, live\n", "two or more different genres"), (b"\xff\xfe", "not a readable text")):
+        listed.write_bytes(content)
+        assert run(STEP_3, tmp_path, "--genres", listed) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_other_genres_and_their_priority(collection_with_spectrograms):

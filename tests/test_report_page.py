@@ -1,5 +1,6 @@
 """results/report.html: what it says, and how a real browser shows it."""
 
+import argparse
 import functools
 import http.server
 import json
@@ -7,7 +8,8 @@ import os
 import re
 import shutil
 import threading
-from html import escape
+from html import escape, unescape
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,10 +21,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_results import main_of, make_history, make_results, make_split
 
-from music_featurization.artifacts import Artifacts
-from music_featurization.evaluation import html_page, test_results
+from music_featurization import command_line
+from music_featurization.artifacts import PROVIDED_MODEL, REPOSITORY, Artifacts, PipelineError, fingerprint
+from music_featurization.dataset.genres import GENRES
+from music_featurization.evaluation import commands, html_page, test_results
+from music_featurization.network import recipe
 
 make_report = main_of("results_utils/make_report.py")
+manage_prediction = main_of("results_utils/manage_prediction.py")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "a<script>alert(1)<b>b&\"'#?%41 é"  # a file name can hold all of this but the slash
 HOSTILE_GENRES = ("<img src=x onerror=alert(1)>", 'a"b', "rock & roll")
@@ -39,6 +45,7 @@ def write_recordings(where, every=2):
 
 
 def write_report(where):
+    manage_prediction(["--root", str(where.root)])
     make_report(["--root", str(where.root)])
     return (where.results / "report.html").read_text(encoding="utf-8")
 
@@ -143,6 +150,129 @@ def test_commands_repeat_what_was_done(tmp_path):
     assert f"python3 python/1-training.py {root} --network crnn --epochs 3 --batch-size 16 --seed 7\n" in text
 
 
+def commands_of(text):
+    return unescape(re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)[1]).splitlines()
+
+
+def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
+    """Records as the steps write them; a name with a comma needs a file."""
+    where = make_split(tmp_path)
+    make_results(where, options={"model": "models/other.h5", "batch_size": 8})
+    make_results(where, part="all", options={"split": "all"})
+    main_of("python/3-format_dataset.py")(["--root", str(where.root), "--split", "all"])
+    priority = ["rock, live", "jazz"]
+    records = {
+        where.tagged: {"merge_synonyms": True, "genres_from_folders": False},
+        where.genres: {"genres": priority, "priority": priority},
+        where.split_folder / "settings.csv": {"genres": list(GENRES), "group_by": None, "split_by": "folder"},
+        where.annotations.with_name("demo_dataset.csv"): {"pieces": 60, "seed": 3},
+    }
+    for path, settings in records.items():
+        path.touch()
+        path.with_suffix(".json").write_text(json.dumps({"settings": settings, "inputs": "0"}))
+    where.models.mkdir()
+    trained = {"network": "crnn", "epochs": 3, "seed": 1, "weights": "pretrained", "fine_tune": True, "keep": "best"}
+    recipe_of_run = {**recipe.RECIPES["crnn"], "learning_rate": 0.01, "class_weights": False}
+    trained |= recipe_of_run | {"start_from": fingerprint(PROVIDED_MODEL), "split": "0", "front_end": {}}
+    where.training_settings.write_text(json.dumps({"settings": trained}))
+    root = f"--root {where.root}"
+    assert commands_of(write_report(where)) == [
+        f"python3 datasets_utils/0_make_demo_dataset.py {root} --pieces 60 --seed 3",
+        f"python3 datasets_utils/1_generate_spectrograms.py {root}",
+        f"python3 datasets_utils/2_assign_genre.py {root} --merge-synonyms",
+        "printf '%s\\n' 'rock, live' jazz > genres.txt",
+        f"python3 datasets_utils/3_remove_double_with_priority.py {root} --genres genres.txt",
+        f"python3 datasets_utils/4_save_train_and_test.py {root} --split-by folder",
+        f"python3 python/1-training.py {root} --network crnn --epochs 3 --batch-size 16 --seed 1 --fine-tune"
+        " --keep best --learning-rate 0.01 --class-weights off --start-from models/best_model.h5",
+        f"python3 results_utils/plot_loss_accuracy_curves.py {root}",
+        f"python3 python/2-testing.py {root} --model models/other.h5 --batch-size 8",
+        f"python3 python/2-testing.py {root} --split all",
+        f"python3 python/3-format_dataset.py {root} --split all",
+        f"python3 results_utils/manage_prediction.py {root}",
+        f"python3 results_utils/make_report.py {root}",
+    ]
+
+
+def test_commands_leave_out_steps_that_were_not_run(tmp_path):
+    where = make_split(tmp_path)
+    make_results(where)
+    scripts = [line.split()[1] for line in commands_of(write_report(where))]
+    assert [Path(script).name for script in scripts] == [
+        "1_generate_spectrograms.py", "4_save_train_and_test.py", "2-testing.py", "manage_prediction.py",
+        "make_report.py",
+    ]  # fmt: skip
+
+
+def test_given_options_are_those_that_differ_from_the_defaults(tmp_path):
+    parser = command_line.parser("test")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--rate", type=float, default=argparse.SUPPRESS)
+    parser.add_argument("--overwrite", action="store_true")
+    for words, expected in (
+        ([], {}),
+        (["--epochs", "20", "--overwrite", "--root", "x"], {}),
+        (["--epochs", "3", "--rate", "0.1"], {"epochs": 3, "rate": 0.1}),
+        (["--model", str(REPOSITORY / "models/best_model.h5")], {"model": "models/best_model.h5"}),
+        (["--model", f"{tmp_path}/m.h5"], {"model": f"{tmp_path}/m.h5"}),
+    ):
+        assert commands.given_options(parser, parser.parse_args(words)) == expected
+
+
+def test_report_takes_its_numbers_from_metrics_json(tmp_path):
+    where = make_split(tmp_path)
+    make_results(where)
+    with pytest.raises(PipelineError, match=r"metrics\.json does not exist. Run results_utils/manage_prediction\.py"):
+        make_report(["--root", str(where.root)])
+    write_report(where)
+    found = json.loads(where.metrics.read_text())
+    where.metrics.write_text(json.dumps({**found, "matthews": 0.98765}))
+    make_report(["--root", str(where.root)])
+    assert ">0.988<" in (where.results / "report.html").read_text(encoding="utf-8")
+    where.split("train").write_text("".join(where.split("train").read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(PipelineError, match=r"metrics\.json does not match prediction\.npy and the split.*again"):
+        make_report(["--root", str(where.root)])
+    write_report(where)
+    make_results(where, seed=2)
+    with pytest.raises(PipelineError, match=r"metrics\.json does not match"):
+        make_report(["--root", str(where.root)])
+
+
+def test_nothing_shared_is_said_once(tmp_path):
+    where = make_split(tmp_path, clips_per_class=(3, 1, 1))
+    make_results(where)
+    text = write_report(where)
+    assert "No test clip is of a song that is also in the training set; 100.0% are of an artist that is." in text
+    assert "songs not in train" not in text and "0.0% are of a song" not in text
+    shared = make_split(tmp_path / "shared")
+    make_results(shared)
+    assert "songs not in train" in write_report(shared)
+
+
+def test_clips_that_the_front_end_has_heard(tmp_path):
+    where = make_split(tmp_path, artist="joram-moments_of_clarity-08-solipsism")
+    make_results(where, network={"front_end": {"pretrained": True}})
+    text = write_report(where)
+    assert "<td>front_end</td><td>pretrained: True</td>" in text
+    assert "its own training (folders 0-c of MagnaTagATune): 9 (75.0%)." in text
+    assert ">not heard by the front end</th>" in text
+    make_results(where)
+    text = write_report(where)
+    assert "front end" not in text
+
+
+def test_date_and_version(tmp_path):
+    where = make_split(tmp_path)
+    make_results(where, date="2026-02-03")
+    text = write_report(where)
+    assert f"Tested on 2026-02-03, reported by MusicFeaturization {version('music_featurization')}." in text
+    assert f"<td>music_featurization</td><td>{version('music_featurization')}</td>" in text
+    make_results(where)
+    os.utime(where.prediction, (0, 1e9))
+    assert re.search(r"Tested on 2001-09-0[89],", write_report(where))
+
+
 @given(st.text())
 def test_any_text_is_escaped(text):
     cell = str(html_page.table([], [[text]]))
@@ -208,4 +338,17 @@ def test_browser_shows_pictures_and_plays_recordings(report, browser, server, ov
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert complaints == []
     assert all(url.startswith((base, "data:")) for url in requested)
+    page.close()
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_page_fits_a_phone(report, browser, width):
+    page = browser.new_page()
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{report.root.as_uri()}/results/report.html")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # Only tables scroll.
+    wide = """[...document.querySelectorAll("body *")].filter(element => element.scrollWidth > element.clientWidth + 1
+        && ["auto", "scroll"].includes(getComputedStyle(element).overflowX)).map(element => element.tagName)"""
+    assert set(page.evaluate(wide)) == {"DIV"}
     page.close()

@@ -123,6 +123,45 @@ def test_other_parts_leave_the_results_of_test_alone(trained):
     assert [path.read_bytes() for path in test_results.files(trained)] == before
 
 
+def train_on_this_split(where, path, seed=1):
+    from music_featurization.dataset import split
+
+    make_model(path, seed=seed)
+    from music_featurization.network import checkpoints
+
+    model, about = checkpoints.load(path)
+    checkpoints.save(model, path, {**about, "split": split.training_fingerprint(where)})
+    return path
+
+
+@pytest.mark.parametrize("part", ["train", "all"])
+def test_clips_that_were_in_training_are_marked(trained, tmp_path, capsys, part):
+    model = train_on_this_split(trained, tmp_path / "of_this_split.h5")
+    run(classify_clips, trained, "--split", part, "--model", model, "--overwrite")
+    said = capsys.readouterr().out
+    clips, files = test_results.read_clips(trained, part), test_results.files(trained, part)
+    known = clips["spectrogram"].isin(test_results.read_clips(trained, "train")["spectrogram"]).to_numpy()
+    marks = feature_table.read_npz(files.features_npz, "")["in_training"]
+    assert (marks == np.where(known, "yes", "no")).all() and known.sum() == 18
+    right = np.load(files.prediction) == clips["label"].to_numpy()
+    accuracy = json.loads(files.record.read_text())["accuracy"]
+    assert accuracy["in_training"] == {"clips": 18, "accuracy": pytest.approx(right[known].mean())}
+    assert f"18 of them were in training, accuracy {right[known].mean():.4f}\n" in said
+    if part == "all":
+        assert accuracy["not_in_training"] == {"clips": 18, "accuracy": pytest.approx(right[~known].mean())}
+        assert f"18 of them were not in training, accuracy {right[~known].mean():.4f}\n" in said
+    else:
+        assert "0 of them were not in training\n" in said
+
+
+def test_no_clip_is_marked_for_a_network_of_another_split(trained, capsys):
+    run(classify_clips, trained, "--split", "all", "--overwrite")
+    assert "which were in training is unknown" in capsys.readouterr().out
+    files = test_results.files(trained, "all")
+    assert set(feature_table.read_npz(files.features_npz, "")["in_training"]) == {"unknown"}
+    assert list(json.loads(files.record.read_text())["accuracy"]) == ["all"]
+
+
 def test_testing_refuses_what_does_not_fit(trained, tmp_path):
     other = tmp_path / "other.h5"
     for message, model in (
@@ -218,6 +257,26 @@ def test_music_dataset_reads_as_the_style_space_experiment_does(where, capsys):
     before = where.music_dataset.read_bytes()
     run(format_dataset, where)
     assert where.music_dataset.read_bytes() != before
+
+
+def test_all_clips_feed_the_style_space_experiment(tmp_path, capsys):
+    """The experiment draws 50 clips for a run, more than this test set has."""
+    where = make_split(tmp_path, clips_per_class=(7, 1, 2))
+    make_results(where)
+    with pytest.raises(PipelineError, match=r"music_dataset_all\.csv does not exist.*2-testing\.py --split all first"):
+        run(format_dataset, where, "--split", "all")
+    make_results(where, part="all")
+    run(format_dataset, where, "--split", "all")
+    assert "60 clips of all with 512 features" in capsys.readouterr().out
+    with open(where.music_dataset, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    codes = np.array([int(row[0]) for row in rows])
+    features = np.array([row[2:] for row in rows], dtype=float)
+    drawn = np.random.default_rng(0).permutation(len(rows))[:50]
+    assert features[drawn].shape == (50, 512) and np.isfinite(features).all()
+    assert (np.bincount(codes)[1:] == 10).all() and len({row[1] for row in rows}) == 60
+    run(format_dataset, where)  # the test set again
+    assert len(feature_table.read_names(where.music_dataset)) == 12
 
 
 def test_other_genres_get_codes_from_1(tmp_path):
@@ -345,6 +404,38 @@ def test_report_says_when_the_network_was_trained_on_another_split(where, same):
     run(manage_prediction, where)
     assert json.loads(where.metrics.read_text())["trained_on_this_split"] is same
     assert ("trained on another data set or split" in where.report.read_text()) is not same
+
+
+MAGNATUNE = "joram-moments_of_clarity-08-solipsism"  # of MagnaTagATune; the tiny split's clips are in folders 0-f
+PRETRAINED = {"front_end": {"pretrained": True, "heard": "magnatagatune folders 0-c"}}
+
+
+@pytest.mark.parametrize(
+    ("artist", "network", "heard"),
+    [
+        (MAGNATUNE, PRETRAINED, True),
+        ("artist of another collection", PRETRAINED, False),
+        (MAGNATUNE, {"front_end": {"pretrained": False}}, None),
+        (MAGNATUNE, {"front_end": None}, None),
+        (MAGNATUNE, {}, None),
+    ],
+)
+def test_report_says_what_the_front_end_has_heard(tmp_path, artist, network, heard):
+    where = make_split(tmp_path, artist=artist)
+    make_results(where, network=network)
+    run(manage_prediction, where)
+    clips = test_results.read_clips(where, "test")
+    unheard = clips["spectrogram"].str[0].isin(list("def")).to_numpy()
+    front_end, text = json.loads(where.metrics.read_text())["front_end"], where.report.read_text()
+    if heard is None:
+        assert front_end is None and "front end" not in text
+    elif heard:
+        assert front_end["heard_clips"] == (~unheard).sum() == 9
+        right = np.load(where.prediction)[unheard] == clips["label"][unheard]
+        assert front_end["other_clips"]["accuracy"] == pytest.approx(right.mean())
+        assert "MagnaTagATune): 9 (75.0%)" in text and "On the 3 test clips that the front end has not heard" in text
+    else:
+        assert front_end["heard_clips"] == 0 and "has heard none of the test clips" in text
 
 
 def test_the_originals_artifacts_go_through(tmp_path):

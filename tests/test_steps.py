@@ -196,7 +196,7 @@ def test_step_before_its_predecessor(collection, capsys):
 def test_no_recording_at_all(tmp_path, capsys):
     (tmp_path / "datasets/mp3_files/a").mkdir(parents=True)
     (tmp_path / "datasets/mp3_files/a/notes.txt").write_text("no music")
-    fails(capsys, "holds no recording (.mp3, .wav", step=STEP_1, root=tmp_path)
+    fails(capsys, "contains no recording (.mp3, .wav", step=STEP_1, root=tmp_path)
 
 
 def test_other_settings_are_refused_by_name(collection_with_spectrograms, capsys):

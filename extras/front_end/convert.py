@@ -88,8 +88,24 @@ def describe(wheel: Path, folder: Path) -> dict:
         "outputs": OUTPUTS,
         "tags": original.tag_names(wheel),
         "pooled_indices": {name: kept_pooled(folder / name).tolist() for name in original.NETWORKS},
+        "penultimate_statistics": penultimate_statistics(folder),
         "dead_below": folding.DEAD,
     }
+
+
+def penultimate_statistics(folder: Path) -> dict[str, list[float]]:
+    """Return mean and deviation of the 400 penultimate values over the music that the networks were trained on.
+
+    The last batch normalisation sets them: its offsets are the means, its scales the deviations.
+    """
+    variables = [original.read_variables(folder / name) for name in original.NETWORKS]
+    names = {"mean": "beta", "deviation": "gamma"}
+    found = {
+        key: np.concatenate([of_network[f"batch_normalization_10/{name}"] for of_network in variables])
+        for key, name in names.items()
+    }
+    found["deviation"] = np.abs(found["deviation"])
+    return {key: [round(float(value), 6) for value in values] for key, values in found.items()}
 
 
 def print_filters(folder: Path) -> None:

@@ -88,7 +88,7 @@ def replacing(path):
         it is removed and `path` is left as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     _sweep(path.parent)
     # A digest instead of the name: a long name would not leave room for what is added.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
@@ -101,15 +101,43 @@ def replacing(path):
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, any number: `Path.mkdir` recurses, and has a limit."""
+    missing = []
+    while not path.is_dir() and path != path.parent:
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+
+
 def remove_unfinished(folder: Path, *, below: bool = True) -> None:
-    """Remove what killed processes left unfinished in `folder` and below: on this machine, or on any a day ago."""
+    """Remove what killed processes left unfinished: on this machine, or on any a day ago.
+
+    Parameters
+    ----------
+    folder : Path
+    below : bool
+        In the folders below it too. Links are not followed.
+    """
+    folders = [folder]
+    while folders:
+        folder = folders.pop()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(folder) as entries:
+            for entry in list(entries):
+                if below and entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.name.startswith(UNFINISHED):
+                    _remove_if_unfinished(Path(entry.path))
+
+
+def _remove_if_unfinished(path):
     mark = f"{UNFINISHED}{socket.gethostname()}-"
-    for path in Path(folder).glob(f"{'**/' if below else ''}{UNFINISHED}*"):
-        pid = path.name.removeprefix(mark).split("-")[0]
-        ours = path.name.startswith(mark) and pid.isdigit()
-        with contextlib.suppress(FileNotFoundError):  # its process has finished it meanwhile
-            if not _alive(int(pid)) if ours else time.time() - path.stat().st_mtime > SECONDS_OF_A_DAY:
-                path.unlink()
+    pid = path.name.removeprefix(mark).split("-")[0]
+    ours = path.name.startswith(mark) and pid.isdigit()
+    with contextlib.suppress(FileNotFoundError):  # its process has finished it meanwhile
+        if not _alive(int(pid)) if ours else time.time() - path.stat().st_mtime > SECONDS_OF_A_DAY:
+            path.unlink()
 
 
 @functools.cache  # once per process: a folder of many thousands of files takes a while to list

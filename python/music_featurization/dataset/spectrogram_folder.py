@@ -8,11 +8,12 @@ import socket
 import time
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from music_featurization import command_line, workers
+from music_featurization import command_line, file_tree, workers
 from music_featurization.artifacts import (
     PipelineError,
     read_json,
@@ -31,54 +32,29 @@ SECONDS_MISSING = 1.0  # an excerpt shorter by this than its name says has lost 
 SECONDS_BETWEEN_LISTS = 1.0  # failures.csv is written anew at most this often
 
 
-def list_clips(folder):
-    """Find the recordings below a folder, sorted within each folder; dot files and other files are passed over.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Yields
-    ------
-    str
-        Path relative to `folder`, with `/`. Symbolic links are followed, but not back up.
-    """
-    for clip, _ in _list(Path(folder), "", decoding.FILE_ENDINGS):
-        yield clip
+def list_clips(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[str]:
+    """List the recordings below a folder; see `file_tree.files`."""
+    return file_tree.files(folder, decoding.FILE_ENDINGS, left_out)
 
 
-def judge_names(folder):
+def judge_names(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[tuple[str, str | None]]:
     """As `list_clips`, each clip with the reason why a file of its name can have no spectrogram, or None."""
-    for clip, namesake in _list(Path(folder), "", decoding.FILE_ENDINGS):
+    earlier = {}  # clip by stem, for each folder above the clip
+    for clip in list_clips(folder, left_out):
+        within = clip[: clip.rfind("/") + 1]
+        earlier = {above: clips for above, clips in earlier.items() if within.startswith(above)}
+        namesake = earlier.setdefault(within, {}).setdefault(clip_names.stem(clip), clip)
         if printable(clip) != clip:
             yield clip, "the file name is not valid UTF-8, and CSV files are: rename it"
-        elif namesake:
+        elif namesake != clip:
             yield clip, f"{printable(namesake)} would give the same spectrogram: rename one of them"
         else:
             yield clip, None
 
 
-def list_spectrograms(folder):
-    """Yield the paths of the spectrograms below a folder, relative to it, in `list_clips`' order."""
-    for path, _ in _list(Path(folder), "", (".npy",)):
-        yield path
-
-
-def _list(folder, prefix, endings, above=frozenset()):
-    """Paths of files, each with an earlier one of its folder that differs in the ending only, or None."""
-    identity = os.stat(folder).st_dev, os.stat(folder).st_ino
-    if identity in above:  # a link that leads back up
-        return
-    with os.scandir(folder) as entries:
-        entries = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    first = {}
-    for entry in entries:
-        if entry.is_dir():
-            yield from _list(Path(entry.path), f"{prefix}{entry.name}/", endings, above | {identity})
-        elif entry.name.lower().endswith(endings):
-            stem = clip_names.stem(entry.name)
-            yield prefix + entry.name, first.get(stem)
-            first.setdefault(stem, prefix + entry.name)
+def list_spectrograms(folder: Path) -> Iterator[str]:
+    """List the spectrograms below a folder, in the order of `list_clips`; see `file_tree.files`."""
+    return file_tree.files(folder, (".npy",))
 
 
 def spectrogram_name(clip):
@@ -113,21 +89,24 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
     """
     remove_unfinished(folder)
     known = {} if retry_failed else read_failures(folder)
-    counts, failures = survey(clips_folder, folder, known, shard)
+    left_out = file_tree.LeftOut()
+    counts, failures = survey(clips_folder, folder, known, shard, left_out)
+    for line in left_out.lines():
+        print(line)
     if not counts and not any(list_clips(clips_folder)):
-        raise PipelineError(f"{clips_folder} holds no recording ({', '.join(decoding.FILE_ENDINGS)}).")
+        raise PipelineError(f"{clips_folder} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).")
     print(_plan(counts, shard, failed_before=len(known.keys() & failures.keys())), flush=True)
     try:
         if counts["to do"]:
             to_do = clips_to_do(clips_folder, folder, frozenset(failures), shard)
             make = functools.partial(generate, clips_folder=clips_folder, folder=folder)
             outcomes = workers.run(make, to_do, jobs=jobs, time_limit=time_limit, dask=dask)
-            _record(command_line.progress(outcomes, counts["to do"], "clip"), counts, failures, folder, shard)
+            _record(command_line.progress(outcomes, counts["to do"], "clip"), failures, folder, shard)
             remove_unfinished(folder)  # of workers that died
-    except KeyboardInterrupt:
-        counts, _ = survey(clips_folder, folder, failures, shard)  # workers had no time to report what they finished
-        raise
     finally:
+        if clips_folder.exists():
+            # Counted again: another run may have made some, and interrupted workers do not report what they finished.
+            counts, failures = survey(clips_folder, folder, failures, shard)
         write_failures(folder, failures, shard)
         print(f"{counts['done']} done, {counts['failed']} failed, {counts['to do']} remain")
         if counts["failed"]:
@@ -143,12 +122,10 @@ def _plan(counts, shard, failed_before):
     return f"{counts.total()} clips{part}: {counts['done']} done, {counts['to do']} to do{failed}"
 
 
-def _record(outcomes, counts, failures, folder, shard):
-    """Count each outcome; write the failures down now and then, for whoever is watching or kills the run."""
+def _record(outcomes, failures, folder, shard):
+    """Keep the failures; write them down now and then, in case the run is watched or killed."""
     written = time.monotonic()
     for clip, failure in outcomes:
-        counts["to do"] -= 1
-        counts["failed" if failure else "done"] += 1
         if failure:
             failures[clip] = failure
             if time.monotonic() - written > SECONDS_BETWEEN_LISTS:
@@ -254,7 +231,7 @@ def remove(folder, shard=None):
         path.unlink(missing_ok=True)
 
 
-def survey(clips_folder, folder, known, shard=None):
+def survey(clips_folder, folder, known, shard=None, left_out=None):
     """Count the clips by what is to be done with them.
 
     Parameters
@@ -264,6 +241,8 @@ def survey(clips_folder, folder, known, shard=None):
     known : dict of str to str
         Reason by clip that failed before.
     shard : tuple of int, optional
+    left_out : file_tree.LeftOut, optional
+        What is not listed is added to it.
 
     Returns
     -------
@@ -273,7 +252,7 @@ def survey(clips_folder, folder, known, shard=None):
         Reason by clip that failed, of the clips that are there.
     """
     counts, failures = Counter(), {}
-    for clip, problem in judge_names(clips_folder):
+    for clip, problem in judge_names(clips_folder, left_out):
         path = spectrogram_name(clip)
         if not in_shard(path, shard):
             continue

@@ -1,17 +1,25 @@
 """Train, validation and test: making the split, reading it, and reading one that was published."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError, fingerprint, read_genres, read_table, require
-from music_featurization.dataset import clip_names, genres
+from music_featurization.dataset import clip_names, genres, magnatagatune
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas
 
 PARTS = ("train", "val", "test")
+# What follows where a part has no clip of a genre.
+WITHOUT_GENRE = {
+    "train": "a network cannot learn it",
+    "val": "the best epoch is chosen without it",
+    "test": "the report cannot measure it",
+}
 STEP = "datasets_utils/4_save_train_and_test.py"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all clips; of the rest
 RANDOM_STATE = 10  # the original's
@@ -43,7 +51,7 @@ def read_part(artifacts, part):
     return table
 
 
-def refuse_wrong_labels(table: "pandas.DataFrame", classes: Sequence[str], path: Path, made_by: str) -> None:
+def refuse_wrong_labels(table: pandas.DataFrame, classes: Sequence[str], path: Path, made_by: str) -> None:
     """Raise a PipelineError if a clip's genre is unknown or its label is that of another genre."""
     wrong = table["genre"].map({genre: label for label, genre in enumerate(classes)}) != table["label"]
     if wrong.any():
@@ -116,6 +124,41 @@ def by_group(table, group_by):
     rest = table.drop(index=test.index)
     val = _fold(rest, groups[rest.index], VALIDATION_SHARE)
     return {"train": rest.drop(index=val.index), "val": val, "test": test}
+
+
+def by_folder(table: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
+    """Split as MagnaTagATune's literature does: folders 0-b train, c validation, d-f test.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per clip, sorted by clip_id.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        `train`, `val`, `test`, each sorted as `table` is.
+
+    Raises
+    ------
+    PipelineError
+        If a clip is in another folder, or a part has no clip.
+    """
+    part_of = {folder: part for part, folders in magnatagatune.FOLDERS.items() for folder in folders}
+    assigned = table["spectrogram"].map(lambda path: part_of.get(magnatagatune.folder(path)))
+    other = table["spectrogram"][assigned.isna()]
+    if len(other):
+        raise PipelineError(
+            f"--split-by folder needs MagnaTagATune's folders 0-9 and a-f; {len(other)} of {len(table)} clips are in "
+            f"other folders, such as {other.iloc[0]}. Use --group-by song or artist for this data set."
+        )
+    for part, folders in magnatagatune.FOLDERS.items():
+        if not (assigned == part).any():
+            raise PipelineError(
+                f"No clip with a genre is in the folders of {part} ({'-'.join(sorted({folders[0], folders[-1]}))}). "
+                "Add MagnaTagATune's missing folders and run steps 1 to 3 again, or use --group-by song."
+            )
+    return {part: table[assigned == part] for part in PARTS}
 
 
 def _fold(table, groups, share):
@@ -199,6 +242,37 @@ def counts_table(parts, classes):
     rows = [("genre", *counts)] + [(genre, *(str(count[genre]) for count in counts.values())) for genre in classes]
     rows.append(("all", *(str(count.sum()) for count in counts.values())))
     return "\n".join(row[0].ljust(width) + "".join(cell.rjust(8) for cell in row[1:]) for row in rows)
+
+
+def missing_genres(
+    parts: dict[str, pandas.DataFrame], classes: Sequence[str], group_by: str | None = None
+) -> list[str]:
+    """Name the genres that have no clip in one part of the split, what follows from it, and what to do.
+
+    Parameters
+    ----------
+    parts : dict of str to pandas.DataFrame
+    classes : sequence of str
+    group_by : {"song", "artist"}, optional
+        What was kept together.
+
+    Returns
+    -------
+    list of str
+        One line for each part in which a genre is missing, and one with the ways out; [] where none is missing.
+    """
+    existing = set(_genres(parts))
+    lines = []
+    for part in PARTS:
+        there = set(parts[part]["genre"])
+        # A genre without any clip is said once, for train.
+        absent = [genre for genre in classes if genre not in there and (part == "train" or genre in existing)]
+        if absent:
+            lines.append(f"warning: no clip of {', '.join(absent)} is in {part}: {WITHOUT_GENRE[part]}")
+    if lines:
+        wider = {"artist": "split with --group-by song, ", "song": "split without --group-by, "}.get(group_by, "")
+        lines.append(f"To change that: {wider}add clips of it, or leave it out with step 3's --genres.")
+    return lines
 
 
 def _genres(parts):

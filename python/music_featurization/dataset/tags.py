@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError
 from music_featurization.dataset import genres
 
 TAGGED_COLUMNS = ("clip_id", "spectrogram", "kind", "tag")
@@ -36,30 +35,22 @@ def tag_table(clips, tags):
 
 
 def folder_tag_table(spectrograms):
-    """The tag table of a collection without annotations, whose folders are named by genre.
+    """Make the tag table of a collection without annotations, whose folders are named by genre.
 
     Parameters
     ----------
     spectrograms : iterable of str
         Paths such as `jazz/some/track.npy`; the first folder is the genre. The clip_id is the position, from 1, among
-        the sorted paths.
+        the sorted paths. A clip outside a folder has no genre and is left out.
 
     Returns
     -------
     pandas.DataFrame
         As `tag_table`, kind `genre`.
-
-    Raises
-    ------
-    PipelineError
-        If a clip is in no folder.
     """
     import pandas
 
-    paths = sorted(spectrograms)
-    loose = [path for path in paths if "/" not in path]
-    if loose:
-        raise PipelineError(f"{loose[0]} lies in no folder that could name its genre ({len(loose)} such clips).")
+    paths = sorted(path for path in spectrograms if "/" in path)
     return pandas.DataFrame(
         {
             "clip_id": range(1, len(paths) + 1),

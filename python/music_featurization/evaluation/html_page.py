@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  overflow-wrap: anywhere; -webkit-text-size-adjust: 100%; }
 h1 { font-size: 1.7rem; margin-bottom: 0.2rem; }
 h2 { font-size: 1.2rem; margin-top: 2.4rem; border-bottom: 1px solid #ccc; padding-bottom: 0.2rem; }
 .scroll { overflow-x: auto; }
@@ -16,13 +17,21 @@ caption { text-align: left; color: #555; padding-bottom: 0.3rem; }
 th, td { padding: 0.25rem 1.1rem 0.25rem 0; text-align: left; vertical-align: middle; overflow-wrap: break-word; }
 th { font-weight: 600; border-bottom: 1px solid #999; vertical-align: bottom; }
 th[colspan] { text-align: center; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
 tbody tr:nth-child(even) { background: #f5f5f5; }
 img { max-width: 100%; height: auto; }
 audio { width: 15rem; height: 2.2rem; display: block; }
 .missing { color: #777; font-style: italic; }
+.side > * { max-width: 100%; min-width: 0; }
 .side { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
-pre { background: #f5f5f5; padding: 0.8rem; overflow-x: auto; }
+pre { background: #f5f5f5; padding: 0.8rem; white-space: pre-wrap; }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; }
+  table { font-size: 0.85rem; }
+  th, td { padding-right: 0.7rem; }
+  td:not(.number) { min-width: 5.5rem; }
+}
 """
 
 # Nothing is fetched from anywhere; only recordings are read, from beside the page.

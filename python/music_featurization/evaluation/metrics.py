@@ -179,14 +179,43 @@ def evaluate_with_leakage(truth, predicted, probabilities, classes, tested, trai
     if trained is None:
         return {**found, "leakage": None}
     song, artist = shared_with_train(tested, trained)
-    other = ~song
     return {
         **found,
         "leakage": {
             "song_share": float(song.mean()),
             "artist_share": float(artist.mean()),
-            "other_songs": (
-                evaluate(truth[other], predicted[other], probabilities[other], classes) if other.any() else None
-            ),
+            "other_songs": evaluate_some(truth, predicted, probabilities, classes, ~song),
         },
+    }
+
+
+def evaluate_some(truth, predicted, probabilities, classes, chosen: np.ndarray) -> dict | None:
+    """`evaluate` of the clips where `chosen`, an array of bool, is true; None when there is none."""
+    if not chosen.any():
+        return None
+    return evaluate(truth[chosen], predicted[chosen], probabilities[chosen], classes)
+
+
+def evaluate_unheard(truth, predicted, probabilities, classes, heard: np.ndarray | None) -> dict:
+    """Measure what a pre-trained front end makes of clips that were not in its own training.
+
+    Parameters
+    ----------
+    truth, predicted, probabilities, classes
+        As for `evaluate`.
+    heard : array of bool, shape (N,), or None
+        Clips that were in the front end's training; None when that is not known.
+
+    Returns
+    -------
+    dict
+        `heard_clips`, `heard_share` (0 to 1) and `other_clips`, `evaluate` of the clips that were not heard (None when
+        there is none); all None when `heard` is None.
+    """
+    if heard is None:
+        return dict.fromkeys(("heard_clips", "heard_share", "other_clips"))
+    return {
+        "heard_clips": int(heard.sum()),
+        "heard_share": float(heard.mean()),
+        "other_clips": evaluate_some(truth, predicted, probabilities, classes, ~heard),
     }

@@ -9,7 +9,7 @@ def text(found, classes):
     Parameters
     ----------
     found : dict
-        That of `metrics.evaluate_with_leakage`.
+        That of `test_results.measure`.
     classes : sequence of str
         Genre of each label.
 
@@ -23,20 +23,24 @@ def text(found, classes):
         _about(found, classes),
         _per_class(found["per_class"]),
         *_leakage(found),
+        *_front_end(found.get("front_end")),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def _original(found):
-    rows = np.array2string(np.array(found["confusion"]), threshold=np.iinfo(np.int64).max, max_line_width=10**6)
     return [
-        rows,
+        _matrix(found),
         *(f"TOP_{k}: {accuracy:.4f}" for k, accuracy in found["top"].items()),
         f"Test Set Accuracy =  {found['accuracy']:.2f}",
         f"Test Set Matthews Coef =  {found['matthews']:.2f}",
         f"Test Set F-score =  {found['f_score']:.2f}",
         f"ROC AUC = {_or_undefined(found['roc_auc'])}",
     ]
+
+
+def _matrix(found):
+    return np.array2string(np.array(found["confusion"]), threshold=np.iinfo(np.int64).max, max_line_width=10**6)
 
 
 def _or_undefined(number):
@@ -84,6 +88,13 @@ def _leakage(found):
             "The network was trained on another data set or split than this train.csv:",
             "it may have learned from clips of this test set, and the shares below do not tell",
         ]
+    if leakage["song_share"] == 0:  # the numbers above are those of unknown songs
+        both = leakage["artist_share"] == 0
+        yield [
+            f"No test clip is of a song{' or an artist' if both else ''} that is also in train",
+            *([] if both else [f"Test clips whose artist is also in train: {leakage['artist_share']:.1%}"]),
+        ]
+        return
     yield [
         f"Test clips whose song is also in train: {leakage['song_share']:.1%}",
         f"Test clips whose artist is also in train: {leakage['artist_share']:.1%}",
@@ -92,15 +103,47 @@ def _leakage(found):
     if others is None:
         yield ["There is no test clip of a song that is not in train"]
         return
-    yield [
-        f"On the {others['clips']} test clips of songs that are not in train:",
-        np.array2string(np.array(others["confusion"]), threshold=np.iinfo(np.int64).max, max_line_width=10**6),
-        *(f"TOP_{k}: {accuracy:.4f}" for k, accuracy in others["top"].items()),
-        f"Accuracy: {others['accuracy']:.4f}",
-        f"Matthews coefficient: {others['matthews']:.4f}",
-        f"F-score: {others['f_score']:.4f}",
-        f"ROC AUC: {_or_undefined(others['roc_auc'])}",
-        f"Balanced accuracy: {others['balanced_accuracy']:.4f}",
-        *([f"No such clip: {', '.join(others['absent'])}"] if others["absent"] else []),
-        *_per_class(others["per_class"]),
+    yield [f"On the {others['clips']} test clips of songs that are not in train:", *_metrics(others)]
+
+
+def _metrics(found):
+    """All numbers of some of the test clips."""
+    return [
+        _matrix(found),
+        *(f"TOP_{k}: {accuracy:.4f}" for k, accuracy in found["top"].items()),
+        f"Accuracy: {found['accuracy']:.4f}",
+        f"Matthews coefficient: {found['matthews']:.4f}",
+        f"F-score: {found['f_score']:.4f}",
+        f"ROC AUC: {_or_undefined(found['roc_auc'])}",
+        f"Balanced accuracy: {found['balanced_accuracy']:.4f}",
+        *([f"No such clip: {', '.join(found['absent'])}"] if found["absent"] else []),
+        *_per_class(found["per_class"]),
     ]
+
+
+def _front_end(front_end):
+    if front_end is None:
+        return
+    yield [heard_by_front_end(front_end)]
+    if front_end["heard_clips"] and front_end["other_clips"]:
+        others = front_end["other_clips"]
+        yield [f"On the {others['clips']} test clips that the front end has not heard:", *_metrics(others)]
+
+
+def heard_by_front_end(front_end: dict) -> str:
+    """Say in one line how many test clips were in the pre-trained front end's own training.
+
+    Parameters
+    ----------
+    front_end : dict
+        `front_end` of `test_results.measure`.
+    """
+    training = "in its own training (folders 0-c of MagnaTagATune)"
+    if front_end["heard_clips"] is None:
+        return f"How many test clips the pre-trained front end has heard {training} is unknown: there is no split"
+    if not front_end["heard_clips"]:
+        return f"The pre-trained front end has heard none of the test clips {training}"
+    return (
+        f"Test clips that the pre-trained front end has heard {training}: "
+        f"{front_end['heard_clips']} ({front_end['heard_share']:.1%})"
+    )

@@ -2,7 +2,7 @@
 
 import os
 import platform
-import shlex
+from datetime import date
 from importlib import metadata
 
 import numpy as np
@@ -10,23 +10,33 @@ import numpy as np
 from music_featurization.artifacts import read_json
 from music_featurization.audio import decoding
 from music_featurization.dataset import clip_names
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import commands, report, test_results
 from music_featurization.evaluation.html_page import Number, code, page, picture, player, side_by_side, table
 from music_featurization.evaluation.metrics import normalise
 
 CONFUSED = 10  # clips listed
 NO_BREAK = "\N{NO-BREAK SPACE}"
-PACKAGES = ("tensorflow", "keras", "jax", "torch", "librosa", "numpy", "scikit-learn", "matplotlib")
+PACKAGES = (
+    "music_featurization",
+    "tensorflow",
+    "keras",
+    "jax",
+    "torch",
+    "librosa",
+    "numpy",
+    "scikit-learn",
+    "matplotlib",
+)
 
 
-def report(results, found, pictures, artifacts, root=None):
+def whole_page(results, found, pictures, artifacts, root=None):
     """The whole page.
 
     Parameters
     ----------
-    results : tested.Tested
+    results : test_results.Tested
     found : dict
-        That of `tested.measure`.
+        That of `test_results.measure`.
     pictures : dict of str to bytes
         SVG pictures by name: `confusion`, and `loss` and `accuracy` where there is a history.
     artifacts : Artifacts
@@ -38,7 +48,10 @@ def report(results, found, pictures, artifacts, root=None):
     str
         HTML.
     """
-    lead = f"{found['clips']:,} test clips, {len(results.classes)} genres: {', '.join(results.classes)}"
+    lead = (
+        f"{found['clips']:,} test clips, {len(results.classes)} genres: {', '.join(results.classes)}. "
+        f"Tested on {_date(artifacts, results.about)}, reported by MusicFeaturization {_version()}."
+    )
     described = f"Confusion matrix: accuracy {found['accuracy']:.3f} on {found['clips']} test clips"
     curves = [picture(pictures[name], f"{name} of every epoch") for name in ("loss", "accuracy") if name in pictures]
     sections = [
@@ -50,18 +63,27 @@ def report(results, found, pictures, artifacts, root=None):
         ("Data set", data_set(artifacts, results.classes)),
         ("Settings", settings(artifacts, results.about)),
         ("Versions", versions(artifacts)),
-        ("Commands", commands(artifacts, root)),
+        ("Commands", _commands(artifacts, root)),
     ]
     return page("Music genres: results", lead, sections)
 
 
+def _date(artifacts, about):
+    """Day of the test; of the predictions' file where no record names it."""
+    return about.get("date") or date.fromtimestamp(artifacts.prediction.stat().st_mtime).isoformat()
+
+
+def _version():
+    try:
+        return metadata.version("music_featurization")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 def summary(found):
-    """Metrics of all test clips beside those of songs that are not in train, and what is shared with train."""
-    leakage = found["leakage"]
-    others = leakage["other_songs"] if leakage else None
-    columns = [found, others] if others else [found]
-    headings = ["", Number("all test clips"), *([Number("songs not in train")] if others else [])]
-    rows = [["clips", *(Number(f"{column['clips']:,}") for column in columns)]]
+    """Metrics of all test clips, beside those without shared songs and without clips that the front end has heard."""
+    columns = {"all test clips": found, **_stricter(found)}
+    rows = [["clips", *(Number(f"{column['clips']:,}") for column in columns.values())]]
     for key, name in (
         ("accuracy", "accuracy"),
         ("balanced_accuracy", "balanced accuracy"),
@@ -69,9 +91,20 @@ def summary(found):
         ("matthews", "Matthews coefficient"),
         ("roc_auc", "ROC AUC (macro, one against rest)"),
     ):
-        rows.append([name, *(_decimal(column[key]) for column in columns)])
-    rows.insert(2, ["among the two most probable", *(_decimal(column["top"]["2"]) for column in columns)])
-    return [table(headings, rows), *_remarks(found)]
+        rows.append([name, *(_decimal(column[key]) for column in columns.values())])
+    rows.insert(2, ["among the two most probable", *(_decimal(column["top"]["2"]) for column in columns.values())])
+    return [table(["", *map(Number, columns)], rows), *_remarks(found)]
+
+
+def _stricter(found):
+    """Metrics of a part of the test clips by the part's name, only where the part is not all of them."""
+    leakage, front_end = found["leakage"], found["front_end"]
+    parts = {}
+    if leakage and leakage["song_share"] and leakage["other_songs"]:
+        parts["songs not in train"] = leakage["other_songs"]
+    if front_end and front_end["heard_clips"] and front_end["other_clips"]:
+        parts["not heard by the front end"] = front_end["other_clips"]
+    return parts
 
 
 def _decimal(value):
@@ -84,18 +117,27 @@ def _remarks(found):
         yield f"No test clip: {', '.join(found['absent'])}. Means are over the other genres."
     if found["rows_not_summing_to_1"]:
         yield f"Probabilities of {found['rows_not_summing_to_1']} clips do not add to 1 as saved; they were normalised."
+    if found["front_end"]:
+        yield f"{report.heard_by_front_end(found['front_end'])}."
     if leakage is None:
         yield "How many songs and artists are shared with the training set is unknown: there is no split."
         return
     if found["trained_on_this_split"] is False:
         yield "The network was trained on another data set or split: it may have learned from clips of this test set."
-    yield (
-        f"Of the test clips, {leakage['song_share']:.1%} are of a song that is also in the training set, "
-        f"{leakage['artist_share']:.1%} of an artist that is. A network can recognise a song or a singer instead of a "
-        "genre, so read the first column with that in mind."
+    yield _shared(leakage)
+
+
+def _shared(leakage):
+    song, artist = leakage["song_share"], leakage["artist_share"]
+    if not song and not artist:
+        return "No test clip is of a song or an artist that is also in the training set."
+    if not song:
+        return f"No test clip is of a song that is also in the training set; {artist:.1%} are of an artist that is."
+    remark = (
+        f"Of the test clips, {song:.1%} are of a song that is also in the training set, {artist:.1%} of an artist that "
+        "is. A network can recognise a song or a singer instead of a genre, so read the first column with that in mind."
     )
-    if leakage["other_songs"] is None:
-        yield "There is no test clip of a song that is not in train."
+    return remark if leakage["other_songs"] else f"{remark} There is no test clip of a song that is not in train."
 
 
 def per_class(found):
@@ -215,6 +257,8 @@ def settings(artifacts, about):
 def _plain(value):
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(content)}" for key, content in value.items())
     return "–" if value is None else str(value)
 
 
@@ -244,29 +288,8 @@ def _training(artifacts):
     return _optional(artifacts.training_settings, "python/1-training.py", **kinds)
 
 
-def commands(artifacts, root):
-    """The commands that make all of this again; `root` is what --root was given, None for the default."""
-    split = _split(artifacts)
-    trained = _training(artifacts).get("settings") or {}
-    flags = {
-        "datasets_utils/4_save_train_and_test.py": ["group_by"],
-        "python/1-training.py": ["network", "epochs", "batch_size", "seed"],
-    }
-    lines = []
-    for script in (
-        "datasets_utils/1_generate_spectrograms.py",
-        "datasets_utils/2_assign_genre.py",
-        "datasets_utils/3_remove_double_with_priority.py",
-        "datasets_utils/4_save_train_and_test.py",
-        "python/1-training.py",
-        "results_utils/plot_loss_accuracy_curves.py",
-        "python/2-testing.py",
-        "python/3-format_dataset.py",
-        "results_utils/manage_prediction.py",
-        "results_utils/make_report.py",
-    ):
-        known = {key: {**split, **trained}.get(key) for key in flags.get(script, ())}
-        words = ["python3", script, *(["--root", str(root)] if root else [])]
-        words += [word for key, value in known.items() if value for word in (f"--{key.replace('_', '-')}", str(value))]
-        lines.append(shlex.join(words))
-    return [code(lines)]
+def _commands(artifacts, root):
+    return [
+        "These commands make all of this again, in the folder of the repository:",
+        code(commands.lines(artifacts, root)),
+    ]

@@ -1,16 +1,33 @@
 """What 2-testing.py leaves in results/: its files, and reading them back with the clips they belong to."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, fingerprint, read_array, read_json, replacing, write_json
+from music_featurization.artifacts import (
+    Artifacts,
+    PipelineError,
+    fingerprint,
+    read_array,
+    read_json,
+    replacing,
+    write_json,
+)
+from music_featurization.dataset import magnatagatune
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import metrics
 from music_featurization.features import feature_table
 from music_featurization.network import checkpoints
 
+if TYPE_CHECKING:
+    import pandas
+
 TESTING = "python/2-testing.py"
+MEASURING = "results_utils/manage_prediction.py"
 PARTS = ("test", "val", "train", "all")
 
 
@@ -89,7 +106,7 @@ def record(artifacts, part="test"):
     return read_json(path, TESTING, classes=list | None, model=str | None, network=dict | None)
 
 
-def about_run(artifacts, part, model_file, classes):
+def about_run(artifacts, part, model_file, classes, options=None):
     """What a run of 2-testing.py is made from.
 
     Parameters
@@ -99,12 +116,14 @@ def about_run(artifacts, part, model_file, classes):
         Of the split; see `files`.
     model_file : Path
     classes : sequence of str
+    options : dict, optional
+        Options of the command line that were given.
 
     Returns
     -------
     dict
         `split`, `classes`, `model_file` (its name), `model` and `clips` (fingerprints), `network` (what the model says
-        of its training).
+        of its training), `options`, `date` (today).
     """
     known = {key: value for key, value in checkpoints.read_about(model_file).items() if key != "classes"}
     parts = ("train", "val", "test") if part == "all" else (part,)
@@ -115,6 +134,8 @@ def about_run(artifacts, part, model_file, classes):
         "model": fingerprint(model_file),
         "clips": fingerprint(*map(artifacts.split, parts), artifacts.spectrogram_settings),
         "network": known,
+        "options": options or {},
+        "date": datetime.date.today().isoformat(),
     }
 
 
@@ -125,7 +146,74 @@ def is_made(paths, about):
     )
 
 
-def write(paths, clips, classes, probabilities, features, about):
+def training_clips(artifacts: Artifacts, about: dict) -> set[str] | None:
+    """Return the spectrograms that a network was trained on; None when it is not known to be trained on this split.
+
+    Parameters
+    ----------
+    artifacts : Artifacts
+    about : dict
+        As `about_run` returns it.
+
+    Returns
+    -------
+    set of str or None
+    """
+    return set(read_clips(artifacts, "train")["spectrogram"]) if _trained_on_this_split(artifacts, about) else None
+
+
+def accuracies(clips: pandas.DataFrame, probabilities: np.ndarray, trained: set[str] | None) -> dict:
+    """Accuracy of clips, apart for those that the network was trained on.
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+        N rows with the columns of the split's CSVs.
+    probabilities : numpy.ndarray of float, shape (N, C)
+    trained : set of str or None
+        As `training_clips` returns it.
+
+    Returns
+    -------
+    dict
+        `all`, and where `trained` is known `in_training` and `not_in_training`: each a dict of `clips` and `accuracy`
+        (None without clips).
+    """
+    right = probabilities.argmax(axis=1) == clips["label"].to_numpy()
+    groups = {"all": np.ones(len(right), dtype=bool)}
+    if trained is not None:
+        known = clips["spectrogram"].isin(trained).to_numpy()
+        groups |= {"in_training": known, "not_in_training": ~known}
+    return {
+        name: {"clips": int(chosen.sum()), "accuracy": float(right[chosen].mean()) if chosen.any() else None}
+        for name, chosen in groups.items()
+    }
+
+
+def describe(part: str, found: dict, features: Path) -> str:
+    """Say how many clips are right; apart for those in training unless the part has none of them.
+
+    Parameters
+    ----------
+    part : str
+        Of the split.
+    found : dict
+        As `accuracies` returns it.
+    features : Path
+        The table that was written.
+    """
+    line = f"{found['all']['clips']} clips of {part} done, accuracy {found['all']['accuracy']:.4f}: {features}"
+    if part not in ("train", "all"):
+        return line
+    if "in_training" not in found:
+        return f"{line}\nwhich were in training is unknown: the network is not known to be trained on this split"
+    for name, what in (("in_training", "in training"), ("not_in_training", "not in training")):
+        accuracy = f", accuracy {found[name]['accuracy']:.4f}" if found[name]["clips"] else ""
+        line += f"\n{found[name]['clips']} of them were {what}{accuracy}"
+    return line
+
+
+def write(paths, clips, classes, probabilities, features, about, trained=None):
     """Write the results of one part of the split.
 
     Parameters
@@ -138,7 +226,9 @@ def write(paths, clips, classes, probabilities, features, about):
         The class of highest probability, the first of equals, becomes the prediction.
     features : numpy.ndarray of float32, shape (N, D)
     about : dict
-        That of `about_run`, for `is_made`.
+        As `about_run` returns it; `accuracies` are added to it in the record.
+    trained : set of str or None
+        As `training_clips` returns it: the .npz says of every clip whether it was `in_training` (yes, no, unknown).
     """
     paths.record.unlink(missing_ok=True)  # comes back last: an interrupted run does not pass for a finished one
     for path, array in (
@@ -150,10 +240,17 @@ def write(paths, clips, classes, probabilities, features, about):
     columns = zip(clips["genre"], clips["clip_id"], clips["spectrogram"], strict=True)
     names = [feature_table.row_name(*row) for row in columns]
     feature_table.write_csv(paths.features, [(name,) for name in names], features)
+    known = ["unknown" if trained is None else "yes" if name in trained else "no" for name in clips["spectrogram"]]
     feature_table.write_npz(
-        paths.features_npz, features, names, clips["genre"], classes=list(classes), model=about["model"]
+        paths.features_npz,
+        features,
+        names,
+        clips["genre"],
+        classes=list(classes),
+        model=about["model"],
+        in_training=known,
     )
-    write_json(paths.record, about)
+    write_json(paths.record, {**about, "accuracy": accuracies(clips, probabilities, trained)})
 
 
 def read(artifacts):
@@ -190,17 +287,67 @@ def read(artifacts):
     return Tested(classes, clips, trained, here, predicted.astype(int), probabilities, about)
 
 
-def measure(results):
-    """All metrics of results; see `metrics.evaluate_with_leakage`, to which it adds `trained_on_this_split`."""
-    found = metrics.evaluate_with_leakage(
-        results.clips["label"].to_numpy(),
-        results.predicted,
-        results.probabilities,
-        results.classes,
-        results.clips["spectrogram"],
-        results.trained,
-    )
-    return {**found, "trained_on_this_split": results.trained_on_this_split}
+def measure(results: Tested) -> dict:
+    """Measure results.
+
+    Parameters
+    ----------
+    results : Tested
+
+    Returns
+    -------
+    dict
+        `metrics.evaluate_with_leakage`, `trained_on_this_split`, and `front_end`: `metrics.evaluate_unheard` for a
+        network with a pre-trained front end, None for any other.
+    """
+    measured = (results.clips["label"].to_numpy(), results.predicted, results.probabilities, results.classes)
+    found = metrics.evaluate_with_leakage(*measured, results.clips["spectrogram"], results.trained)
+    pretrained = (results.about.get("network", {}).get("front_end") or {}).get("pretrained", False)
+    return {
+        **found,
+        "trained_on_this_split": results.trained_on_this_split,
+        "front_end": metrics.evaluate_unheard(*measured, _heard(results)) if pretrained else None,
+    }
+
+
+def write_metrics(artifacts: Artifacts, results: Tested, found: dict) -> None:
+    """Write metrics.json: the classes, what `measure` found, and a fingerprint of what was measured."""
+    made_from = _fingerprint(artifacts)
+    write_json(artifacts.metrics, {"classes": list(results.classes), "made_from": made_from, **found})
+
+
+def read_metrics(artifacts: Artifacts) -> dict:
+    """Read metrics.json.
+
+    Returns
+    -------
+    dict
+        As `measure` returns it.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, or was made from other predictions or another split than those that exist.
+    """
+    found = read_json(artifacts.metrics, MEASURING)
+    if found.get("made_from") != _fingerprint(artifacts):
+        raise PipelineError(
+            f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {MEASURING} again."
+        )
+    return found
+
+
+def _fingerprint(artifacts):
+    """Fingerprint of all that `measure` depends on."""
+    sources = [*files(artifacts), *map(artifacts.split, ("train", "val", "test"))]
+    return fingerprint(*(path for path in sources if path.exists() and path.suffix != ".npz"))
+
+
+def _heard(results):
+    """Which clips were in the training of musicnn's network; None where the clips' folders are not known."""
+    if results.trained is None:  # the clips are known by name only
+        return None
+    return results.clips["spectrogram"].map(magnatagatune.was_heard).to_numpy(dtype=bool)
 
 
 def _trained_on_this_split(artifacts, about):

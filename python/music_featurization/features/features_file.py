@@ -7,7 +7,7 @@ import numpy as np
 
 from music_featurization.artifacts import PipelineError, require
 from music_featurization.dataset.genres import GENRES
-from music_featurization.features import feature_table, track_table
+from music_featurization.features import feature_table, track_table, tracks
 
 MADE_BY = "python/2-testing.py or python/featurize.py"
 
@@ -16,7 +16,7 @@ class Features(NamedTuple):
     """N rows: `names` `<clip_id>_<name>`, or paths of tracks; `genres`; `features` float32 (N, D).
 
     `model` is the fingerprint of the network that made them, "" where the file does not say. `starts` are seconds, for
-    windows of tracks. `of_tracks` tells that the genres are predicted, not known.
+    windows of tracks. `recordings` are absolute paths, for tracks, whose genres are predicted, not known.
     """
 
     names: list
@@ -24,7 +24,7 @@ class Features(NamedTuple):
     features: np.ndarray
     model: str
     starts: list | None
-    of_tracks: bool
+    recordings: list | None
 
 
 def read(path, classes=GENRES):
@@ -44,22 +44,22 @@ def read(path, classes=GENRES):
     Raises
     ------
     PipelineError
-        If the file is missing, is none of these, or holds numbers that are not finite.
+        If the file is missing, is none of these, or contains numbers that are not finite.
     """
     path = Path(path)
     require(path, MADE_BY)
     if track_table.is_table(path):
-        table = _of_tracks(track_table.read(path))
+        table = _of_tracks(track_table.read(path), path)
     elif path.suffix == ".npz":
         table = _of_clips(feature_table.read_npz(path, MADE_BY))
     else:
         rows, features = feature_table.read_csv(path)
         genres, names = zip(*(feature_table.split_row_name(row, classes) for row in rows), strict=True)
-        table = Features(list(names), list(genres), features, "", None, False)
+        table = Features(list(names), list(genres), features, "", None, None)
     if not table.names:
-        raise PipelineError(f"{path} holds no row. Run {MADE_BY} again.")
+        raise PipelineError(f"{path} contains no row. Run {MADE_BY} again.")
     if not np.isfinite(table.features).all():
-        raise PipelineError(f"{path} holds features that are not finite numbers. Run {MADE_BY} again.")
+        raise PipelineError(f"{path} contains features that are not finite numbers. Run {MADE_BY} again.")
     return table
 
 
@@ -70,13 +70,13 @@ def _of_clips(arrays):
         for name, genre in zip(names, genres, strict=True)
     ]
     model = str(arrays.get("model", ""))
-    return Features(clips, genres, arrays["features"], "" if model == "unknown" else model, None, False)
+    return Features(clips, genres, arrays["features"], "" if model == "unknown" else model, None, None)
 
 
-def _of_tracks(table):
-    starts = table["start"].tolist() if "start" in table else None
-    features = track_table.features_of(table)
-    return Features(table["path"].tolist(), table["genre"].tolist(), features, table["model"].iloc[0], starts, True)
+def _of_tracks(table, path):
+    names, starts = table["path"].tolist(), table["start"].tolist() if "start" in table else None
+    features, model = track_table.features_of(table), table["model"].iloc[0] if names else ""
+    return Features(names, table["genre"].tolist(), features, model, starts, tracks.paths_of(names, path))
 
 
 def refuse_other_model(made, asked, what):

@@ -1,23 +1,25 @@
 """Features of whole tracks: cut into windows as long as the clips of MagnaTagATune, averaged over them.
 
-Worker processes decode and make spectrograms, which lie on disk until the network has seen them: memory does not grow
-with the length of a track, and of many tracks only the features add up.
+Worker processes decode and make spectrograms, which are kept on disk until the network has seen them: memory does not
+grow with the length of a track, and only the features of many tracks add up.
 """
 
-import errno
 import functools
 import hashlib
 import json
 import math
 import os
 import shutil
+import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from music_featurization import workers
-from music_featurization.artifacts import PipelineError, write_json
+from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, write_json
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.features import track_table
@@ -27,42 +29,6 @@ WINDOW_SECONDS = 29.1  # the length of the clips that the network was trained on
 SHORTEST_SECONDS = 3.0  # of a track, and of what is left of it after the last whole window
 TIME_LIMIT = 3600  # seconds per track: there are recordings of a day
 FEWEST_AT_A_TIME = 64  # tracks; their spectrograms take about 150 MB of disk
-NOT_THE_TRACKS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the run ends, nothing is said of the track
-
-
-def list_tracks(paths):
-    """Recordings among files and folders.
-
-    Parameters
-    ----------
-    paths : sequence of path-like
-        A folder stands for the recordings below it (`audio.FILE_ENDINGS`); a file is taken whatever its name.
-
-    Returns
-    -------
-    list of str
-        Paths as given, normalised, each once.
-
-    Raises
-    ------
-    PipelineError
-        If a path does not exist or a folder holds no recording.
-    """
-    tracks = []
-    for path in map(os.fspath, paths):
-        if os.path.isdir(path):
-            below = [os.path.join(path, clip) for clip in spectrogram_folder.list_clips(path)]
-            if not below:
-                raise PipelineError(
-                    f"{path} holds no recording ({', '.join(decoding.FILE_ENDINGS)}). A file with another "
-                    "ending can be given by its name."
-                )
-            tracks += below
-        elif os.path.isfile(path):
-            tracks.append(path)
-        else:
-            raise PipelineError(f"{path} does not exist. Give recordings, or folders that hold some.")
-    return list(dict.fromkeys(map(os.path.normpath, tracks)))
 
 
 def read_classes(model_file):
@@ -81,6 +47,13 @@ def read_classes(model_file):
     PipelineError
         If the file is missing or unreadable, does not say its classes, or was trained on other spectrograms.
     """
+    import h5py
+
+    if Path(model_file).is_file() and model_file != PROVIDED_MODEL and not h5py.is_hdf5(model_file):
+        raise PipelineError(
+            f"{model_file} is not a network (a Keras .h5 file). Give a --model made by python/1-training.py, or leave "
+            "--model out to use the provided one."
+        )
     about = checkpoints.read_about(model_file)
     if "classes" not in about:
         raise PipelineError(f"{model_file} does not say its classes. Give a --model made by python/1-training.py.")
@@ -93,27 +66,29 @@ def read_classes(model_file):
     return tuple(about["classes"])
 
 
-def windows(path):
+def windows(path: str | os.PathLike, on_note: Callable[[str], None] | None = None) -> Iterator[list[np.ndarray]]:
     """Cut a recording into windows.
 
     Parameters
     ----------
     path : path-like
+    on_note : callable, optional
+        Called with what is wrong with a recording that can be decoded in part.
 
     Yields
     ------
     list of numpy.ndarray of float32, shape (n,)
-        Consecutive blocks of mono samples at 22,050 Hz, together 29.1 s, in the last window perhaps less. Under 3 s at
+        Consecutive blocks of mono samples at 16,000 Hz, together 29.1 s, in the last window perhaps less. Under 3 s at
         the end are left out.
 
     Raises
     ------
-    audio.UnreadableAudioError
+    decoding.UnreadableAudioError
         If the recording cannot be used, or is shorter than 3 s.
     """
     whole, least = (round(seconds * decoding.SAMPLE_RATE) for seconds in (WINDOW_SECONDS, SHORTEST_SECONDS))
     held, count, any_yet = [], 0, False
-    for block in decoding.stream(path, max_seconds=math.inf):
+    for block in decoding.stream(path, strict=False, max_seconds=math.inf, on_note=on_note):
         while count + len(block) >= whole:
             yield [*held, block[: whole - count]]
             held, count, block, any_yet = [], 0, block[whole - count :], True
@@ -128,12 +103,13 @@ def windows(path):
         )
 
 
-def prepare(track, *, folder):
+def prepare(path: str, *, folder: Path) -> str | None:
     """In a worker: spectrograms of a track's windows, for the network.
 
     Parameters
     ----------
-    track : str
+    path : str
+        The recording.
     folder : Path
         Gets a folder for the track, see `prepared`.
 
@@ -141,10 +117,15 @@ def prepare(track, *, folder):
     -------
     str or None
         Why there are none; None if there are.
+
+    Raises
+    ------
+    PipelineError
+        If `folder` cannot be written: the track is not the reason.
     """
     try:
-        track.encode()
-        _prepare(track, prepared(folder, track))
+        path.encode()
+        _prepare(path, prepared(folder, path))
     except UnicodeEncodeError:
         return "the file name is not valid UTF-8, and the tables are: rename it"
     except decoding.UnreadableAudioError as error:
@@ -152,19 +133,17 @@ def prepare(track, *, folder):
     except MemoryError:
         return "out of memory"
     except OSError as error:
-        if error.errno in NOT_THE_TRACKS_FAULT:
-            raise
         return f"cannot be read: {error.strerror}"
 
 
-def _prepare(track, folder):
-    found = {"files": [], "start": [], "seconds": [], "decode": 0.0, "spectrogram": 0.0}
-    began, start = time.perf_counter(), 0.0
-    for number, blocks in enumerate(windows(track)):
+def _prepare(path, folder):
+    found = {"files": [], "start": [], "seconds": [], "decode": 0.0, "spectrogram": 0.0, "note": ""}
+    began, start, notes = time.perf_counter(), 0.0, []
+    for number, blocks in enumerate(windows(path, notes.append)):
         decoded = time.perf_counter()
         log_mel, seconds = spectrogram.log_mel(blocks), sum(map(len, blocks)) / decoding.SAMPLE_RATE
-        if log_mel.max() > 0:  # of silence the network knows nothing
-            spectrogram_folder.save(folder / f"{number:06d}.npy", log_mel)
+        if log_mel.max() > 0:  # the network knows nothing about silence
+            _write(spectrogram_folder.save, folder / f"{number:06d}.npy", log_mel)
             for key, value in (("files", f"{number:06d}.npy"), ("start", start), ("seconds", seconds)):
                 found[key].append(value)
         start += seconds
@@ -173,21 +152,35 @@ def _prepare(track, folder):
         found["spectrogram"] += began - decoded
     if not found["files"]:
         raise decoding.UnreadableAudioError("silent from beginning to end")
-    write_json(folder / "windows.json", found)
+    _write(write_json, folder / "windows.json", {**found, "note": "; ".join(dict.fromkeys(notes))})
 
 
-def prepared(folder, track):
+def _write(write, path, content):
+    try:
+        write(path, content)
+    except OSError as error:
+        raise PipelineError(
+            f"{path.parent} cannot be written: {error.strerror}. Free some space or give another --out, and run the "
+            "same command again; what was finished is kept."
+        ) from error
+
+
+def prepared(folder: Path, path: str) -> Path:
     """Folder of a track's spectrograms; its windows.json has `files`, `start` and `seconds` of each window."""
-    return Path(folder) / hashlib.sha256(os.fsencode(track)).hexdigest()[:24]
+    return Path(folder) / hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
 
 
-def classify(network, tracks, folder, classes, model, by_window=False):
+def _read_prepared(folder, found):
+    return [json.loads((prepared(folder, track.path) / "windows.json").read_text("utf-8")) for track in found]
+
+
+def classify(network, found, folder, classes, model, by_window=False):
     """Rows of tracks whose spectrograms are prepared.
 
     Parameters
     ----------
     network : keras.Model
-    tracks : sequence of str
+    found : sequence of tracks.Track
     folder : Path
         As given to `prepare`.
     classes : sequence of str
@@ -203,29 +196,36 @@ def classify(network, tracks, folder, classes, model, by_window=False):
     """
     from music_featurization.network import prediction
 
-    found = [json.loads((prepared(folder, track) / "windows.json").read_text()) for track in tracks]
-    files = [prepared(folder, track) / name for track, of in zip(tracks, found, strict=True) for name in of["files"]]
+    made = _read_prepared(folder, found)
+    files = [prepared(folder, track.path) / name for track, of in zip(found, made, strict=True) for name in of["files"]]
     probabilities, features = prediction.predict(network, files)
-    counts = [len(of["files"]) for of in found]
+    counts = [len(of["files"]) for of in made]
+    leading = {
+        "path": [track.name for track in found],
+        "note": [of["note"] for of in made],
+        "bytes": [track.bytes for track in found],
+        "modified": [track.modified for track in found],
+    }
     if by_window:
-        leading = {
-            "path": np.repeat(np.array(tracks, dtype=object), counts),
-            "start": [round(start, 3) for of in found for start in of["start"]],
-            "seconds": [round(seconds, 3) for of in found for seconds in of["seconds"]],
-        }
-        return track_table.rows(leading, probabilities, features, classes, model)
-    ends = np.cumsum(counts)[:-1]
-    mean = [np.stack([part.mean(axis=0) for part in np.split(of, ends)]) for of in (probabilities, features)]
-    leading = {"path": tracks, "seconds": [round(sum(of["seconds"]), 3) for of in found]}
-    return track_table.rows(leading, *mean, classes, model)
+        leading = {name: np.repeat(np.array(values, dtype=object), counts) for name, values in leading.items()}
+        leading["bytes"] = leading["bytes"].astype(np.int64)
+        for name in ("start", "seconds"):
+            leading[name] = [round(number, 3) for of in made for number in of[name]]
+    else:
+        leading["seconds"] = [round(sum(of["seconds"]), 3) for of in made]
+        ends = np.cumsum(counts)[:-1]
+        probabilities, features = (
+            np.stack([part.mean(axis=0) for part in np.split(of, ends)]) for of in (probabilities, features)
+        )
+    return track_table.rows(leading, probabilities, features, classes, model)
 
 
-def in_batches(network, tracks, folder, classes, model, *, by_window=False, jobs, progress):
+def in_batches(network, to_do, folder, classes, model, *, by_window=False, jobs, progress):
     """Rows of any number of tracks.
 
     Parameters
     ----------
-    network, tracks, folder, classes, model, by_window
+    network, to_do, folder, classes, model, by_window
         As for `classify`; `folder` is emptied after every batch.
     jobs : int
         Worker processes. They and the network take turns, because each of them uses all cores.
@@ -237,22 +237,22 @@ def in_batches(network, tracks, folder, classes, model, *, by_window=False, jobs
     table : pandas.DataFrame or None
         Rows of the tracks of a batch; None if none of them could be used.
     failures : dict of str to str
-        Reason by track, for the others of the batch.
+        Reason by name of the track, for the others of the batch.
     spent : dict of str to float
         Seconds by the clock: `decode`, `spectrogram`, `network`.
     """
     size = max(FEWEST_AT_A_TIME, 2 * workers.CLIPS_PER_TASK * jobs)
-    for first in range(0, len(tracks), size):
-        batch = tracks[first : first + size]
+    for first in range(0, len(to_do), size):
+        batch = to_do[first : first + size]
         make = functools.partial(prepare, folder=folder)
         began = time.perf_counter()
         outcomes = {}
-        for track, failure in workers.run(make, batch, jobs=jobs, time_limit=TIME_LIMIT):
-            outcomes[track] = failure
+        for path, failure in workers.run(make, [track.path for track in batch], jobs=jobs, time_limit=TIME_LIMIT):
+            outcomes[path] = failure
             progress(f"{len(outcomes)} of the next {len(batch)} read")
         in_workers = time.perf_counter() - began
-        failures = {track: outcomes[track] for track in batch if outcomes[track]}
-        usable = [track for track in batch if not outcomes[track]]
+        failures = {track.name: outcomes[track.path] for track in batch if outcomes[track.path]}
+        usable = [track for track in batch if not outcomes[track.path]]
         spent = _share(in_workers, folder, usable)
         began = time.perf_counter()
         table = classify(network, usable, folder, classes, model, by_window) if usable else None
@@ -261,12 +261,53 @@ def in_batches(network, tracks, folder, classes, model, *, by_window=False, jobs
         yield table, failures, spent
 
 
-def _share(seconds, folder, tracks):
+def _share(seconds, folder, usable):
     """The workers' time by the clock, split as their own clocks say."""
-    found = [json.loads((prepared(folder, track) / "windows.json").read_text()) for track in tracks]
-    decode, spectrograms = (sum(of[key] for of in found) for key in ("decode", "spectrogram"))
-    share = decode / (decode + spectrograms) if found else 1.0
+    made = _read_prepared(folder, usable)
+    decode, spectrograms = (sum(of[key] for of in made) for key in ("decode", "spectrogram"))
+    share = decode / (decode + spectrograms) if made else 1.0
     return {"decode": seconds * share, "spectrogram": seconds * (1 - share)}
+
+
+def complete(out, tables, network, to_do, classes, model, *, by_window, jobs):
+    """Make the rows of tracks, with a progress bar; each finished batch is kept beside the table.
+
+    Parameters
+    ----------
+    out : Path
+        The table.
+    tables : list of pandas.DataFrame
+        The finished rows are added here.
+    network, to_do, classes, model, by_window, jobs
+        As for `in_batches`.
+
+    Returns
+    -------
+    dict of str to str
+        Reason by name of the track, of those that could not be used.
+    """
+    from tqdm import tqdm
+
+    failures, spent, began = {}, Counter(), time.perf_counter()
+    every = 0.2 if sys.stderr.isatty() else 30  # seconds; a log file wants few lines
+    with tqdm(total=len(to_do), unit="track", mininterval=every, miniters=0) as bar:
+
+        def progress(text):
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(0)
+
+        options = {"by_window": by_window, "jobs": jobs, "progress": progress}
+        folder = track_table.spectrograms_folder(out)
+        for table, failed, seconds in in_batches(network, to_do, folder, classes, model, **options):
+            if table is not None:
+                track_table.keep_part(out, table)
+                tables.append(table)
+            failures.update(failed)
+            spent.update(seconds)
+            bar.update(len(failed) + (0 if table is None else table["path"].nunique()))
+    if done := len(to_do) - len(failures):
+        print(speed(done, time.perf_counter() - began, spent))
+    return failures
 
 
 def speed(tracks, seconds, spent):

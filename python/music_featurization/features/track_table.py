@@ -1,20 +1,29 @@
 """The table that featurize.py makes of one's own music: its columns, and reading and writing it in three formats.
 
-Columns: `path`, in a table of windows `start` (s), `seconds` (how much of the track the row covers), `genre` (the most
-probable), `model` (fingerprint of the network), one `probability_<class>` per class, `feature_000` and so on.
+Columns: `path` (see `tracks`), in a table of windows `start` (s), `seconds` (how much of the track the row covers),
+`genre` (the most probable), `model` (fingerprint of the network), `note` (what is wrong with the recording, "" for
+most), `bytes` and `modified` (of the file, by which a changed one is noticed), one `probability_<class>` per class,
+`feature_000` and so on.
 """
 
+import contextlib
+import errno
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, replacing, write_table
-from music_featurization.features import feature_table
+from music_featurization import file_lock
+from music_featurization.artifacts import PipelineError, make_folder, remove_unfinished, replacing, write_table
+from music_featurization.features import feature_table, tracks
 
 ENDINGS = (".csv", ".npz", ".parquet")
 MADE_BY = "python/featurize.py"
 PROBABILITY, FEATURE = "probability_", "feature_"
+ABOUT_FILE = {"note": "", "bytes": 0, "modified": ""}  # columns, and their values in tables made before they were added
 
 
 def rows(leading, probabilities, features, classes, model):
@@ -23,7 +32,7 @@ def rows(leading, probabilities, features, classes, model):
     Parameters
     ----------
     leading : dict of str to sequence, length N
-        `path`, `start` if the rows are windows, `seconds`.
+        `path`, `start` if the rows are windows, `seconds`, and where known `note`, `bytes`, `modified`.
     probabilities : numpy.ndarray of float32, shape (N, C)
     features : numpy.ndarray of float32, shape (N, D)
     classes : sequence of str, length C
@@ -40,7 +49,9 @@ def rows(leading, probabilities, features, classes, model):
     columns = [f"{PROBABILITY}{name}" for name in classes]
     columns += [f"{FEATURE}{number:03d}" for number in range(features.shape[1])]
     numbers = pandas.DataFrame(np.hstack([probabilities, features]).astype(np.float32), columns=columns)
-    return pandas.concat([pandas.DataFrame({**leading, "genre": genres, "model": model}), numbers], axis=1)
+    first = {name: values for name, values in leading.items() if name not in ABOUT_FILE}
+    about = {name: leading.get(name, default) for name, default in ABOUT_FILE.items()}
+    return pandas.concat([pandas.DataFrame({**first, "genre": genres, "model": model, **about}), numbers], axis=1)
 
 
 def _columns(table, prefix):
@@ -57,8 +68,8 @@ def classes_of(table):
     return tuple(name.removeprefix(PROBABILITY) for name in _columns(table, PROBABILITY))
 
 
-def require_writable(path):
-    """Raise a PipelineError if no table can be written under this name, before hours are spent on one."""
+def require_format(path):
+    """Raise a PipelineError if the name's ending is not that of a format, or the format needs a package."""
     if path.suffix not in ENDINGS:
         raise PipelineError(f"{path}: the name's ending chooses the format; it is one of {', '.join(ENDINGS)}.")
     if path.suffix == ".parquet":
@@ -83,7 +94,8 @@ def write(path, table):
     path : Path
     table : pandas.DataFrame
         Float32 numbers are read back exactly from each format. The .npz holds the arrays `names` (the paths), `genres`,
-        `seconds`, `features`, `probabilities`, `classes`, `model` and, for windows, `start`.
+        `seconds`, `notes`, `bytes`, `modified`, `features`, `probabilities`, `classes`, `model` and, for windows,
+        `start`.
     """
     if path.suffix == ".csv":
         numbers = _columns(table, PROBABILITY) + _columns(table, FEATURE)
@@ -104,6 +116,9 @@ def _arrays(table):
         "names": table["path"].to_numpy(str),
         "genres": table["genre"].to_numpy(str),
         "seconds": table["seconds"].to_numpy(float),
+        "notes": table["note"].to_numpy(str),
+        "bytes": table["bytes"].to_numpy(np.int64),
+        "modified": table["modified"].to_numpy(str),
         "probabilities": table[_columns(table, PROBABILITY)].to_numpy(np.float32),
         "classes": np.array(classes_of(table), str),
         "model": np.array(table["model"].iloc[0], str),
@@ -137,7 +152,7 @@ def read(path):
     Raises
     ------
     PipelineError
-        If it is damaged, lacks a column, or holds the features of several networks.
+        If it is damaged, lacks a column, or contains the features of several networks.
     """
     import pandas
 
@@ -155,35 +170,97 @@ def read(path):
             raise ValueError(f"it lacks {', '.join(missing or ['features'])}")
         if table.empty:
             raise ValueError("it has no rows")
+        table = _with_about_file(table)
     except (ValueError, KeyError, IndexError, TypeError, pandas.errors.ParserError) as error:
-        raise PipelineError(f"{path} is not a readable table of {MADE_BY} ({error}). Make it anew.") from error
+        raise PipelineError(f"{path} is not a readable table of {MADE_BY} ({error}). Make it again.") from error
     if table["model"].nunique() > 1:
-        raise PipelineError(f"{path} holds features of several networks ({', '.join(table['model'].unique())}).")
+        raise PipelineError(f"{path} contains features of several networks ({', '.join(table['model'].unique())}).")
     return table
+
+
+def _with_about_file(table):
+    import pandas
+
+    if all(name in table for name in ABOUT_FILE):
+        return table
+    first = [name for name in ("path", "start", "seconds", "genre", "model") if name in table]
+    others = [name for name in table if name not in (*first, *ABOUT_FILE)]
+    about = {name: table.get(name, default) for name, default in ABOUT_FILE.items()}
+    return pandas.concat([table[first].assign(**about), table[others]], axis=1)
 
 
 def _read_csv(path):
     import pandas
 
-    texts = ("path", "genre", "model")
+    types = dict.fromkeys(("path", "genre", "model", "note", "modified"), str)
+    types |= {"seconds": float, "start": float, "bytes": np.int64}
     header = pandas.read_csv(path, nrows=0, encoding="utf-8").columns
-    types = {name: str if name in texts else float if name in ("seconds", "start") else np.float32 for name in header}
+    types = {name: types.get(name, np.float32) for name in header}
     return pandas.read_csv(path, dtype=types, keep_default_na=False, encoding="utf-8")
 
 
 def _of_arrays(arrays):
-    leading = {"path": arrays["names"], "seconds": arrays["seconds"]}
-    if "start" in arrays:
-        leading = {"path": arrays["names"], "start": arrays["start"], "seconds": arrays["seconds"]}
+    names = {"path": "names", "start": "start", "seconds": "seconds", "note": "notes"}
+    names |= {name: name for name in ("bytes", "modified")}
+    leading = {name: arrays[key] for name, key in names.items() if key in arrays}
     classes = arrays["classes"].tolist()
     if len(classes) != arrays["probabilities"].shape[1]:
         raise ValueError(f"it has {len(classes)} classes and probabilities of shape {arrays['probabilities'].shape}")
     return rows(leading, arrays["probabilities"], arrays["features"], classes, str(arrays["model"]))
 
 
-def partial_folder(out):
+def partial_folder(out: Path) -> Path:
     """Folder beside a table that keeps what is done until the table is whole."""
     return out.with_name(f"{out.name}.partial")
+
+
+def spectrograms_folder(out: Path) -> Path:
+    """Folder for the spectrograms of the tracks that are being done."""
+    return partial_folder(out) / "spectrograms"
+
+
+@contextlib.contextmanager
+def owned(out: Path) -> Iterator[None]:
+    """Own a table while the block runs, after making sure that it can be written.
+
+    Raises
+    ------
+    PipelineError
+        If another process is making the table, or one of its files or folders cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            make_folder(out.parent)
+            stack.enter_context(file_lock.held(out.with_name(f"{out.name}.lock"), out))
+            _require_writable(out)
+        except OSError as error:
+            raise PipelineError(
+                f"{out} cannot be written: {error.strerror} ({error.filename}). Change that, or give another --out."
+            ) from error
+        stack.callback(_remove_empty, partial_folder(out))
+        stack.callback(_remove_empty, spectrograms_folder(out))
+        yield
+
+
+def _require_writable(out):
+    """Raise an OSError unless the table can be written; remove what a killed run was writing."""
+    for path in (out, failures_file(out)):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    remove_unfinished(out.parent, below=False)
+    remove_unfinished(partial_folder(out))
+    shutil.rmtree(spectrograms_folder(out), ignore_errors=True)
+    for folder in (out.parent, partial_folder(out), spectrograms_folder(out)):
+        make_folder(folder)
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:  # without the random name
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+def _remove_empty(folder):
+    with contextlib.suppress(OSError):  # not empty: of an interrupted run
+        folder.rmdir()
 
 
 def read_done(out, model, by_window):
@@ -209,15 +286,50 @@ def read_done(out, model, by_window):
         If they were made by another network, or are windows and this run's are not, or the reverse.
     """
     tables = [read(path) for path in [out, *sorted(partial_folder(out).glob("[0-9]*.npz"))] if path.exists()]
+    tables = [table for table in tables if len(table)]
     kind = {True: "windows", False: "whole tracks"}
     for table in tables:
         made = table["model"].iloc[0], "start" in table
         if made != (model, by_window):
             raise PipelineError(
-                f"{out} holds {kind[made[1]]} by the network {made[0]}; this run makes {kind[by_window]} by {model}. "
-                "Give another --out, or --overwrite to make it anew."
+                f"{out} contains {kind[made[1]]} by the network {made[0]}; this run makes {kind[by_window]} by "
+                f"{model}. Give another --out, or --overwrite to make it again."
             )
     return tables
+
+
+def compare(tables, found, out):
+    """Compare what earlier runs did with the recordings as they are.
+
+    Parameters
+    ----------
+    tables : list of pandas.DataFrame
+        See `read_done`.
+    found : list of tracks.Track
+        The recordings of this run.
+    out : Path
+        The table.
+
+    Returns
+    -------
+    valid : list of pandas.DataFrame
+        The tables without the rows of recordings that have changed since.
+    to_do : list of tracks.Track
+        Those of `found` that have no row.
+    """
+    by_name = {track.name: track for track in found}
+    by_file = {tracks.identity(track.path): track for track in found}
+    valid, done = [], set()
+    for table in tables:
+        versions, unchanged = table[["path", "bytes", "modified"]].drop_duplicates("path"), {}
+        files = tracks.paths_of(versions["path"], out)
+        for (name, *version), file in zip(versions.itertuples(index=False), files, strict=True):
+            track = by_name.get(name) or by_file.get(tracks.identity(file))
+            unchanged[name] = track is None or version == [track.bytes, track.modified]
+            if track and unchanged[name]:
+                done.add(track.path)
+        valid.append(table[table["path"].map(unchanged).astype(bool)])
+    return valid, [track for track in found if track.path not in done]
 
 
 def keep_part(out, table):
@@ -234,17 +346,25 @@ def finish(out, tables):
     ----------
     out : Path
     tables : list of pandas.DataFrame
+        Of a track that is in several of them, the rows of the last are used.
 
     Returns
     -------
     pandas.DataFrame
+        Empty if there is no row: then there is no table.
     """
     import pandas
 
-    table = pandas.concat(tables, ignore_index=True)
-    by = [name for name in ("path", "start") if name in table]
-    table = table.drop_duplicates(by).sort_values(by, ignore_index=True)
-    write(out, table)
+    newest, seen = [], set()
+    for table in reversed(tables):
+        newest.append(table[~table["path"].isin(seen)])
+        seen.update(table["path"])
+    newest = [table for table in newest if len(table)]
+    table = pandas.concat(newest, ignore_index=True) if newest else pandas.DataFrame()
+    if newest:
+        write(out, table.sort_values([name for name in ("path", "start") if name in table], ignore_index=True))
+    else:
+        out.unlink(missing_ok=True)
     remove_parts(out)
     return table
 

@@ -58,8 +58,8 @@ def fit(
     Parameters
     ----------
     network : keras.Model
-        Freshly built, with the same seed whenever the run is continued. If the clips are embedded, only the part after
-        its front end is trained.
+        Freshly built, with the same seed whenever the run is continued, and standardised. If the clips are embedded,
+        only the part after its front end is trained.
     train, validation : Clips
     models : Path
         Folder of the checkpoints.
@@ -94,8 +94,6 @@ def fit(
     if done_before:
         report(f"{done_before} epochs done, {epochs - done_before} to do")
         write_epoch(written, models, history, about, keep)  # in case the run was killed before these were written
-    else:
-        standardise(network, train)
     for epoch in range(done_before + 1, epochs + 1):
         if stops_early(history, early_stop):
             report(f"no lower validation loss for {early_stop} epochs: stopped")

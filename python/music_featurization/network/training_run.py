@@ -103,6 +103,8 @@ def train(
     else:
         model = networks.build_network(network, len(classes), weights=options["weights"], fine_tune=fine_tune)
     clips = _read_clips(artifacts, tables, networks.has_provided_front_end({"front_end": front_end}), cluster)
+    if not start_from:
+        training.standardise(model, clips["train"])
     if keep == "all":
         check_disk(artifacts.models, model.count_params() * 4 / 1e6, epochs)
     versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}

@@ -1,16 +1,13 @@
 """The nearest tracks to a track, by the cosine of their features."""
 
-import difflib
 import os
 import tempfile
 
 import numpy as np
 
 from music_featurization.artifacts import PipelineError, fingerprint
-from music_featurization.dataset.clip_names import composed
 from music_featurization.features import features_file
-
-SUGGESTED = 5  # paths that a message names
+from music_featurization.style_space import search
 
 
 def by_track(table):
@@ -31,19 +28,21 @@ def by_track(table):
     sums = np.zeros((len(names), table.features.shape[1]))
     np.add.at(sums, numbers, table.features)
     means = (sums / np.bincount(numbers)[:, None]).astype(np.float32)
-    return table._replace(
-        names=names.tolist(), genres=[table.genres[row] for row in first], features=means, starts=None
-    )
+    genres = [table.genres[row] for row in first]
+    recordings = table.recordings and [table.recordings[row] for row in first]
+    return table._replace(names=names.tolist(), genres=genres, features=means, starts=None, recordings=recordings)
 
 
-def find(track, names):
+def find(track, names, recordings=None):
     """Row of a track.
 
     Parameters
     ----------
     track : str
-        A name in the table, a recording, or a part of one name.
+        A recording, a name in the table, or a part of one name.
     names : list of str
+    recordings : list of str, optional
+        Absolute path of each row's recording, where the rows are tracks.
 
     Returns
     -------
@@ -55,21 +54,14 @@ def find(track, names):
     PipelineError
         If it is neither in the table nor a recording, or fits several names; some are named.
     """
-    for name in (track, os.path.normpath(track)):
-        if name in names:
-            return names.index(name)
     if os.path.isfile(track):
-        return None
-    part = composed(track).lower()
-    rows = [row for row, name in enumerate(names) if part in composed(name).lower()]
-    if len(rows) == 1:
-        return rows[0]
+        return next(iter(search.by_recording(track, recordings or ())), None)
+    rows = search.by_text(track, names)
+    if len(rows) > 1:
+        raise PipelineError(f"{track!r} fits {len(rows)} tracks: {search.some(rows, names)}.")
     if rows:
-        some = "; ".join(names[row] for row in rows[:SUGGESTED])
-        raise PipelineError(f"{track!r} fits {len(rows)} tracks: {some}{'; ...' if len(rows) > SUGGESTED else ''}.")
-    close = difflib.get_close_matches(track, names, n=SUGGESTED, cutoff=0.5)
-    perhaps = f" Did you mean {' or '.join(close)}?" if close else ""
-    raise PipelineError(f"{track!r} is neither in the features file nor a recording.{perhaps}")
+        return rows[0]
+    raise PipelineError(f"{track!r} is neither in the features file nor a recording.{search.suggestion(track, names)}")
 
 
 def features_of_recording(track, model_file, made_by, file):
@@ -93,17 +85,18 @@ def features_of_recording(track, model_file, made_by, file):
     PipelineError
         If the network is another one, or the recording cannot be used.
     """
-    from music_featurization.features import track_features, track_table
+    from music_featurization.features import track_features, track_table, tracks
     from music_featurization.network import model_choice
 
     classes, model = track_features.read_classes(model_file), fingerprint(model_file)
     what = f"{file} was made by another network than {model_file}; give the right one as --model"
     features_file.refuse_other_model(made_by, model, what)
     with tempfile.TemporaryDirectory() as folder:
-        failure = track_features.prepare(track, folder=folder)
+        failure = track_features.prepare(tracks.describe(track, file).path, folder=folder)
         if failure:
             raise PipelineError(f"{track}: {failure}.")
-        table = track_features.classify(model_choice.load(model_file, classes), [track], folder, classes, model)
+        network, found = model_choice.load(model_file, classes), [tracks.describe(track, file)]
+        table = track_features.classify(network, found, folder, classes, model)
     return track_table.features_of(table)[0]
 
 

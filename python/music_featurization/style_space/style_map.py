@@ -72,13 +72,14 @@ def read(artifacts, file=None):
     file = Path(file or default_file(artifacts))
     table = features_file.read(file, test_results.classes_of(artifacts))
     clips = pandas.DataFrame({"name": table.names, "genre": table.genres}, dtype=str)
-    clips["predicted"] = table.genres if table.of_tracks else _predicted(artifacts, file, table)
-    where = table.names if table.of_tracks else _recordings(artifacts, table.names)
+    are_tracks = table.recordings is not None
+    clips["predicted"] = table.genres if are_tracks else _predicted(artifacts, file, table)
+    where = table.recordings if are_tracks else _recordings(artifacts, table.names)
     clips["where"] = pandas.Series(where, dtype=object)  # pandas' text is UTF-8, and a path may be anything
     recordings = [path if path and os.path.isfile(path) else "" for path in where]
     clips["recording"] = pandas.Series(recordings, dtype=object)
     starts = table.starts or [None] * len(clips)
-    named = [_describe(name, table.of_tracks, start) for name, start in zip(table.names, starts, strict=True)]
+    named = [_describe(name, are_tracks, start) for name, start in zip(table.names, starts, strict=True)]
     clips[["artist", "song", "seconds"]] = pandas.DataFrame(named, dtype=str)
     return clips, table.features
 

@@ -1,6 +1,5 @@
 """A walk through the style space: from one genre or clip to another, past the clips that lie on the way."""
 
-import difflib
 import os
 import re
 from itertools import groupby
@@ -8,10 +7,8 @@ from itertools import groupby
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
-from music_featurization.dataset.clip_names import composed
-from music_featurization.style_space import principal_path, style_map
+from music_featurization.style_space import principal_path, search, style_map
 
-SUGGESTED = 5  # clips or genres that a message names
 LONGEST_NAME = 60  # of an end, in the names of files
 
 
@@ -22,7 +19,7 @@ def find_end(text, clips, reduced, genres):
     ----------
     text : str
         A genre, which stands for the clip nearest to its centroid, so that the walk begins with music; or a clip: its
-        name, its id, or a part of its name that no other clip has.
+        recording, its name, its id, or a part of its name that no other clip has.
     clips : pandas.DataFrame
         Those of `style_space.read`.
     reduced : numpy.ndarray, shape (N, D)
@@ -40,19 +37,17 @@ def find_end(text, clips, reduced, genres):
     PipelineError
         If there is no such genre or clip, or several clips; it names some.
     """
-    text = composed(text)
-    if text in genres:
-        return style_map.nearest_to_centroid(reduced, np.flatnonzero(clips["genre"] == text))
-    names = clips["name"].map(composed)
-    close = difflib.get_close_matches(text.lower(), [*genres, *names], n=SUGGESTED, cutoff=0.6)
-    perhaps = f" Did you mean {' or '.join(close)}?" if close else ""
-    for fits in (names == text, names.str.startswith(f"{text}_"), names.str.contains(text, case=False, regex=False)):
-        rows = np.flatnonzero(fits)
-        if len(rows) == 1:
-            return int(rows[0])
-        if len(rows):
-            some = "; ".join(names.iloc[rows[:SUGGESTED]])
-            raise PipelineError(f"{text!r} fits {len(rows)} clips, such as {some}.{perhaps}")
+    genre = next((genre for genre in genres if search.composed(genre) == search.composed(text)), None)
+    if genre is not None:
+        return style_map.nearest_to_centroid(reduced, np.flatnonzero(clips["genre"] == genre))
+    names = clips["name"].tolist()
+    rows = search.by_recording(text, clips["recording"]) if os.path.isfile(text) else []
+    rows = rows or search.by_text(text, names, has_ids=True)
+    if len(rows) == 1:
+        return rows[0]
+    perhaps = search.suggestion(text, [*genres, *names])
+    if rows:
+        raise PipelineError(f"{text!r} fits {len(rows)} clips: {search.some(rows, names)}.{perhaps}")
     raise PipelineError(f"There is no genre or clip {text!r}.{perhaps} The genres are {', '.join(genres)}.")
 
 

@@ -1,0 +1,134 @@
+"""Recordings of one's own music: find them, each once, and name them in a table.
+
+A track is a real file. Its name in a table is the path relative to the table's folder where it is below that folder, so
+that both can be moved together, and an absolute path otherwise. Links to folders are resolved in it. It never begins
+with a character that makes a spreadsheet read a cell as a formula.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from music_featurization.artifacts import PipelineError
+from music_featurization.audio import decoding
+from music_featurization.file_tree import LeftOut, files
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/attacks/CSV_Injection
+
+
+class Track(NamedTuple):
+    """A recording: its path, its name in the table, and its size in bytes and time of change as they were found."""
+
+    path: str
+    name: str
+    bytes: int
+    modified: str
+
+
+def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], LeftOut]:
+    """Find recordings among files and folders.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+        A folder stands for the recordings below it (`decoding.FILE_ENDINGS`); a file is used whatever its name.
+    table : Path
+        The table that will name them.
+
+    Returns
+    -------
+    tracks : list of Track
+        Each real file once, whichever ways lead to it.
+    left_out : LeftOut
+        What is not listed of the folders.
+
+    Raises
+    ------
+    PipelineError
+        If a path does not exist or a folder contains no recording.
+    """
+    found, left_out, folder = {}, LeftOut(), _folder_of(table)
+    for path in map(os.fspath, paths):
+        for recording in _recordings(path, left_out):
+            real = _resolve_folder(recording)
+            key = identity(real)
+            if key not in found or (os.path.islink(found[key].path) and not os.path.islink(real)):
+                found[key] = _describe(real, folder)
+    return list(found.values()), left_out
+
+
+def _recordings(path: str, left_out: LeftOut) -> list[str]:
+    if os.path.isdir(path):
+        of_this = LeftOut()
+        try:
+            below = [os.path.join(path, name) for name in files(path, decoding.FILE_ENDINGS, of_this)]
+        except OSError as error:
+            raise PipelineError(f"{path} cannot be read: {error.strerror}. Change its permissions.") from error
+        if not below:
+            why = "".join(f" {line}." for line in of_this.lines())
+            raise PipelineError(
+                f"{path} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).{why} A file with another ending "
+                "can be given by its name."
+            )
+        left_out.add(of_this, path)
+        return below
+    if os.path.exists(path):
+        return [path]
+    raise PipelineError(f"{path} does not exist. Give recordings, or folders that contain some.")
+
+
+def _resolve_folder(path: str | os.PathLike) -> str:
+    """Resolve the links of a path, but not a link that the file itself is: its name may be all that says the title."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def _folder_of(table: Path) -> str:
+    return os.path.realpath(os.path.dirname(table))
+
+
+def describe(path: str | os.PathLike, table: Path) -> Track:
+    """Describe a recording for a table."""
+    return _describe(_resolve_folder(path), _folder_of(table))
+
+
+def _describe(path: str, folder: str) -> Track:
+    try:
+        found = os.stat(path)
+    except OSError:  # reading it will say why
+        return Track(path, _name(path, folder), 0, "")
+    return Track(path, _name(path, folder), found.st_size, _time(found.st_mtime_ns))
+
+
+def _name(path: str, folder: str) -> str:
+    below = os.path.join(folder, "")
+    if not path.startswith(below):
+        return path
+    name = path.removeprefix(below).replace(os.sep, "/")
+    return f"./{name}" if name.startswith(FORMULA) else name
+
+
+def _time(nanoseconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):  # a file can have any number
+        return str(nanoseconds)
+
+
+def paths_of(names: Iterable[str], table: Path) -> list[str]:
+    """Absolute paths of tracks by their names in a table."""
+    folder = _folder_of(table)
+    return [os.path.normpath(os.path.join(folder, name)) for name in names]
+
+
+def identity(path: str | os.PathLike) -> tuple | str:
+    """What is equal for two paths if they lead to the same file at present."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return _resolve_folder(path)
+    if not found.st_ino:  # a file system without such numbers
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns  # some file systems give a number twice

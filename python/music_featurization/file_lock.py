@@ -1,0 +1,79 @@
+"""One process at a time: a lock file that ends with its process, however it ends."""
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from music_featurization.artifacts import PipelineError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+    fcntl = None
+
+NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # by some network file systems
+FAR = 1 << 30  # on Windows a locked byte cannot be read, so one after the text is locked
+
+
+@contextlib.contextmanager
+def held(path: Path, artifact: Path) -> Iterator[None]:
+    """Own an artifact while the block runs.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file: contains the owner, and is removed at the end. One that a killed process left is not locked.
+    artifact : Path
+        For the message.
+
+    Raises
+    ------
+    PipelineError
+        If another process owns it.
+    """
+    file = _open_and_lock(path, artifact)
+    try:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+    finally:
+        # Removed while it is locked: whoever opened it meanwhile finds that it is not the file of that name any more.
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            path.unlink()
+        file.close()
+
+
+def _open_and_lock(path: Path, artifact: Path):
+    while True:
+        file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115  (the lock ends when it is closed)
+        if not _lock(file):
+            with file:
+                file.seek(0)
+                owner = file.read(200) or "a process that has just started"
+            raise PipelineError(
+                f"{artifact} is being made by another run ({owner}). "
+                "Run the same command again when it has ended, or give another --out."
+            )
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # its owner has removed it since it was opened
+
+
+def _lock(file) -> bool:
+    """Lock an open file, unless another process has. A file system without locks counts as not locked."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            file.seek(FAR)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        return error.errno in NOT_SUPPORTED
+    return True

@@ -1,0 +1,119 @@
+"""The files below a folder: in order, at any depth, each real folder once, and a line about what is left out."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+NAMED = 5  # endings or folders that a line names
+
+
+@dataclass
+class LeftOut:
+    """What a listing leaves out: files by their ending, the reason by folder, links to folders that it lists anyway."""
+
+    endings: Counter = field(default_factory=Counter)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Return one line of text for each kind that occurs."""
+        named = [f"{name} ({reason})" for name, reason in self.unreadable.items()]
+        parts = (
+            (self.endings.total(), "file", "skipped", sorted(self.endings)),
+            (len(named), "folder", "not readable", named),
+            (len(self.links), "link", "skipped (folders listed under another name)", self.links),
+        )
+        return [f"{n} {what}{'s' * (n > 1)} {how}: {_some(names)}" for n, what, how, names in parts if n]
+
+    def add(self, other: "LeftOut", folder: str) -> None:
+        """Add what a listing of `folder` left out."""
+        self.endings += other.endings
+        self.unreadable |= {os.path.join(folder, name): reason for name, reason in other.unreadable.items()}
+        self.links += [os.path.join(folder, name) for name in other.links]
+
+
+def _some(names: list[str]) -> str:
+    short = [name if len(name) <= 200 else f"{name[:80]}...{name[-80:]}" for name in names[:NAMED]]
+    return in_a_line(", ".join([*short, "..."] if len(names) > NAMED else short))
+
+
+def in_a_line(name: str) -> str:
+    """Return a name as it can be printed: line ends, other control characters and bytes beyond UTF-8 as escapes."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda mark: repr(mark[0])[1:-1], text)
+
+
+def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut | None = None) -> Iterator[str]:
+    """List the files below a folder that have one of some endings.
+
+    Parameters
+    ----------
+    folder : path-like
+    endings : tuple of str
+        In lower case; those of the files may be in any.
+    left_out : LeftOut, optional
+        What is left out is added to it, except for dot files.
+
+    Yields
+    ------
+    str
+        Path relative to `folder`, with `/`; sorted by name within each folder. Symbolic links are followed, but no
+        folder is listed twice: a link to one that is below `folder` anyway is left out.
+
+    Raises
+    ------
+    OSError
+        If `folder` itself cannot be read.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    top, seen = os.path.realpath(folder), set()
+    above = [("", iter(_entries(os.fspath(folder), "", seen, left_out)))]  # no recursion: its depth is limited
+    while above:
+        prefix, entries = above[-1]
+        entry = next(entries, None)
+        if entry is None:
+            above.pop()
+        elif _is_folder(entry):
+            name = f"{prefix}{entry.name}/"
+            if entry.is_symlink() and _is_listed_below(top, os.path.realpath(entry.path)):
+                left_out.links.append(name)
+            else:
+                above.append((name, iter(_entries(entry.path, name, seen, left_out))))
+        elif entry.name.lower().endswith(endings):
+            yield prefix + entry.name
+        else:
+            left_out.endings[os.path.splitext(entry.name)[1].lower() or "no ending"] += 1
+
+
+def _entries(path: str, name: str, seen: set, left_out: LeftOut) -> list[os.DirEntry]:
+    """Return what is in a folder, sorted, unless the folder is among the seen ones or cannot be read."""
+    try:
+        found = os.stat(path)
+        identity = (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+        if identity in seen:
+            left_out.links.append(name)
+            return []
+        seen.add(identity)
+        with os.scandir(path) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        if not name:
+            raise  # the folder that was asked for
+        left_out.unreadable[name] = error.strerror or str(error)
+        return []
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: reading it as a file will say so
+        return False
+
+
+def _is_listed_below(top: str, target: str) -> bool:
+    """Whether a folder is `top` or below it, and not in a dot folder."""
+    if target != top and not target.startswith(os.path.join(top, "")):
+        return False
+    return not any(part.startswith(".") for part in os.path.relpath(target, top).split(os.sep) if part != ".")

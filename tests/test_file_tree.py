@@ -1,0 +1,195 @@
+"""Listing of files below a folder: links, nesting, what cannot be read; and step 1 on such folders."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+import tiny_music
+from tiny_music import STEP_1, run
+
+from music_featurization import artifacts, file_tree, workers
+from music_featurization.dataset import spectrogram_folder
+from music_featurization.file_tree import LeftOut
+
+AUDIO = (".mp3", ".wav")
+NESTED = 1100  # folders; Python's limit for recursion is 1,000
+
+
+def listed(folder, endings=AUDIO):
+    left_out = LeftOut()
+    return list(file_tree.files(folder, endings, left_out)), left_out
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def nest(folder):
+    """Make 1,100 folders, one in the other; returns the innermost. To be removed with `rm`: shutil recurses."""
+    for _ in range(NESTED):
+        folder = folder / "d"
+        folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """A function that makes a folder unreadable, also for root."""
+    names, scandir = set(), os.scandir
+
+    def refuse(path):
+        if not isinstance(path, int) and os.path.basename(path) in names:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    return names.add
+
+
+def test_order_and_other_files(tmp_path):
+    touch(
+        tmp_path, "b.mp3", "a/z.WAV", "a/c/x.mp3", "a.mp3", "notes.txt", "a/song.MID", "README", ".hidden/x.mp3", ".x"
+    )
+    found, left_out = listed(tmp_path)
+    assert found == ["a/c/x.mp3", "a/z.WAV", "a.mp3", "b.mp3"]
+    assert left_out.lines() == ["3 files skipped: .mid, .txt, no ending"]
+
+
+def test_folder_of_two_links_is_listed_once(tmp_path):
+    touch(tmp_path, "music/a/x.mp3", "elsewhere/y.mp3", "music/.hidden/z.mp3")
+    for name, target in (("0", "music/a"), ("e1", "elsewhere"), ("e2", "elsewhere"), ("h", "music/.hidden")):
+        (tmp_path / "music" / name).symlink_to(tmp_path / target)
+    found, left_out = listed(tmp_path / "music")
+    assert found == ["a/x.mp3", "e1/y.mp3", "h/z.mp3"]
+    assert left_out.lines() == ["2 links skipped (folders listed under another name): 0/, e2/"]
+
+
+def test_many_links_between_folders_are_no_explosion(tmp_path):
+    for number in range(12):  # 12! ways
+        touch(tmp_path, f"f{number}/{number}.mp3")
+        for other in range(12):
+            (tmp_path / f"f{number}/to{other}").symlink_to(tmp_path / f"f{other}")
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top/in").symlink_to(tmp_path / "f0")
+    assert len(listed(tmp_path)[0]) == 12
+    assert len(listed(tmp_path / "top")[0]) == 12
+
+
+def test_unreadable_folder_is_named(tmp_path, unreadable):
+    touch(tmp_path, "a.mp3", "lost+found/b.mp3", "z/c.mp3")
+    unreadable("lost+found")
+    found, left_out = listed(tmp_path)
+    assert found == ["a.mp3", "z/c.mp3"]
+    assert left_out.lines() == ["1 folder not readable: lost+found/ (Permission denied)"]
+    unreadable(tmp_path.name)
+    with pytest.raises(PermissionError):
+        listed(tmp_path)
+
+
+def test_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "loop.mp3").symlink_to("loop.mp3")
+    (tmp_path / "loop").symlink_to("loop")
+    touch(tmp_path, "x.mp3")
+    assert listed(tmp_path) == (["loop.mp3", "x.mp3"], LeftOut({"no ending": 1}))
+
+
+def test_lines_name_a_few():
+    left_out = LeftOut(unreadable={f"{'d/' * 500}{number}": "why" for number in range(9)})
+    (line,) = left_out.lines()
+    assert line.startswith("9 folders not readable: d/d/") and line.endswith(", ...")
+    assert len(line) < 1000 and "\n" not in line
+
+
+def test_names_are_printed_in_a_line():
+    assert file_tree.in_a_line("a\nb\x1b[0m é\u3000\udcff") == "a\\nb\\x1b[0m é\u3000\\xff"
+    assert LeftOut(links=["a\nb"]).lines() == ["1 link skipped (folders listed under another name): a\\nb"]
+
+
+def test_deep_nesting(tmp_path):
+    touch(nest(tmp_path), "x.mp3")
+    assert listed(tmp_path)[0] == ["d/" * NESTED + "x.mp3"]
+    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)
+
+
+def test_folders_are_made_and_swept_at_any_depth(tmp_path):
+    with artifacts.replacing(tmp_path / ("d/" * NESTED) / "x.npy") as temporary:
+        temporary.touch()
+        old = temporary.with_name(".unfinished-elsewhere-1-ab.npy")
+        old.touch()
+        os.utime(old, (0, 0))
+    artifacts.remove_unfinished(tmp_path)
+    assert os.listdir(tmp_path / ("d/" * NESTED)) == ["x.npy"]
+    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)
+
+
+def test_sweep_of_one_folder_leaves_those_below(tmp_path):
+    touch(tmp_path, ".unfinished-elsewhere-1-ab.csv", "a/.unfinished-elsewhere-1-ab.csv")
+    for path in tmp_path.rglob(".unf*"):
+        os.utime(path, (0, 0))
+    artifacts.remove_unfinished(tmp_path, below=False)
+    assert os.listdir(tmp_path) == ["a"] and len(os.listdir(tmp_path / "a")) == 1
+
+
+# Step 1
+
+
+def test_step_1_goes_on_past_what_it_cannot_list(collection, unreadable, capsys):
+    clips = collection / "datasets/mp3_files"
+    touch(clips, "lost+found/x.mp3", "cover.jpg", "score.mid")
+    (clips / "loop.mp3").symlink_to("loop.mp3")
+    (clips / "again").symlink_to(clips / "0")
+    unreadable("lost+found")
+    assert run(STEP_1, collection) == 0
+    first, second, third, plan, *_ = capsys.readouterr().out.splitlines()
+    assert first == "2 files skipped: .jpg, .mid"
+    assert second == "1 folder not readable: lost+found/ (Permission denied)"
+    assert third == "1 link skipped (folders listed under another name): again/"
+    assert plan == "33 clips: 0 done, 33 to do"
+    failed = spectrogram_folder.read_failures(collection / "datasets/spectrograms")
+    assert failed == {"loop.mp3": "cannot be read: Too many levels of symbolic links"}
+
+
+def test_step_1_reaches_deep_clips(tmp_path):
+    clips = tmp_path / "datasets/mp3_files"
+    clips.mkdir(parents=True)
+    for depth in (1, 400):  # libsndfile refuses paths of more than 1,024 bytes
+        shutil.copy(tiny_music.write_mp3(tmp_path / "x.mp3", tiny_music.music(1.2)), make(clips / ("d/" * depth)))
+    nest(make(clips / "deep"))
+    assert run(STEP_1, tmp_path) == 0
+    assert run(STEP_1, tmp_path) == 0  # what is there is listed and swept
+    made = list(spectrogram_folder.list_spectrograms(tmp_path / "datasets/spectrograms"))
+    assert made == ["d/" * 400 + "x.npy", "d/x.npy"]
+    subprocess.run(["rm", "-r", tmp_path / "datasets"], check=True)
+
+
+def make(folder):
+    artifacts.make_folder(folder)
+    return folder
+
+
+@pytest.mark.parametrize("other, done", [(20, 32), (32, 32)])
+def test_counts_are_true_beside_a_second_run(collection, other, done, monkeypatch, capsys):
+    """As if another run made some of the spectrograms after this one has counted."""
+    clips, folder = collection / "datasets/mp3_files", collection / "datasets/spectrograms"
+    alone = workers.run
+
+    def beside_another(function, to_do, **options):
+        for clip in list(spectrogram_folder.list_clips(clips))[:other]:
+            assert spectrogram_folder.generate(clip, clips_folder=clips, folder=folder) is None
+        return alone(function, to_do, **options)
+
+    monkeypatch.setattr(workers, "run", beside_another)
+    assert run(STEP_1, collection) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{done} done, 0 failed, 0 remain"
+
+
+def test_two_shards_side_by_side(collection, capfd):
+    processes = [tiny_music.start(STEP_1, collection, "--shard", f"{part}/2", "--jobs", 1) for part in (1, 2)]
+    said = [process.communicate(timeout=120)[0].splitlines() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    planned = [int(lines[0].split()[0]) for lines in said]
+    assert sum(planned) == 32
+    assert [lines[-1] for lines in said] == [f"{number} done, 0 failed, 0 remain" for number in planned]

@@ -1,0 +1,119 @@
+"""MagnaTagATune's standard split by folder, and telling its clips from those of collections that imitate it."""
+
+import shutil
+
+import pandas
+import pytest
+import tiny_music
+from tiny_music import REPOSITORY, STEP_2, STEP_3, STEP_4, run
+
+from music_featurization.dataset import clip_names, magnatagatune, split
+from music_featurization.demo import demo_dataset
+
+SHARED = REPOSITORY.parent / "shared"
+TAG_TABLE = SHARED / "magnatagatune/annotations_23tags.csv"
+IMITATION = SHARED / "real_music/datasets/annotations_final.csv"
+
+
+def paths_of(annotations):
+    return list(pandas.read_csv(annotations, sep="\t", usecols=["mp3_path"])["mp3_path"])
+
+
+def parts_of(root):
+    folder = root / "datasets/train_test_val"
+    return {part: pandas.read_csv(folder / f"{part}.csv", dtype=str) for part in split.PARTS}
+
+
+def after_step_3(root, paths, capsys):
+    """Annotate clips (alternately rock and jazz) and run steps 2 and 3; no recording is needed."""
+    (root / "datasets").mkdir()
+    rows = [(number, (("rock", "jazz")[number % 2],), path) for number, path in enumerate(paths)]
+    tiny_music.write_annotations(root, rows)
+    assert run(STEP_2, root) == run(STEP_3, root) == 0
+    capsys.readouterr()
+    return root
+
+
+def hex_paths(folders="0123456789abcdef"):
+    return [
+        f"{folder}/artist-album-01-song {folder}-{start}-{start + 29}.mp3" for folder in folders for start in (0, 9)
+    ]
+
+
+# --split-by folder
+
+
+def test_split_by_folder(tmp_path, capsys):
+    root = after_step_3(tmp_path, hex_paths(), capsys)
+    assert run(STEP_4, root, "--split-by", "folder") == 0
+    assert "note: 32 of 32 clips are of no MagnaTagATune album: not its standard split" in capsys.readouterr().out
+    folders = {part: "".join(table["spectrogram"].str[0].unique()) for part, table in parts_of(root).items()}
+    assert folders == {"train": "0123456789ab", "val": "c", "test": "def"}
+    assert run(STEP_4, root, "--split-by", "folder") == 0
+    assert "is up to date, nothing to do" in capsys.readouterr().out
+    assert run(STEP_4, root, "--group-by", "song") == 1
+    assert "split_by = folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "path", ["jazz/artist-album-01-song-0-29.mp3", "g/artist-album-01-song-0-29.mp3", "10/song.mp3", "loose-0-29.mp3"]
+)
+def test_split_by_folder_is_refused_for_other_folders(tmp_path, capsys, path):
+    root = after_step_3(tmp_path, [*hex_paths(), path], capsys)
+    assert run(STEP_4, root, "--split-by", "folder") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "MagnaTagATune's folders 0-9 and a-f; 1 of 33 clips are in other folders" in said
+    assert path.replace(".mp3", ".npy") in said and "--group-by song" in said
+    assert not (root / "datasets/train_test_val").exists()
+
+
+@pytest.mark.parametrize("folders, lacking", [("0123456789abc", "test (d-f)"), ("0123abdef", "val (c)")])
+def test_split_by_folder_is_refused_where_a_part_would_be_empty(tmp_path, capsys, folders, lacking):
+    root = after_step_3(tmp_path, hex_paths(folders), capsys)
+    assert run(STEP_4, root, "--split-by", "folder") == 1
+    assert f"No clip with a genre is in the folders of {lacking}" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not TAG_TABLE.exists(), reason="the real tag table is not part of the project")
+def test_split_by_folder_of_the_real_tag_table(tmp_path, capsys):
+    (tmp_path / "datasets").mkdir()
+    shutil.copy(TAG_TABLE, tmp_path / "datasets/annotations_final.csv")
+    for step, *args in ((STEP_2,), (STEP_3,), (STEP_4, "--split-by", "folder")):
+        assert run(step, tmp_path, *args) == 0
+    assert "note:" not in capsys.readouterr().out
+    parts = parts_of(tmp_path)
+    assert {part: len(table) for part, table in parts.items()} == {"train": 5798, "val": 551, "test": 1601}
+    songs = [{clip_names.parse(path).song for path in table["spectrogram"]} for table in parts.values()]
+    assert not (songs[0] & songs[1] or songs[0] & songs[2] or songs[1] & songs[2])
+
+
+# What musicnn's network has heard
+
+
+@pytest.mark.parametrize(
+    "path, heard",
+    [
+        ("c/joram-moments_of_clarity-08-solipsism-59-88.npy", True),
+        ("0/joram-moments_of_clarity-08-solipsism-59-88.mp3", True),
+        ("e/joram-moments_of_clarity-08-solipsism-59-88.npy", False),
+        ("joram-moments_of_clarity-08-solipsism-59-88.npy", False),
+        ("cc/joram-moments_of_clarity-08-solipsism-59-88.npy", False),
+        ("c/joram-another_album-08-solipsism-59-88.npy", False),
+        ("c/joram-moments_of_clarity.npy", False),
+        ("c/artist-album-01-song-0-29.npy", False),
+    ],
+)
+def test_a_clip_was_heard_if_folder_and_album_are_the_archives(path, heard):
+    assert magnatagatune.was_heard(path) is heard
+
+
+def test_no_clip_of_the_demo_was_heard():
+    paths = [path for piece in demo_dataset.plan(2000, 10) for _, path in piece.clips()]
+    assert {path[0] for path in paths} >= set("0123456789abcdef") and not any(map(magnatagatune.is_clip, paths))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="real tag tables are not part of the project")
+def test_clips_of_the_archive_are_told_from_an_imitation():
+    real, imitation = paths_of(TAG_TABLE), paths_of(IMITATION)
+    assert all(map(magnatagatune.is_clip, real)) and not any(map(magnatagatune.is_clip, imitation))
+    assert [magnatagatune.was_heard(path) for path in real] == [path[0] < "d" for path in real]
