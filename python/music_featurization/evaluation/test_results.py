@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,7 +104,7 @@ def record(artifacts, part="test"):
     path = files(artifacts, part).record
     if not path.exists():
         return {}
-    return read_json(path, TESTING, classes=list | None, model=str | None, network=dict | None)
+    return read_json(path, TESTING, classes=list | None, model=str | None, network=dict | None, options=dict | None)
 
 
 def about_run(artifacts, part, model_file, classes, options=None):
@@ -302,7 +303,8 @@ def measure(results: Tested) -> dict:
     """
     measured = (results.clips["label"].to_numpy(), results.predicted, results.probabilities, results.classes)
     found = metrics.evaluate_with_leakage(*measured, results.clips["spectrogram"], results.trained)
-    pretrained = (results.about.get("network", {}).get("front_end") or {}).get("pretrained", False)
+    front_end = (results.about.get("network") or {}).get("front_end")
+    pretrained = isinstance(front_end, dict) and front_end.get("pretrained", False)
     return {
         **found,
         "trained_on_this_split": results.trained_on_this_split,
@@ -311,9 +313,13 @@ def measure(results: Tested) -> dict:
 
 
 def write_metrics(artifacts: Artifacts, results: Tested, found: dict) -> None:
-    """Write metrics.json: the classes, what `measure` found, and a fingerprint of what was measured."""
-    made_from = _fingerprint(artifacts)
-    write_json(artifacts.metrics, {"classes": list(results.classes), "made_from": made_from, **found})
+    """Write metrics.json: the classes, what `measure` found, and fingerprints of what was measured and of this file."""
+    content = {**found, "classes": list(results.classes), "made_from": _fingerprint(artifacts)}
+    write_json(artifacts.metrics, {**content, "checksum": _checksum(content)})
+
+
+def _checksum(content):
+    return fingerprint(text=json.dumps(content, sort_keys=True))
 
 
 def read_metrics(artifacts: Artifacts) -> dict:
@@ -327,9 +333,12 @@ def read_metrics(artifacts: Artifacts) -> dict:
     Raises
     ------
     PipelineError
-        If the file is missing, or was made from other predictions or another split than those that exist.
+        If the file is missing or was changed, or was made from other predictions or another split than those that
+        exist.
     """
     found = read_json(artifacts.metrics, MEASURING)
+    if found.pop("checksum", None) != _checksum(found):  # cheaper than a look at each of a hundred numbers
+        raise PipelineError(f"{artifacts.metrics} was changed after it was written. Run {MEASURING} again.")
     if found.get("made_from") != _fingerprint(artifacts):
         raise PipelineError(
             f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {MEASURING} again."
