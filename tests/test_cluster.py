@@ -12,6 +12,7 @@ import time
 import hostile_clips
 import pytest
 import tiny_music
+import tiny_results
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_music import STEP_1, contents, run
@@ -134,6 +135,18 @@ def test_dask_makes_the_same_files(scheduler, collection, collection_with_spectr
     (collection / "datasets/spectrograms/failures.csv").write_text("mp3_path,error\n")
     made, expected = (contents(root / "datasets/spectrograms") for root in (collection, collection_with_spectrograms))
     assert made == expected
+
+
+def test_dask_makes_the_embeddings(scheduler, tmp_path):
+    from music_featurization.network import embeddings
+
+    where = tiny_results.make_training_set(tmp_path)
+    names = list(tiny_results.test_results.read_clips(where, "test")["spectrogram"])
+    (where.spectrograms / names[1]).write_bytes(b"junk")
+    with pytest.raises(PipelineError, match=r"1 clips have no embedding .*is not a readable spectrogram"):
+        embeddings.generate_missing(where, names, jobs=1, dask=scheduler)
+    assert list(spectrogram_folder.list_spectrograms(where.embeddings)) == names[:1]
+    assert [problem for _, problem in embeddings.check(where)] == [None]
 
 
 def test_dask_uses_all_workers_and_not_the_client(scheduler):

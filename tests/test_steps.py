@@ -56,7 +56,9 @@ def test_step_1_writes_what_design_says(collection_with_spectrograms):
     assert (folder / "failures.csv").read_bytes() == b"mp3_path,error\n"
     assert len(list(folder.rglob("*.npy"))) == 32
     log_mel = np.load(folder / tiny_music.clip_path(3).replace(".mp3", ".npy"))
-    assert log_mel.dtype == np.float16 and log_mel.shape[0] == 96 and log_mel.max() > 1 and log_mel.min() >= 0
+    seconds = soundfile.info(collection_with_spectrograms / "datasets/mp3_files" / tiny_music.clip_path(3)).duration
+    assert log_mel.dtype == np.float16 and log_mel.shape == (96, 1 + round(16000 * seconds) // 256)
+    assert log_mel.min() >= 0 and 3 < log_mel.max() < 12
     assert not list(folder.rglob(".*"))
 
 
@@ -493,13 +495,14 @@ def test_check_names_every_spoilt_spectrogram(collection_with_spectrograms, caps
         "dtype object": lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True),
         "shape (52, 96)": lambda path: np.save(path, good[:, :52].T.copy()),
         "not finite": lambda path: np.save(path, np.where(good == good.max(), np.nan, good)),
-        " instead of 0 to ": lambda path: np.save(path, -good),
+        "from -1 to": lambda path: np.save(path, np.concatenate([good, -np.ones((96, 1), "f2")], axis=1)),
+        "to 80 instead of 0 to 12": lambda path: np.save(path, np.concatenate([good, good + 80], axis=1).clip(0, 80)),
     }
     for path, spoil in zip(paths, spoilt.values(), strict=False):
         spoil(path)
     assert run(STEP_1, root, "--check") == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[-1].startswith("32 spectrograms checked, 8 wrong: delete them and run step 1 again")
+    assert said[-1].startswith("32 spectrograms checked, 9 wrong: delete them and run step 1 again")
     for line, path, problem in zip(said, paths, spoilt, strict=False):
         assert line.startswith(str(path.relative_to(folder))) and (problem in line or "object" in problem), line
 

@@ -49,31 +49,51 @@ def make_split(root, classes=GENRES, clips_per_class=(3, 1, 2), artist="artist {
     return where
 
 
-def make_spectrograms(where, seed=1):
-    """Write a spectrogram of random numbers and length for every clip of the split."""
+def make_spectrograms(where, seed=1, frames=(40, 60)):
+    """Write a random spectrogram for every clip of the split; each label has 16 loud bands of its own.
+
+    `frames` are the bounds of its length.
+    """
     rng = np.random.default_rng(seed)
-    for name in test_results.read_clips(where, "all")["spectrogram"]:
-        path = where.spectrograms / name
+    for clip in test_results.read_clips(where, "all").itertuples():
+        path = where.spectrograms / clip.spectrogram
         path.parent.mkdir(exist_ok=True)
-        np.save(path, rng.uniform(-80, 0, (96, rng.integers(40, 60))).astype(np.float16))
+        log_mel = rng.uniform(0, 2, (96, rng.integers(*frames)))
+        log_mel[16 * clip.label : 16 * clip.label + 16] += 2
+        np.save(path, log_mel.astype(np.float16))
 
 
-def make_model(path, classes=GENRES, seed=1, settings=spectrogram.SETTINGS, layer="activation_1"):
-    """Write a network that takes any length and has the two layers that the contract names."""
+def make_training_set(root, clips_per_class=(4, 1, 1)):
+    """Write the split and the spectrograms, of one or two windows each, of two classes that are easy to tell apart."""
+    where = make_split(root, ("low", "high"), clips_per_class)
+    make_spectrograms(where, frames=(150, 350))
+    return where
+
+
+def make_network(n_classes, layer="activation_1", name="tiny"):
+    """Build a network without a front end, for any length, with the two layers that the contract names."""
+    import keras
+
+    inputs = keras.Input((96, None))
+    x = keras.layers.Permute((2, 1))(inputs)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    x = keras.layers.Rescaling(1, offset=-1)(x)
+    x = keras.layers.Dense(512, name="dense_1")(x)
+    x = keras.layers.Activation("relu", name=layer)(x)
+    x = keras.layers.Dropout(0.5)(x)
+    return keras.Model(inputs, keras.layers.Dense(n_classes, activation="softmax", name="genres")(x), name=name)
+
+
+def make_model(path, classes=GENRES, seed=1, settings=spectrogram.SETTINGS, layer="activation_1", **about):
+    """Write a `make_network`; `about` is stored in the file too."""
     import keras
 
     from music_featurization.network import checkpoints
 
     keras.utils.set_random_seed(seed)
-    inputs = keras.Input((96, None))
-    x = keras.layers.Permute((2, 1))(inputs)
-    x = keras.layers.GlobalAveragePooling1D()(x)
-    x = keras.layers.Rescaling(1 / 40, offset=1)(x)
-    x = keras.layers.Dense(512, name="dense_1")(x)
-    x = keras.layers.Activation("relu", name=layer)(x)
-    outputs = keras.layers.Dense(len(classes), activation="softmax", name="classifier")(x)
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoints.save(keras.Model(inputs, outputs), path, {"classes": list(classes), "spectrogram_settings": settings})
+    about |= {"classes": list(classes), "spectrogram_settings": settings}
+    checkpoints.save(make_network(len(classes), layer), path, about)
 
 
 def make_history(where, val_loss, **others):

@@ -1,78 +1,197 @@
 """Train and measure several classifiers on the same clips: what the accuracy benchmarks share."""
 
+import functools
 import json
 import os
+import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.fft import dct
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, recall_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
-from music_featurization.network import training
-from music_featurization.network.batches import load_clip
-from music_featurization.network.keras_backend import load_keras
+from music_featurization.artifacts import Artifacts
+from music_featurization.network import checkpoints, embeddings, front_end, networks, recipe, training
+from music_featurization.network.batches import load_clip, load_embedding
+from music_featurization.network.keras_backend import load_keras, use_precision
 from music_featurization.network.prediction import predict
 
 RESULTS = Path(__file__).resolve().parent / "results"
-COLUMNS = ("accuracy", "balanced accuracy", "macro F", "parameters", "training ms", "inference ms", "rank", "kNN")
+SCORES = ("accuracy", "balanced accuracy", "macro F")
+COLUMNS = (*SCORES, "parameters", "training ms", "inference ms", "rank", "kNN")
 BASELINES = {"musictagger": "MusicTaggerCRNN", "vgg16": "Bahuleyan's VGG16, random weights"}
+TIMED = 16  # clips whose inference is timed
 
 
-def add_baseline_options(parser):
-    """Add the options that say which other networks to train."""
+class Clips(NamedTuple):
+    """Clips as parallel arrays: files of spectrograms and embeddings, labels, and what song each is from."""
+
+    spectrograms: np.ndarray
+    embeddings: np.ndarray
+    labels: np.ndarray
+    songs: np.ndarray
+
+    def part(self, chosen):
+        """Return the clips of these indices."""
+        return Clips(*(values[chosen] for values in self))
+
+    def for_training(self, embedded):
+        """Return the clips as the package's training reads them."""
+        return training.Clips(self.embeddings if embedded else self.spectrograms, self.labels, embedded)
+
+
+def collect(root, names, labels, songs):
+    """Return the clips of a root folder, after computing the embeddings that are missing there."""
+    artifacts = Artifacts(root)
+    embeddings.generate_missing(artifacts, names, jobs=os.cpu_count())
+    folders = (artifacts.spectrograms, artifacts.embeddings)
+    files = (np.array([folder / name for name in names], dtype=object) for folder in folders)
+    return Clips(*files, np.asarray(labels), np.asarray(songs))
+
+
+def joined(first, second):
+    """Return the clips of both and a list of one fold: training on the first, test on the second."""
+    clips = Clips(*map(np.concatenate, zip(first, second, strict=True)))
+    count = len(first.labels)
+    return clips, [(np.arange(count), np.arange(count, len(clips.labels)))]
+
+
+def add_options(parser, epochs=40):
+    """Add the options that say what is trained and how often."""
+    parser.add_argument("--seeds", type=int, default=3, help="runs, each with another start (default: 3)")
+    about = f"of this project's network; 0 leaves it out (default: {epochs})"
+    parser.add_argument("--epochs", type=int, default=epochs, help=about)
+    about = "also train it with its front end, which is slow on a CPU"
+    parser.add_argument("--fine-tune", action="store_true", help=about)
+    parser.add_argument("--no-fine-tune", dest="fine_tune", action="store_false", help="do not (the default)")
     parser.add_argument("--baselines", nargs="+", choices=BASELINES, default=list(BASELINES), help="other networks")
-    parser.add_argument("--baseline-epochs", type=int, default=0, help="of these; 0 leaves them out")
+    parser.add_argument("--baseline-epochs", type=int, default=0, help="of these; 0 leaves them out (default: 0)")
 
 
-def baselines(args):
-    """Titles and names of the other networks to train."""
-    names = args.baselines if args.baseline_epochs else ()
-    return {f"{BASELINES[name]}, {args.baseline_epochs} epochs": name for name in names}
+def classifiers(args):
+    """Return what to measure: functions (train, test, n_classes, seed) to probabilities and properties, by title."""
+    found = {
+        f"{title} + logistic regression": functools.partial(regression, describe=describe)
+        for title, describe in DESCRIPTIONS.items()
+    }
+    if args.epochs:
+        found["this project's CRNN"] = functools.partial(network, name="crnn", epochs=args.epochs)
+    if args.epochs and args.fine_tune:
+        title = "this project's CRNN, its front end trained too"
+        found[title] = functools.partial(network, name="crnn", epochs=args.epochs, fine_tune=True)
+    for name in args.baselines if args.baseline_epochs else ():
+        title = f"{BASELINES[name]}, {args.baseline_epochs} epochs"
+        found[title] = functools.partial(network, name=name, epochs=args.baseline_epochs)
+    return found
 
 
-def mfcc_statistics(clip):
-    """Mean, deviation and mean change of 20 MFCCs: (60,) from (mels, frames)."""
-    mfcc = dct(clip, axis=0, norm="ortho")[:20]
-    return np.concatenate([mfcc.mean(1), mfcc.std(1), np.abs(np.diff(mfcc)).mean(1)])
+def compare(clips, folds_of, n_classes, args):
+    """Measure all classifiers.
+
+    Parameters
+    ----------
+    clips : Clips
+    folds_of : callable
+        From a seed to a list of (train, test), arrays of indices.
+    n_classes : int
+    args : argparse.Namespace
+        The options of `add_options`.
+
+    Returns
+    -------
+    dict of str to dict
+        A row for each classifier: the mean over the seeds, and the spread of the scores.
+    """
+    runs = {}
+    for seed in range(args.seeds):
+        for title, classify in classifiers(args).items():
+            row = measure(classify, clips, folds_of(seed), n_classes, seed)
+            print(title, seed, {key: round(value, 3) for key, value in row.items()}, flush=True)
+            runs.setdefault(title, []).append(row)
+    return {title: summary(rows) for title, rows in runs.items()}
+
+
+def measure(classify, clips, folds, n_classes, seed):
+    """Return a classifier's row: scores of its decisions on all folds together, mean of the other properties."""
+    found = [classify(clips.part(train), clips.part(test), n_classes, seed) for train, test in folds]
+    truth = clips.labels[np.concatenate([test for _, test in folds])]
+    properties = [row for _, row in found]
+    means = {key: float(np.mean([row[key] for row in properties])) for key in properties[0]}
+    return scores(truth, np.concatenate([probabilities for probabilities, _ in found])) | means
 
 
 def scores(truth, probabilities):
-    """Accuracy, balanced accuracy and macro F of probabilities (clips, classes)."""
-    predicted = probabilities.argmax(1)
-    return {
-        "accuracy": accuracy_score(truth, predicted),
-        "balanced accuracy": balanced_accuracy_score(truth, predicted),
-        "macro F": f1_score(truth, predicted, average="macro"),
+    """Return accuracy, and recall and F averaged over the classes that the clips have, of (clips, classes)."""
+    predicted, classes = probabilities.argmax(1), np.unique(truth)
+    values = (
+        accuracy_score(truth, predicted),
+        recall_score(truth, predicted, labels=classes, average="macro"),
+        f1_score(truth, predicted, labels=classes, average="macro"),
+    )
+    return dict(zip(SCORES, map(float, values), strict=True))
+
+
+def mfcc_statistics(clips):
+    """Compute mean, deviation and mean change of 20 MFCCs of each clip: (clips, 60)."""
+    found = []
+    for path in clips.spectrograms:
+        mfcc = dct(load_clip(path), axis=0, norm="ortho")[:20]
+        found.append(np.concatenate([mfcc.mean(1), mfcc.std(1), np.abs(np.diff(mfcc)).mean(1)]))
+    return np.stack(found)
+
+
+def mean_embeddings(clips):
+    """Compute the mean embedding of each clip: (clips, 1608)."""
+    return np.stack([load_embedding(path).mean(0) for path in clips.embeddings])
+
+
+def mean_penultimate(clips):
+    """Compute the mean of the values before the tag layers of each clip: (clips, 400)."""
+    return mean_embeddings(clips)[:, : front_end.PARTS["penultimate"]]
+
+
+DESCRIPTIONS = {
+    "MFCC": mfcc_statistics,
+    "mean penultimate values (400)": mean_penultimate,
+    "mean embedding (1,608)": mean_embeddings,
+}
+
+
+def regression(train, test, n_classes, seed, *, describe):
+    """Classify the test clips by logistic regression on standardised descriptions; the seed has no effect."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000))
+    model.fit(describe(train), train.labels)
+    probabilities = np.zeros((len(test.labels), n_classes))
+    probabilities[:, model.classes_] = model.predict_proba(describe(test))
+    return probabilities, {}
+
+
+def network(train, test, n_classes, seed, *, name, epochs, fine_tune=False):
+    """Train a network, classify the test clips and inspect the features."""
+    load_keras().backend.clear_session()
+    embedded = name == "crnn" and not fine_tune
+    trained, milliseconds = train_network(
+        train.for_training(embedded), n_classes, seed, name=name, epochs=epochs, fine_tune=fine_tune
+    )
+    parts = [predict(trained, part.for_training(embedded).paths, embedded=embedded) for part in (train, test)]
+    probabilities, features = parts[1]
+    return probabilities, {
+        "parameters": trained.count_params(),
+        "training ms": milliseconds,
+        "inference ms": inference_time(trained, test.spectrograms[:TIMED]),
+        "rank": effective_rank(np.concatenate([values for _, values in parts])),
+        "kNN": knn_accuracy(features, test.labels, test.songs),
     }
 
 
-def mfcc_classifiers():
-    """The two baselines by name."""
-    return {
-        "MFCC + logistic regression": make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
-        ),
-        "MFCC + SVM": make_pipeline(StandardScaler(), SVC(C=10, class_weight="balanced")),
-    }
-
-
-def mfcc_probabilities(name, train, test, n_classes):
-    """Decisions of a baseline on the test clips as rows of 0 and 1."""
-    features = [np.stack([mfcc_statistics(load_clip(path)) for path in part[0]]) for part in (train, test)]
-    predicted = mfcc_classifiers()[name].fit(features[0], train[1]).predict(features[1])
-    return np.eye(n_classes)[predicted]
-
-
-def train_network(
-    name, train, classes, mels, frames_per_second, epochs, seed, recipe=None, start_from=None, settings=None
-):
-    """A network trained by the project's recipe; the last epoch's running average, nothing chosen on the test clips.
+def train_network(clips, n_classes, seed, *, name, epochs, fine_tune):
+    """Train a network by the project's recipe, nothing chosen on the test clips: the last epoch's weights.
 
     Returns
     -------
@@ -80,72 +199,45 @@ def train_network(
     milliseconds : float
         Training time per clip and epoch, the first epoch (which compiles) left out where there are more.
     """
-    keras, recipe = load_keras(), recipe or training.recipe_for(name)
-    training.use_precision(recipe["precision"])
+    keras = load_keras()
+    changes = {"learning_rate": 1e-3, "precision": "float32"} if name == "musictagger" else {}
+    settings = recipe.complete("crnn" if name == "crnn" else "vgg16", changes, len(clips.paths))
+    use_precision(settings["precision"])
     keras.utils.set_random_seed(seed)
-    options = {"weights": "none"} if name == "vgg16" else {}
-    options["frames_per_second"] = frames_per_second
-    model = training.start(name, (mels, None), classes, settings, start_from, **options)
-    training.compile_network(model, recipe, training.steps_per_epoch(recipe, len(train[0])) * epochs)
-    training.standardise_on(model, train[0])
-    times = []
-    for epoch in range(1, epochs + 1):
-        _, speed = training.train_epoch(model, train, len(classes), recipe, seed, epoch, frames_per_second)
-        times.append(1000 / speed)
-    return training.averaged(model), float(np.median(times[1:] or times))
+    built = build(name, n_classes, fine_tune)
+    model = training.trained_part(built, clips, settings, epochs)
+    training.standardise(built, clips)
+    speeds = [training.train_epoch(model, clips, n_classes, settings, seed, epoch)[1] for epoch in range(1, epochs + 1)]
+    return checkpoints.in_float32(built), float(np.median(1000 / np.array(speeds[1:] or speeds)))
 
 
-def training_times(names, clips, n_classes, frames_per_second, batch_size=16, rounds=5):
-    """Training milliseconds per clip of networks on the same whole clips, in turns, so that all see the same machine.
+def build(name, n_classes, fine_tune):
+    """Build one of the project's networks or MusicTaggerCRNN."""
+    if name == "musictagger":
+        from musictagger import musictagger  # after load_keras, which keeps TensorFlow quiet
 
-    Parameters
-    ----------
-    names : iterable of str
-    clips : numpy.ndarray
-        float32, shape (batch_size, mels, frames).
-    """
-    load_keras()
-    from music_featurization.network.networks import build_network  # after load_keras, which keeps it quiet
-
-    models, times = {}, {name: [] for name in names}
-    targets = np.eye(n_classes, dtype=np.float32)[np.arange(batch_size) % n_classes]
-    for name in names:
-        options = {"weights": "none"} if name == "vgg16" else {}
-        models[name] = build_network(
-            name, (clips.shape[1], None), n_classes, frames_per_second=frames_per_second, **options
-        )
-        training.compile_network(models[name], training.RECIPE, 100)
-        models[name].train_on_batch(clips, targets)
-    for _ in range(rounds):
-        for name, model in models.items():
-            started = time.perf_counter()
-            model.train_on_batch(clips, targets)
-            times[name].append(1000 * (time.perf_counter() - started) / len(clips))
-    return {name: float(np.median(values)) for name, values in times.items()}
+        return musictagger(n_classes)
+    weights = networks.PRETRAINED if name == "crnn" else networks.RANDOM
+    return networks.build_network(name, n_classes, weights=weights, fine_tune=fine_tune)
 
 
-def inspect(network, clips, labels, songs, batch_size=16):
-    """Probabilities, and size, speed and features of a network on clips."""
-    predict(network, clips[0:1], 1)  # compiles
+def inference_time(trained, spectrograms):
+    """Measure the milliseconds per clip from spectrogram files to probabilities and features, all of the network."""
+    predict(trained, spectrograms)  # compiles
     started = time.perf_counter()
-    probabilities, features = predict(network, clips, batch_size)
-    return probabilities, {
-        "parameters": network.count_params(),
-        "inference ms": 1000 * (time.perf_counter() - started) / len(clips),
-        "rank": effective_rank(features),
-        "kNN": knn_accuracy(features, np.asarray(labels), np.asarray(songs)),
-    }
+    predict(trained, spectrograms)
+    return 1000 * (time.perf_counter() - started) / len(spectrograms)
 
 
 def effective_rank(features):
-    """exp of the entropy of the normalised singular values of (clips, features), as they are."""
+    """Compute exp of the entropy of the normalised singular values of (clips, features)."""
     values = np.linalg.svd(features, compute_uv=False)
     values = values[values > 0] / values.sum()
     return float(np.exp(-(values * np.log(values)).sum()))
 
 
 def knn_accuracy(features, labels, songs, k=5):
-    """Share of clips whose k nearest in feature space, other songs only, vote for their class."""
+    """Compute the share of clips whose k nearest in feature space, other songs only, vote for their class."""
     right = 0
     for i in range(len(labels)):
         others = songs != songs[i]
@@ -154,32 +246,32 @@ def knn_accuracy(features, labels, songs, k=5):
     return right / len(labels)
 
 
-def summary(runs, spread_of=None):
-    """Mean over runs of each column; also how many they are and the standard deviation of a column, if one is named."""
+def summary(runs):
+    """Return the mean of each column over runs, the number of runs, and the standard deviation of each score."""
     row = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
-    if spread_of:
-        row |= {"spread": float(np.std([run[spread_of] for run in runs])), "spread of": spread_of, "runs": len(runs)}
-    return row
+    return row | {"runs": len(runs), "spread": {key: float(np.std([run[key] for run in runs])) for key in SCORES}}
 
 
-def rounded(row):
-    """For a line of progress."""
-    return {key: round(float(value), 3) for key, value in row.items()}
-
-
-def write(name, command, rows, **about):
-    """Write results/NAME.json."""
+def write(name, rows, **about):
+    """Write results/NAME.json: the command, what is known about the run, and the rows, rounded."""
     RESULTS.mkdir(exist_ok=True)
-    content = {"command": command, "cores": os.cpu_count(), **about, "rows": rows}
+    command = " ".join([f"extras/benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    content = {"command": command, "cores": os.cpu_count(), **about, "rows": rounded(rows)}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+def rounded(values):
+    """Round the numbers in nested dicts to four decimals."""
+    if isinstance(values, dict):
+        return {key: rounded(value) for key, value in values.items()}
+    return round(values, 4) if isinstance(values, float) else values
+
+
 def table(rows):
-    """The rows as a Markdown table."""
+    """Format the rows as a Markdown table."""
     lines = [f"| | runs | {' | '.join(COLUMNS)} |", "|---|---|" + "---|" * len(COLUMNS)]
-    for name, row in rows.items():
-        cells = [_cell(column, row) for column in COLUMNS]
-        lines.append(f"| {name} | {row.get('runs', 1)} | {' | '.join(cells)} |")
+    for title, row in rows.items():
+        lines.append(f"| {title} | {row['runs']} | {' | '.join(_cell(column, row) for column in COLUMNS)} |")
     return "\n".join(lines)
 
 
@@ -190,5 +282,5 @@ def _cell(column, row):
         return f"{row[column]:,.0f}"
     if column in ("training ms", "inference ms", "rank"):
         return f"{row[column]:.1f}"
-    spread = f" ± {row['spread']:.3f}" if column == row.get("spread of") and row["runs"] > 1 else ""
+    spread = f" ± {row['spread'][column]:.3f}" if column in row["spread"] and row["runs"] > 1 else ""
     return f"{row[column]:.3f}{spread}"

@@ -1,4 +1,4 @@
-"""How fast one's own music becomes features: tracks per second, mp3 to table, and what the time goes into.
+"""How fast featurize.py is: tracks per second from mp3 to table, and what the time goes into.
 
     .venv/bin/python extras/benchmarks/featurize_speed.py --tracks 200
 

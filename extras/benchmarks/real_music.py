@@ -1,99 +1,96 @@
-"""Measures 2 and 3: clips in MagnaTagATune's shape, cross-validated with all clips of a song together.
+"""Clips in MagnaTagATune's shape: cross-validated with all clips of a song together, or trained and tested apart.
 
-    cp -r ../shared/real_music realmusic && make pipeline ROOT=realmusic
+    cp -r ../shared/real_music realmusic      # then steps 1 to 3 of the pipeline with --root realmusic
     python3 extras/benchmarks/real_music.py --root realmusic
-    python3 extras/benchmarks/real_music.py --train-root realmusic --test-root sealedmusic
+    python3 extras/benchmarks/real_music.py --train-root realmusic --test-root sealedmusic --name sealed
     python3 extras/benchmarks/real_music.py --root demo --name demo
+    python3 extras/benchmarks/real_music.py --root realmusic --provided
 
-Each root needs steps 1 to 3 of the pipeline (spectrograms and six_genres.csv). Songs are told apart by clip name.
+A root needs spectrograms and six_genres.csv; embeddings are made there, as in training. Songs are told apart by the
+clips' names.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import comparison
-import numpy as np
+from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from music_featurization import command_line
-from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, read_json, read_table
-from music_featurization.dataset import clip_names
+from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, read_table
+from music_featurization.dataset import clip_names, spectrogram_folder
 from music_featurization.dataset.genres import GENRES
-
-
-def read(root):
-    """Spectrogram files, labels and songs of all clips under a root, and the spectrograms' settings."""
-    artifacts = Artifacts(root)
-    table = read_table(artifacts.genres, ("spectrogram", "label"), "datasets_utils/3_remove_double_with_priority.py")
-    paths = np.array([artifacts.spectrograms / name for name in table["spectrogram"]], dtype=object)
-    songs = np.array([clip_names.parse(name).song for name in table["spectrogram"]])
-    settings = read_json(artifacts.spectrogram_settings, "datasets_utils/1_generate_spectrograms.py")
-    return paths, np.array(table["label"]), songs, settings
+from music_featurization.network import checkpoints, model_choice, networks
+from music_featurization.network.prediction import predict
 
 
 def main(argv=None):
+    args = parse(argv)
+    if args.provided:
+        rows = provided(args.root or args.test_root)
+        comparison.write(f"{args.name}_provided", rows)
+        print("\n".join(f"{key}: {value:.3f}" for key, value in rows.items()))
+        return
+    if args.root:
+        clips = read(args.root)
+
+        def folds_of(seed):
+            splitter = StratifiedGroupKFold(args.folds, shuffle=True, random_state=seed)
+            return list(splitter.split(clips.labels, clips.labels, clips.songs))
+    else:
+        clips, folds = comparison.joined(read(args.train_root), read(args.test_root))
+
+        def folds_of(seed):
+            return folds
+
+    rows = comparison.compare(clips, folds_of, len(GENRES), args)
+    about = {"epochs": args.epochs, "clips": len(clips.labels), "folds": args.folds if args.root else 1}
+    comparison.write(args.name, rows, **about)
+    print(comparison.table(rows))
+
+
+def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="cross-validate on these clips")
     parser.add_argument("--train-root", type=Path, help="train on these")
     parser.add_argument("--test-root", type=Path, help="and test on these")
-    parser.add_argument("--name", default="real_music", help="of the results file")
-    parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=60, help="of this project's network; 0 leaves it out")
-    comparison.add_baseline_options(parser)
-    about = "runs, each with other folds and another start"
-    parser.add_argument("--seeds", type=command_line.positive, default=3, help=about)
-    parser.add_argument("--no-fine-tune", action="store_true", help="leave out fine-tuning from the provided network")
+    about = "only measure models/best_model.h5 as it is, on --root or --test-root"
+    parser.add_argument("--provided", action="store_true", help=about)
+    parser.add_argument("--name", default="real_music", help="of the results file (default: real_music)")
+    about = "of the cross-validation, other ones for each seed (default: 3)"
+    parser.add_argument("--folds", type=int, default=3, help=about)
+    comparison.add_options(parser)
     args = parser.parse_args(argv)
-    if bool(args.root) == bool(args.train_root and args.test_root):
+    apart = args.test_root and (args.train_root or args.provided)
+    if bool(args.root) == bool(apart):
         parser.error("give --root, or --train-root and --test-root")
-    paths, labels, songs, settings = read(args.root or args.train_root)
-    first = len(paths)
-    if not args.root:
-        others = read(args.test_root)
-        paths, labels, songs = (np.concatenate(pair) for pair in zip((paths, labels, songs), others[:3], strict=True))
-    runs = []
-    for seed in range(args.seeds):
-        folds = [(np.arange(first), np.arange(first, len(paths)))]
-        if args.root:
-            splitter = StratifiedGroupKFold(args.folds, shuffle=True, random_state=seed)
-            folds = list(splitter.split(paths, labels, songs))
-        runs.append(compare(paths, labels, songs, settings, folds, args, seed))
-    rows = {name: comparison.summary([run[name] for run in runs], "balanced accuracy") for name in runs[0]}
-    comparison.write(args.name, " ".join(sys.argv), rows, epochs=args.epochs, clips=len(paths), folds=len(folds))
-    print(comparison.table(rows))
+    return args
 
 
-def compare(paths, labels, songs, settings, folds, args, seed):
-    """A row for each classifier, its decisions on all folds taken together."""
-    networks = [("this project's CRNN, from scratch", "crnn", args.epochs, None)] if args.epochs else []
-    if args.epochs and not args.no_fine_tune:
-        networks.append(("this project's CRNN, fine-tuned", "crnn", args.epochs, PROVIDED_MODEL))
-    networks += [(title, name, args.baseline_epochs, None) for title, name in comparison.baselines(args).items()]
-    rows, tested = {}, np.concatenate([test for _, test in folds])
-    for name in comparison.mfcc_classifiers():
-        probabilities = [
-            comparison.mfcc_probabilities(name, (paths[a], labels[a]), (paths[b], labels[b]), len(GENRES))
-            for a, b in folds
-        ]
-        rows[name] = comparison.scores(labels[tested], np.concatenate(probabilities))
-    for title, name, epochs, start_from in networks:
-        runs = [fold(paths, labels, songs, settings, a, b, name, epochs, start_from, seed) for a, b in folds]
-        rows[title] = comparison.summary([properties for _, properties in runs])
-        rows[title] |= comparison.scores(labels[tested], np.concatenate([p for p, _ in runs]))
-        print(title, seed, comparison.rounded(rows[title]), flush=True)
-    return rows
+def read(root):
+    """Return the clips of a root."""
+    artifacts = Artifacts(root)
+    table = read_table(artifacts.genres, ("spectrogram", "label"), "datasets_utils/3_remove_double_with_priority.py")
+    spectrogram_folder.require_our_settings(artifacts.spectrograms)
+    songs = [clip_names.parse(name).song for name in table["spectrogram"]]
+    return comparison.collect(root, table["spectrogram"], table["label"], songs)
 
 
-def fold(paths, labels, songs, settings, train, test, name, epochs, start_from, seed):
-    """Probabilities of the test clips of one fold, and the network's properties."""
-    frames_per_second = settings["sample_rate"] / settings["hop_length"]
-    network, milliseconds = comparison.train_network(
-        name, (paths[train], labels[train]), list(GENRES), settings["n_mels"], frames_per_second, epochs, seed,
-        start_from=start_from, settings=settings,
-    )  # fmt: skip
-    probabilities, properties = comparison.inspect(network, paths[test], labels[test], songs[test])
-    return probabilities, properties | {"training ms": milliseconds}
+def provided(root):
+    """Measure the provided network on the clips of a root: scores, recall of each class, rank and kNN of features."""
+    model_choice.refuse_unfit(PROVIDED_MODEL, GENRES, Artifacts(root))
+    clips, network = read(root), model_choice.load(PROVIDED_MODEL, GENRES)
+    embedded = networks.has_provided_front_end(checkpoints.read_about(PROVIDED_MODEL))
+    probabilities, features = predict(network, clips.for_training(embedded).paths, embedded=embedded)
+    labels = list(range(len(GENRES)))
+    recalls = recall_score(clips.labels, probabilities.argmax(1), labels=labels, average=None, zero_division=0)
+    return {
+        **comparison.scores(clips.labels, probabilities),
+        **{f"recall of {genre}": float(recall) for genre, recall in zip(GENRES, recalls, strict=True)},
+        "rank": comparison.effective_rank(features),
+        "kNN": comparison.knn_accuracy(features, clips.labels, clips.songs),
+    }
 
 
 if __name__ == "__main__":

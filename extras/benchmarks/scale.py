@@ -1,4 +1,4 @@
-"""What does not show on a few clips: memory, start-up, steps 2 to 4 on 25,863 rows, and how fast training is fed.
+"""What does not show on a few clips: memory and start-up of step 1, and steps 2 to 4 on 25,863 rows.
 
     .venv/bin/python extras/benchmarks/scale.py
 
@@ -18,7 +18,6 @@ import bench_clips
 import numpy as np
 
 from music_featurization.dataset import genres, spectrogram_folder
-from music_featurization.network import batches
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULT = Path(__file__).parent / "results" / "scale.json"
@@ -37,7 +36,6 @@ def main():
         result = {
             "memory in MB": {count: memory(Path(scratch) / str(count), count) for count in (FEW, MANY)},
             "seconds": seconds(Path(scratch) / "whole"),
-            "training's input": training_input(Path(scratch) / str(MANY)),
         }
     print(json.dumps(result, indent=2))
     RESULT.parent.mkdir(exist_ok=True)
@@ -49,7 +47,7 @@ def command(step, *args):
 
 
 def memory(root, count):
-    """Highest resident memory of step 1's parent and of its largest worker, while it makes `count` spectrograms."""
+    """Measure the highest resident memory of step 1's parent and of its largest worker for `count` spectrograms."""
     bench_clips.make(root / "datasets" / "mp3_files", count)
     process = subprocess.Popen(command("1", "--root", root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     most = {"parent": 0, "worker": 0}
@@ -78,9 +76,9 @@ def peak(pid):
 
 
 def seconds(root):
-    """Of `--help`, of a run with nothing to do and of a first run, on MagnaTagATune's number of clips."""
+    """Measure `--help`, a run with nothing to do and a first run, on MagnaTagATune's number of clips."""
     whole_collection(root)
-    first = {step: timed(command(step, "--root", root), 1) for step in STEPS}  # of step 1 nothing is left to do
+    first = {step: timed(command(step, "--root", root), 1) for step in STEPS}  # step 1 has nothing left to do
     return {
         "rows": MAGNATAGATUNE,
         "tags": TAGS,
@@ -91,11 +89,11 @@ def seconds(root):
 
 
 def whole_collection(root):
-    """As many clips, spectrograms and annotations as MagnaTagATune has; behind the names are few different files."""
+    """Make as many clips, spectrograms and annotations as MagnaTagATune has; most names are links to a few files."""
     clips = bench_clips.make(root / "datasets" / "mp3_files", MAGNATAGATUNE)
     spectrograms = root / "datasets" / "spectrograms"
     spectrogram_folder.prepare(spectrograms)
-    spectrogram_folder.save(root / "one.npy", np.zeros((96, 1255)))
+    spectrogram_folder.save(root / "one.npy", np.zeros((96, 1815)))
     for clip in clips:
         path = spectrograms / spectrogram_folder.spectrogram_name(clip)
         path.parent.mkdir(exist_ok=True)
@@ -115,27 +113,6 @@ def timed(arguments, rounds=5):
         subprocess.run(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
         taken.append(time.perf_counter() - began)
     return round(statistics.median(taken), 2)
-
-
-def training_input(root):
-    """Clips per second from .npy in the page cache to augmented batches, and to whole clips as in testing."""
-    folder = root / "datasets" / "spectrograms"
-    paths = [folder / path for path in spectrogram_folder.list_spectrograms(folder)]
-    options = {"batch_size": 32, "lengths": [512], "augment": {}, "seed": 0, "epoch": 0}
-    found = {}
-    for name in ("training", "testing"):
-        speeds = []
-        for _ in range(4):
-            began = time.perf_counter()
-            if name == "training":
-                for _ in batches.training_batches(paths, [0] * len(paths), 6, **options):
-                    pass
-            else:
-                for path in paths:
-                    batches.load_clip(path)
-            speeds.append(len(paths) / (time.perf_counter() - began))
-        found[f"{name}, clips/s"] = round(statistics.median(speeds[1:]))  # the first fills the page cache
-    return found
 
 
 if __name__ == "__main__":

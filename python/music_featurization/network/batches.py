@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
-from music_featurization.audio import spectrogram
+from music_featurization.audio.spectrogram import N_MELS
 from music_featurization.network.front_end import EMBEDDING
 
 PREFETCHED = 4  # batches
@@ -25,7 +25,7 @@ def load_clip(path: Path) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray, float32, shape (mels, frames)
+    numpy.ndarray, float32, shape (96, frames)
 
     Raises
     ------
@@ -34,8 +34,8 @@ def load_clip(path: Path) -> np.ndarray:
     """
     advice = f"Delete it and run {STEP_1} again."
     found = _load(path, "spectrogram", advice)
-    if len(found) != spectrogram.N_MELS:
-        raise PipelineError(f"{path} has the shape {found.shape}, not ({spectrogram.N_MELS}, frames). {advice}")
+    if len(found) != N_MELS:
+        raise PipelineError(f"{path} has the shape {found.shape}, not ({N_MELS}, frames). {advice}")
     return found
 
 

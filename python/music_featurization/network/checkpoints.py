@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError, replacing
+from music_featurization.network.keras_backend import first_line
 
 if TYPE_CHECKING:
     import keras
@@ -61,9 +62,11 @@ def load(path):
     """
     import keras
 
+    from music_featurization.network.crnn import TimeDistributed
+
     about = read_about(path)
     try:
-        return keras.saving.load_model(path, compile=False), about
+        return keras.saving.load_model(path, custom_objects={"TimeDistributed": TimeDistributed}, compile=False), about
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
         raise _unreadable(path, error) from error
 
@@ -91,10 +94,9 @@ def _is_list_of_text(value):
 
 
 def _unreadable(path, error):
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return PipelineError(
-        f"{path} is not a readable Keras .h5 file ({reason}). Delete it and train again with python/1-training.py, "
-        "or restore it from the repository if it is the provided network."
+        f"{path} is not a readable Keras .h5 file ({first_line(error)}). Delete it and train again with "
+        "python/1-training.py, or restore it from the repository if it is the provided network."
     )
 
 

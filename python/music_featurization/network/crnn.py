@@ -1,16 +1,17 @@
 """The default network: a front end per window of 3 s, a recurrent layer over the windows, 512 features, a softmax.
 
-Standard Keras layers only, so that a checkpoint loads anywhere without our code.
+Standard Keras layers only, so that a checkpoint loads anywhere without our code. There, on TensorFlow, `predict` is
+right for clips of one length only, see `TimeDistributed`; calling the network as a function is right for all.
 """
 
 import numpy as np
-from keras import Input, Model, initializers, layers
+from keras import Input, Model, initializers, layers, ops
 
 from music_featurization.network.front_end import EMBEDDING, PARTS, WINDOW
 
 FEATURES, FEATURE_LAYER = 512, "activation_1"
-UNITS = 64  # of the recurrent layer, in each direction
-INPUT_DROPOUT, DROPOUT = 0.3, 0.5
+UNITS = 32  # of the recurrent layer, in each direction
+INPUT_DROPOUT, DROPOUT = 0.5, 0.5
 LENGTH = 20.0  # of a window's vector
 
 
@@ -32,8 +33,22 @@ def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
     """
     clip = Input((mels, None), name="clip")
     windows = cut_windows(clip, mels)
-    embeddings = layers.TimeDistributed(embedder, name="embeddings")(windows)
+    embeddings = TimeDistributed(embedder, name="embeddings")(windows)
     return Model(clip, classify(summarise(embeddings), n_classes), name="crnn")
+
+
+class TimeDistributed(layers.TimeDistributed):
+    """Apply a network to every window, as one long batch.
+
+    Keras 3.15 makes a mistake where TensorFlow does not know the number of windows in advance, as after a call with
+    clips of another length: it computes only as many windows as the batch has clips. In a file this is Keras' own layer
+    of the same name, because it has the same configuration.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        clips, windows = ops.shape(inputs)[:2]
+        outputs = self.layer(ops.reshape(inputs, (-1, *inputs.shape[2:])), training=training)
+        return ops.reshape(outputs, (clips, windows, *outputs.shape[1:]))
 
 
 def head_of(network: Model) -> Model:
@@ -53,14 +68,17 @@ def cut_windows(clip, mels: int):
 
 
 def summarise(embeddings):
-    """Summarise (batch, windows, 1608): their mean beside the mean of a recurrent layer over them."""
+    """Summarise (batch, windows, 1608): their mean beside the mean of a recurrent layer over the penultimate values."""
     x = layers.BatchNormalization(
         epsilon=1e-5, center=False, scale=False, trainable=False, dtype="float32", name="standardise"
     )(embeddings)
     # One length for all windows: a loud or unusual window does not outweigh the others of its clip.
     x = layers.Rescaling(LENGTH, dtype="float32")(layers.UnitNormalization(axis=-1, dtype="float32")(x))
     x = layers.Dropout(INPUT_DROPOUT, noise_shape=(None, 1, EMBEDDING))(x)
-    recurrent = layers.Bidirectional(layers.GRU(UNITS, return_sequences=True), name="recurrent")(x)
+    # Over all 1608 values it would have 300,000 weights, and overfits a few hundred clips.
+    penultimate = layers.Cropping1D((0, PARTS["pooled"]))(layers.Permute((2, 1))(x))
+    penultimate = layers.Permute((2, 1), name="penultimate")(penultimate)
+    recurrent = layers.Bidirectional(layers.GRU(UNITS, return_sequences=True), name="recurrent")(penultimate)
     means = [layers.GlobalAveragePooling1D()(x), layers.GlobalAveragePooling1D()(recurrent)]
     return layers.Concatenate(name="summary")(means)
 

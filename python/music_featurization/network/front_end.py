@@ -5,13 +5,13 @@ musicnn uses it; the front end gives an embedding of 1,608 values per window.
 """
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from music_featurization.artifacts import FRONT_END, PipelineError
 from music_featurization.audio import spectrogram
+from music_featurization.network.keras_backend import first_line
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +22,7 @@ WINDOW = 187  # frames: 3 s
 PARTS = {"penultimate": 400, "pooled": 1208}
 EMBEDDING = sum(PARTS.values())
 WINDOWS_AT_A_TIME = 60  # embedded in one call: bounds the memory that a long clip needs
+CONSTANT = ("shared_ones",)  # the channel of ones that carries what the dead filters gave
 HEARD = "folders 0-c of MagnaTagATune with their tags, and the Million Song Dataset"
 _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
 
@@ -86,8 +87,8 @@ def embed(embedder: "keras.Model", log_mel: np.ndarray) -> np.ndarray:
     return np.concatenate([embedder.predict_on_batch(part) for part in parts])
 
 
-def read_about(path: Path = FRONT_END) -> dict:
-    """Read what a front end file says about itself, after checking that it is one for our spectrograms.
+def read_about() -> dict:
+    """Read what `models/front_end.h5` says about itself, after checking that it is one for our spectrograms.
 
     Raises
     ------
@@ -96,19 +97,22 @@ def read_about(path: Path = FRONT_END) -> dict:
     """
     import h5py
 
-    if not Path(path).is_file():
-        raise PipelineError(f"{path} does not exist. {_RESTORE} Or train without it: --weights none.")
+    if not FRONT_END.is_file():
+        raise PipelineError(f"{FRONT_END} does not exist. {_RESTORE}")
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(FRONT_END, "r") as file:
             about = json.loads(file.attrs["about"])
         made_for = {key: about["spectrogram_settings"].get(key, value) for key, value in spectrogram.SETTINGS.items()}
         name, frames, bands = about["name"], about["frames"], about["mel_bands"]
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PipelineError(f"{path} is not a readable front end ({reason}). {_RESTORE}") from error
+        raise _unreadable(error) from error
     if (name, frames, bands) != ("front_end", WINDOW, spectrogram.N_MELS) or made_for != spectrogram.SETTINGS:
-        raise PipelineError(f"{path} is a front end for other spectrograms than this project's. {_RESTORE}")
+        raise PipelineError(f"{FRONT_END} is a front end for other spectrograms than this project's. {_RESTORE}")
     return about
+
+
+def _unreadable(error: Exception) -> PipelineError:
+    return PipelineError(f"{FRONT_END} is not a readable front end ({first_line(error)}). {_RESTORE}")
 
 
 def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
@@ -138,14 +142,21 @@ def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
         network = keras.saving.load_model(FRONT_END, compile=False)
         outputs = [network.get_layer(f"{name}_{part}").output for part in PARTS for name in ("mtt", "msd")]
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
-        raise PipelineError(f"{FRONT_END} is not a readable front end ({error}). {_RESTORE}") from error
+        raise _unreadable(error) from error
     embedding = keras.layers.Concatenate(name="embedding")(outputs)
-    embedder = keras.Model(network.inputs, embedding, name="front_end")
+    embedder = keras.Model(network.input, embedding, name="front_end")
     if not pretrained:
         embedder = keras.models.clone_model(embedder)
-    if not trainable:
-        embedder.trainable = False
+    set_trainable(embedder, trainable)
     return embedder
+
+
+def set_trainable(embedder: "keras.Model", trainable: bool) -> None:
+    """Freeze the convolutions of a front end or make them trainable; its constant layers always stay as they are."""
+    embedder.trainable = trainable
+    for layer in embedder.layers:
+        if layer.name in CONSTANT:
+            layer.trainable = False
 
 
 def embedder_of(model: "keras.Model") -> "keras.Model | None":

@@ -46,7 +46,8 @@ def has_gpu():
         import torch
 
         return torch.cuda.is_available()
-    return bool(keras.distribution.list_devices("gpu"))
+    # JAX raises an error when it is asked for devices of a kind that is missing.
+    return any(device.lower().startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
 
 
 def use_precision(precision: str) -> None:
@@ -69,6 +70,11 @@ def to_numpy(variable):
     import keras
 
     return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or the name of its type: those of Keras can have many lines."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager

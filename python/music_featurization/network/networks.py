@@ -69,16 +69,20 @@ def load_network(path: Path, network_name: str, classes: Sequence[str], *, fine_
     """
     import keras
 
+    from music_featurization.network import front_end
+
     model, about = checkpoints.load(path)
     if model.name != network_name:
         raise PipelineError(f"{path} contains the network {model.name}, not {network_name}. Give --network.")
+    if embedder := front_end.embedder_of(model):
+        front_end.set_trainable(embedder, fine_tune)
     for layer in model.layers:
-        if layer.name == "embeddings" or layer.name.startswith("block"):
+        if layer.name.startswith("block"):  # of VGG16
             layer.trainable = fine_tune
     if list(about.get("classes", [])) == list(classes):
         return model
     classifier = keras.layers.Dense(len(classes), activation="softmax", dtype="float32", name="genres")
-    return keras.Model(model.inputs, classifier(model.get_layer("genres").input), name=model.name)
+    return keras.Model(model.input, classifier(model.get_layer("genres").input), name=model.name)
 
 
 def require_same_network(path: Path, network_name: str, spectrogram_settings: dict) -> dict:

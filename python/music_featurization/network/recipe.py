@@ -54,10 +54,18 @@ def class_weights(labels: Sequence[int], n_classes: int) -> np.ndarray:
     return (len(labels) / (n_classes * counts)).astype(np.float32)
 
 
-def compile_network(model: "keras.Model", recipe: dict, steps: int) -> None:
+def compile_network(model: "keras.Model", recipe: dict, steps: int, *, pretrained: bool = True) -> None:
     """Give a network its optimizer: AdamW, the learning rate rising at first, then falling as a cosine to 0.
 
-    The layers of a pre-trained front end learn at a tenth of the rate.
+    Parameters
+    ----------
+    model : keras.Model
+    recipe : dict
+        As in `RECIPES`.
+    steps : int
+        Of the whole run.
+    pretrained : bool
+        Whether its front end has been trained before; then the front end learns at a tenth of the rate.
     """
     import keras
 
@@ -65,7 +73,9 @@ def compile_network(model: "keras.Model", recipe: dict, steps: int) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm_up), warmup_target=recipe["learning_rate"], warmup_steps=warm_up
     )
-    optimizer = _adamw(_front_end_paths(model))(schedule, weight_decay=recipe["weight_decay"])
+    optimizer = _adamw(_front_end_indices(model) if pretrained else frozenset())(
+        schedule, weight_decay=recipe["weight_decay"]
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # XLA makes convolutions about twice slower on a CPU under TensorFlow.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
@@ -73,15 +83,17 @@ def compile_network(model: "keras.Model", recipe: dict, steps: int) -> None:
     model.optimizer.build(model.trainable_variables)  # including what Keras has wrapped around it, for resuming
 
 
-def _front_end_paths(model: "keras.Model") -> frozenset[str]:
+def _front_end_indices(model: "keras.Model") -> frozenset[int]:
+    """Return which of a network's trainable variables are its front end's."""
     from music_featurization.network.front_end import embedder_of
 
     embedder = embedder_of(model)
-    return frozenset(variable.path for variable in embedder.trainable_variables) if embedder else frozenset()
+    inside = {id(variable) for variable in embedder.trainable_variables} if embedder else set()
+    return frozenset(i for i, variable in enumerate(model.trainable_variables) if id(variable) in inside)
 
 
-def _adamw(slow: frozenset[str]) -> type:
-    """Return an AdamW that changes the variables of these paths at `FRONT_END_RATE` of the learning rate."""
+def _adamw(slow: frozenset[int]) -> type:
+    """Return an AdamW that changes the variables of these indices at `FRONT_END_RATE` of the learning rate."""
     import keras
 
     if not slow:
@@ -89,7 +101,8 @@ def _adamw(slow: frozenset[str]) -> type:
 
     class SlowerFrontEnd(keras.optimizers.AdamW):
         def update_step(self, gradient, variable, learning_rate):
-            rate = FRONT_END_RATE if variable.path in slow else 1.0
+            # By index: under TensorFlow, `variable` is a tf.Variable, which has no path.
+            rate = FRONT_END_RATE if self._get_variable_index(variable) in slow else 1.0
             super().update_step(gradient, variable, learning_rate * rate)
 
     return SlowerFrontEnd

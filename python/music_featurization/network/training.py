@@ -16,6 +16,7 @@ import numpy as np
 from music_featurization.artifacts import PipelineError, replacing
 from music_featurization.network import checkpoints, front_end, keras_backend, recipe
 from music_featurization.network.batches import load_clip, load_embedding, training_batches
+from music_featurization.network.networks import RANDOM
 from music_featurization.network.prediction import predict
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def fit(
     settings : dict
         As in `recipe.RECIPES`.
     about : dict
-        Stored in every checkpoint; its `classes` are the classes in label order.
+        Stored in every checkpoint; its `classes` are the classes in label order, its `weights` the start of the
+        convolutions.
     early_stop : int
         Stop after so many epochs without a lower validation loss; 0 for never.
     keep : {"all", "best"}
@@ -87,7 +89,7 @@ def fit(
     PipelineError
         If the loss is not a number.
     """
-    model = trained_part(network, train, settings, epochs)
+    model = trained_part(network, train, settings, epochs, pretrained=about.get("weights") != RANDOM)
     history = restore(model, models)
     done_before, started = len(history["loss"]), time.time()
     written = checkpoints.in_float32(network)
@@ -122,17 +124,24 @@ def tensorboard(network: "keras.Model", folder: Path | None) -> list:
 
     if folder is None:
         return []
-    callback = keras.callbacks.TensorBoard(log_dir=str(folder))
-    callback.set_model(network)
+    try:
+        callback = keras.callbacks.TensorBoard(log_dir=str(folder))
+        callback.set_model(network)
+    except Exception as error:  # TensorFlow has errors of its own; with another backend it may be missing
+        reason = keras_backend.first_line(error)
+        raise PipelineError(f"--tensorboard {folder}: logs cannot be written there ({reason}).") from error
     return [callback]
 
 
-def trained_part(network: "keras.Model", train: Clips, settings: dict, epochs: int) -> "keras.Model":
-    """Return the part of a network that is trained on these clips, compiled."""
+def trained_part(
+    network: "keras.Model", train: Clips, settings: dict, epochs: int, *, pretrained: bool
+) -> "keras.Model":
+    """Return the part of a network that is trained on these clips, compiled; see `recipe.compile_network`."""
     from music_featurization.network.crnn import head_of
 
     model = head_of(network) if train.embedded else network
-    recipe.compile_network(model, settings, epochs * -(-len(train.paths) // settings["batch_size"]))
+    steps = epochs * -(-len(train.paths) // settings["batch_size"])
+    recipe.compile_network(model, settings, steps, pretrained=pretrained)
     return model
 
 

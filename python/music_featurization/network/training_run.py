@@ -102,13 +102,14 @@ def train(
         model = networks.load_network(start_from, network, classes, fine_tune=fine_tune)
     else:
         model = networks.build_network(network, len(classes), weights=options["weights"], fine_tune=fine_tune)
+    if keep == "all":
+        check_disk(artifacts.models, model.count_params() * 4 / 1e6, epochs)
     clips = _read_clips(artifacts, tables, networks.has_provided_front_end({"front_end": front_end}), cluster)
     if not start_from:
         training.standardise(model, clips["train"])
-    if keep == "all":
-        check_disk(artifacts.models, model.count_params() * 4 / 1e6, epochs)
     versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}
     versions |= {"python": platform.python_version(), "backend": keras.backend.backend()}
+    callbacks = training.tensorboard(model, tensorboard)
     begin(artifacts, asked, versions, overwrite)
     print(f"{network}: {model.count_params():,} parameters; {len(tables['train'])} training clips", flush=True)
     training.fit(
@@ -122,7 +123,7 @@ def train(
         about={"classes": classes, "spectrogram_settings": made_with, "versions": versions, **asked},
         early_stop=early_stop,
         keep=keep,
-        callbacks=training.tensorboard(model, tensorboard),
+        callbacks=callbacks,
     )
 
 

@@ -5,6 +5,7 @@ from keras import Input, Model, layers, regularizers
 
 from music_featurization.artifacts import PipelineError
 from music_featurization.network.crnn import FEATURE_LAYER, FEATURES
+from music_featurization.network.keras_backend import first_line
 
 IMAGE_SIZE = 216
 TOP = 4.0  # the log-mel value that has the last colour; few are larger
@@ -41,7 +42,8 @@ def vgg16(n_classes: int, *, weights: str = "imagenet", fine_tune: bool = False,
         base = VGG16(include_top=False, weights=start, input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3))
     except Exception as error:  # no connection, no such file, other shapes: each has a type of its own
         raise PipelineError(
-            f"The weights of VGG16 ({weights}) cannot be loaded: {error}. Give --weights FILE or --weights none."
+            f"The weights of VGG16 ({weights}) cannot be loaded ({first_line(error)}). "
+            "Give --weights FILE or --weights none."
         ) from error
     x = image
     for layer in base.layers[1:]:  # its layers, not itself: a network inside a network is hard to read and to save
