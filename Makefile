@@ -19,7 +19,7 @@ help:  ## list the commands
 
 venv: .venv/.installed  ## make .venv and install what the pipeline needs
 
-.venv/.installed: requirements.txt
+.venv/.installed: requirements.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@

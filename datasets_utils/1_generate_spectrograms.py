@@ -10,8 +10,6 @@ Makes what is missing and says so; run it again after an interruption. What cann
 datasets/spectrograms/failures.csv with the reason.
 """
 
-import os
-
 try:
     from music_featurization import command_line
 except ImportError as error:
@@ -51,8 +49,9 @@ def main(argv=None):
 
 def parse(argv):
     parser = command_line.parser(__doc__)
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--jobs", type=command_line.positive, default=cores, metavar="N", help="worker processes")
+    parser.add_argument(
+        "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes"
+    )
     parser.add_argument("--overwrite", action="store_true", help="make all spectrograms anew")
     parser.add_argument("--retry-failed", action="store_true", help="try the clips in failures.csv again")
     parser.add_argument(

@@ -32,7 +32,10 @@ def main(argv=None):
         return
     table = folder_tags(spectrograms) if args.genres_from_folders else annotated_tags(paths, spectrograms, args)
     if not len(table):
-        raise PipelineError(f"No clip has a genre or instrument tag: nothing to write to {paths.tagged}.")
+        raise PipelineError(
+            f"No clip of {paths.annotations} that has a spectrogram has a genre or instrument tag "
+            "(music_featurization.dataset.genres lists them). Check its columns, and run this step again."
+        )
     write_table(paths.tagged, table)
     record_made(settings_file, settings, inputs)
     print(f"{len(table)} tags of {table['clip_id'].nunique()} clips: {paths.tagged}")
@@ -43,7 +46,7 @@ def parse(argv):
     parser.add_argument(
         "--merge-synonyms", action="store_true", help="count opera and operatic as one genre, and so on"
     )
-    parser.add_argument("--genres-from-folders", action="store_true", help="take the first folder's name as the genre")
+    parser.add_argument("--genres-from-folders", action="store_true", help="use the first folder's name as the genre")
     parser.add_argument("--overwrite", action="store_true", help="make the table anew, also with other settings")
     return parser.parse_args(argv)
 
@@ -75,6 +78,7 @@ def annotated_tags(paths, spectrograms, args):
     clips, tag_columns = annotations.read(paths.annotations)
     clips["spectrogram"] = clips["mp3_path"].map(spectrogram_name)
     if spectrograms:
+        clips["spectrogram"] = annotations.find_spectrograms(clips, spectrograms, paths.annotations)
         there = clips["spectrogram"].isin(spectrograms)
         name_some("annotated, but without a spectrogram", clips["mp3_path"][~there])
         name_some("with a spectrogram, but not annotated", sorted(spectrograms - set(clips["spectrogram"])))

@@ -66,7 +66,7 @@ def parse(argv):
 
 
 def genre_list(text):
-    names = [name.strip().replace(" ", "_") for name in genre_lines(text) if name.strip()]
+    names = [genres.tag_name(name) for name in genre_lines(text) if name.strip()]
     if len(names) < 2 or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text}: two or more different genres are needed, or a file that lists them")
     return names

@@ -20,7 +20,7 @@ from music_featurization.artifacts import (
     PipelineError,
     fingerprint,
     is_made,
-    read_json,
+    read_genres,
     read_table,
     record_made,
     require,
@@ -37,7 +37,7 @@ def main(argv=None):
     args = parse(argv)
     paths = Artifacts(args.root)
     require(paths.genres, STEP_3)
-    classes = read_json(paths.genres.with_suffix(".json"), STEP_3)["settings"]["genres"]
+    classes = read_genres(paths.genres.with_suffix(".json"), STEP_3)
     settings = {
         "genres": classes,
         "group_by": args.group_by,
@@ -49,6 +49,7 @@ def main(argv=None):
         print(f"{paths.split_folder} is up to date, nothing to do")
         return
     table = read_table(paths.genres, GENRE_COLUMNS, STEP_3)
+    split.refuse_wrong_labels(table, classes, paths.genres, STEP_3)
     parts = make_split(table, args)
     settings_file.unlink(missing_ok=True)  # it vouches for the three files together
     for part in split.PARTS:

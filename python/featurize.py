@@ -11,7 +11,6 @@ below it, and absolute otherwise. Run again, it adds the tracks that are missing
 listed in <out>.failures.csv with the reason.
 """
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -48,8 +47,9 @@ def parse(argv):
         "--out", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)"
     )
     parser.add_argument("--windows", action="store_true", help="one row per window instead of the mean over a track")
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--jobs", type=command_line.positive, default=cores, metavar="N", help="worker processes")
+    parser.add_argument(
+        "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes"
+    )
     parser.add_argument("--overwrite", action="store_true", help="make the table again, without what is in it")
     return parser.parse_args(argv)
 

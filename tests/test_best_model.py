@@ -1,6 +1,8 @@
 """The network that comes with the project: it loads, knows what it is, and is as good as its card says."""
 
 import re
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -9,10 +11,11 @@ from sklearn.metrics import balanced_accuracy_score
 from tiny_music import STEP_2, STEP_3, STEP_4, run
 
 from music_featurization.artifacts import PROVIDED_MODEL, Artifacts
+from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder, split
 from music_featurization.dataset.genres import GENRES
 from music_featurization.demo import demo_dataset, synthesis
-from music_featurization.network import checkpoints
+from music_featurization.network import checkpoints, front_end
 from music_featurization.network.prediction import predict
 
 
@@ -23,11 +26,22 @@ def provided():
 
 def test_provided_network_loads_and_says_what_it_is(provided):
     model, about = provided
-    assert PROVIDED_MODEL.stat().st_size < 8e6
+    assert PROVIDED_MODEL.stat().st_size < 12e6
     assert tuple(about["classes"]) == GENRES
-    assert about["spectrogram_settings"]["n_mels"] == 96
-    probabilities = model.predict_on_batch(np.full((1, 96, 130), -80, np.float32))
+    assert about["spectrogram_settings"] == spectrogram.SETTINGS
+    assert front_end.embedder_of(model) is not None and model.get_layer("activation_1").output.shape == (None, 512)
+
+
+def test_provided_network_in_bare_python_on_a_clip_of_silence(tmp_path):
+    code = (
+        "import sys, keras, numpy; model = keras.saving.load_model(sys.argv[1]);"
+        "numpy.save(sys.argv[2], model.predict(numpy.zeros((1, 96, 1820), 'float32'), verbose=0))"
+    )
+    command = [sys.executable, "-I", "-c", code, str(PROVIDED_MODEL), str(tmp_path / "out.npy")]
+    subprocess.run(command, check=True, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    probabilities = np.load(tmp_path / "out.npy")
     assert probabilities.shape == (1, 6) and np.isfinite(probabilities).all()
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_provided_network_is_as_good_as_its_card_says(provided, tmp_path):

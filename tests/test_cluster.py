@@ -1,11 +1,13 @@
 """Several machines: shards, and a Dask cluster of a real scheduler and two real worker processes on loopback."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import hostile_clips
 import pytest
@@ -61,31 +63,61 @@ def test_empty_shard_is_no_failure(collection):
 # Dask
 
 
+WITHOUT = "import sys; sys.modules['{}'] = None; from dask.__main__ import main; main()"  # it cannot be imported
+
+
+class Cluster:
+    """A scheduler and worker processes on loopback, each in a session of its own."""
+
+    def __init__(self, folder):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = str(free.getsockname()[1])
+        self.address, self.folder, self.processes = f"tcp://127.0.0.1:{self.port}", folder, []
+
+    def start(self, *command, without=None):
+        # Workers find the project by themselves, the tests' functions here; one more death, and Dask gives a task up.
+        path = os.pathsep.join(filter(None, [os.path.dirname(__file__), os.environ.get("PYTHONPATH")]))
+        env = os.environ | {"PYTHONPATH": path, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+        how = ["-c", WITHOUT.format(without)] if without else ["-m", "dask"]
+        with open(self.folder / "log", "a") as log:
+            process = subprocess.Popen(
+                [sys.executable, *how, *command, "--no-dashboard", "--host", "127.0.0.1"],
+                stdout=log, stderr=log, cwd=self.folder, env=env, start_new_session=True,
+            )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def scheduler(self):
+        return self.start("scheduler", "--port", self.port)
+
+    def worker(self, *options, **how):
+        return self.start("worker", self.address, "--nthreads", "1", *options, **how)
+
+    def end(self):
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
+    cluster = Cluster(tmp_path)
+    yield cluster
+    cluster.end()
+
+
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory):
     """Address of a scheduler with two worker processes."""
     pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
-    folder = tmp_path_factory.mktemp("dask")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    address = f"tcp://127.0.0.1:{port}"
-    # Workers find the project by themselves, the tests' functions here; one more death, and Dask gives a task up.
-    path = os.pathsep.join(filter(None, [os.path.dirname(__file__), os.environ.get("PYTHONPATH")]))
-    env = {"PYTHONPATH": path, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
-    options = {"cwd": folder, "env": os.environ | env, "start_new_session": True}
-    commands = [["scheduler", "--port", port], *[["worker", address, "--nthreads", "1"]] * 2]
-    with open(folder / "log", "w") as log:
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "dask", *command, "--no-dashboard", "--host", "127.0.0.1"],
-                stdout=log, stderr=log, **options,
-            )
-            for command in commands
-        ]  # fmt: skip
-    yield address
-    for process in processes:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    cluster = Cluster(tmp_path_factory.mktemp("dask"))
+    cluster.scheduler()
+    for _ in range(2):
+        cluster.worker()
+    yield cluster.address
+    cluster.end()
 
 
 def workers(address):
@@ -158,3 +190,56 @@ def test_without_dask_the_message_says_what_to_install(collection, capsys, monke
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert run(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err.splitlines()[-1]
+
+
+def ends_soon(capsys, root, address, *words, seconds=30):
+    """Run step 1, which must fail with one line within some seconds."""
+    began = time.monotonic()
+    assert run(STEP_1, root, "--dask", address) == 1
+    assert time.monotonic() - began < seconds
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.strip() and "clip/s" not in line]
+    assert len(errors) == 1 and errors[0].startswith("error: "), errors
+    for word in words:
+        assert word in errors[0]
+
+
+@pytest.mark.parametrize("without", ["music_featurization", "soundfile"])
+def test_dask_worker_that_lacks_a_package(cluster, collection, capsys, without):
+    cluster.scheduler()
+    lame = cluster.worker("--no-nanny", without=without)
+    ends_soon(capsys, collection, cluster.address, without, "pip install -r requirements-cluster.txt")
+    os.killpg(lame.pid, signal.SIGKILL)
+    lame.wait()
+    cluster.worker()
+    assert run(STEP_1, collection, "--dask", cluster.address) == 0
+    assert "32 done, 0 failed, 0 remain" in capsys.readouterr().out
+
+
+def test_dask_scheduler_needs_no_package_of_ours(cluster, collection):
+    cluster.start("scheduler", "--port", cluster.port, without="music_featurization")
+    cluster.worker()
+    assert run(STEP_1, collection, "--dask", cluster.address) == 0
+
+
+@pytest.mark.parametrize("victim", ["scheduler", "worker"])
+def test_dask_process_killed_in_the_middle(cluster, victim, monkeypatch):
+    from music_featurization import dask_cluster
+
+    monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 10)
+    processes = {"scheduler": cluster.scheduler(), "worker": cluster.worker("--no-nanny")}
+    outcomes = clip_loop.run(hostile_clips.do, [f"slow-{n}" for n in range(400)], jobs=1, dask=cluster.address)
+    next(outcomes)
+    os.killpg(processes[victim].pid, signal.SIGKILL)
+    began = time.monotonic()
+    message = "connection to the Dask scheduler.*run the same command" if victim == "scheduler" else "has no workers"
+    with pytest.raises(PipelineError, match=message):
+        list(outcomes)
+    assert time.monotonic() - began < 20
+
+
+def test_dask_without_workers(cluster, collection, capsys, monkeypatch):
+    from music_featurization import dask_cluster
+
+    monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 3)
+    cluster.scheduler()
+    ends_soon(capsys, collection, cluster.address, "has no workers. Start some: dask worker")

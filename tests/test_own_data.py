@@ -251,8 +251,8 @@ def test_annotations_with_any_names_are_read_as_they_are(tmp_path_factory, tags_
     clips, found = annotations.read(path)
     assert list(clips["clip_id"]) == list(range(7, 7 + len(paths))) and list(clips["mp3_path"]) == paths
     for position, column in enumerate(columns):
-        name = column.strip().replace(" ", "_")
-        same = [other for other in range(len(columns)) if columns[other].strip().replace(" ", "_") == name]
+        name = genres.tag_name(column)
+        same = [other for other in range(len(columns)) if genres.tag_name(columns[other]) == name]
         assert list(found[name]) == [any(row[other] for other in same) for row in values], position
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pandas
@@ -298,11 +299,12 @@ def rewrite(root, change):
         lambda text: b"\xef\xbb\xbf" + text,
         lambda text: text.replace(b"\n", b"\r\n"),
         lambda text: text.replace(b"\t", b","),
+        lambda text: text.replace(b"\t", b";"),
         lambda text: text.replace(b'"', b""),
         lambda text: text.rstrip(b"\n"),
         lambda text: text + text.splitlines(keepends=True)[-1],
     ],
-    ids=["BOM", "CRLF", "commas", "unquoted", "no last line end", "a row twice"],
+    ids=["BOM", "CRLF", "commas", "semicolons", "unquoted", "no last line end", "a row twice"],
 )
 def test_quirks_of_annotations_do_not_matter(collection_with_spectrograms, change):
     root, made = collection_with_spectrograms, collection_with_spectrograms / "datasets/tagged_spectrograms.csv"
@@ -311,6 +313,12 @@ def test_quirks_of_annotations_do_not_matter(collection_with_spectrograms, chang
     rewrite(root, change)
     run_all(root, (STEP_2, "--overwrite"))
     assert made.read_bytes() == plain and len(plain) > 1000
+
+
+def with_row_numbers(text):
+    """As pandas saves a table with its index."""
+    first, *rows = text.splitlines()
+    return b"\n".join([b"\t" + first, *(b"%d\t%s" % (number, row) for number, row in enumerate(rows))])
 
 
 @pytest.mark.parametrize(
@@ -325,12 +333,87 @@ def test_quirks_of_annotations_do_not_matter(collection_with_spectrograms, chang
         (lambda text: text[: len(text) // 2], ("annotations_final.csv",)),
         (lambda text: text.replace(b"artist_1", b"artist_\xff"), ("UTF-8",)),
         (lambda text: bytes(5000), ("annotations_final.csv",)),
+        (lambda text: text.replace(b'"101"\t"1"', b'"101"\t"2"'), ("line 3", "tag 'classical' is '2', not 0 or 1")),
+        (with_row_numbers, ("column 1 has no name", "index=False")),
     ],
 )
 def test_bad_annotations_are_refused(collection_with_spectrograms, capsys, change, words):
     rewrite(collection_with_spectrograms, change)
     fails(capsys, "annotations_final.csv", *words, step=STEP_2, root=collection_with_spectrograms)
     assert not (collection_with_spectrograms / "datasets/tagged_spectrograms.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda path: path.replace("/", "\\"), ("relative to datasets/mp3_files, with / between",)),
+        (lambda path: f"./{path}", ("relative to datasets/mp3_files", "'./0/artist_0")),
+        (lambda path: f"/data/mp3_files/{path}", ("relative to datasets/mp3_files", "'/data/mp3_files/0/artist_0")),
+        (lambda path: path.replace("title", "piece"), ("names that the files have",)),
+        (lambda path: path.split("/")[1], ("Move what is in datasets/mp3_files/0 to datasets/mp3_files",)),
+    ],
+    ids=["backslashes", "dot", "absolute", "other names", "without folder"],
+)
+def test_annotated_paths_that_match_no_file_are_compared(collection_with_spectrograms, capsys, change, words):
+    rows = [(100 + number, ("jazz",), change(tiny_music.clip_path(number))) for number in range(32)]
+    tiny_music.write_annotations(collection_with_spectrograms, rows)
+    there = "'0/artist_0-album-00-title 0-0-1.npy'"
+    said = fails(capsys, "None of the 32 clips", *words, there, step=STEP_2, root=collection_with_spectrograms)
+    assert not said.endswith("overwrite.\n") or "1_generate_spectrograms.py" in said
+
+
+def test_data_set_unzipped_one_folder_too_deep(collection, capsys):
+    folder = collection / "datasets/mp3_files"
+    folder.rename(collection / "mtt")
+    folder.mkdir()
+    (collection / "mtt").rename(folder / "mtt")
+    assert run(STEP_1, collection) == 0
+    fails(capsys, "Move what is in datasets/mp3_files/mtt to datasets/mp3_files", step=STEP_2, root=collection)
+
+
+def test_clips_without_any_tag_that_counts(collection_with_spectrograms, capsys):
+    rows = [(100 + number, ("no piano",), tiny_music.clip_path(number)) for number in range(32)]
+    tiny_music.write_annotations(collection_with_spectrograms, rows)
+    fails(capsys, "has a genre or instrument tag", "Check its columns", step=STEP_2, root=collection_with_spectrograms)
+
+
+@pytest.mark.parametrize("on_disk, written", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_match_in_any_normal_form_of_unicode(tmp_path, on_disk, written):
+    """A folder that a Mac made, annotations typed on a keyboard; and the reverse."""
+    names = [f"chanson française/é-{number}.mp3" for number in range(10)]
+    for number, name in enumerate(names):
+        path = tmp_path / "datasets/mp3_files" / unicodedata.normalize(on_disk, name)
+        tiny_music.write_mp3(path, tiny_music.music(0.5, seed=number))
+    rows = [(100 + number, ("jazz",), unicodedata.normalize(written, name)) for number, name in enumerate(names)]
+    tiny_music.write_annotations(tmp_path, rows)
+    run_all(tmp_path, (STEP_1,), (STEP_2,), (STEP_3,), (STEP_4,))
+    on_disk_names = {unicodedata.normalize(on_disk, name).replace(".mp3", ".npy") for name in names}
+    assert set(table(tmp_path, "six_genres.csv")["spectrogram"]) == on_disk_names
+    assert run(STEP_1, tmp_path, "--check") == 0
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+def test_genres_match_in_any_normal_form_of_unicode(tmp_path, typed):
+    for number in range(16):
+        folder = unicodedata.normalize("NFD" if number % 2 else "NFC", "flûte" if number < 8 else "forró")
+        tiny_music.write_mp3(tmp_path / f"datasets/mp3_files/{folder}/{number}.mp3", tiny_music.music(0.5, seed=number))
+    genres = unicodedata.normalize(typed, "flûte,forró")
+    run_all(tmp_path, (STEP_1,), (STEP_2, "--genres-from-folders"), (STEP_3, "--genres", genres))
+    assert table(tmp_path, "six_genres.csv")["genre"].value_counts().to_dict() == {"flûte": 8, "forró": 8}
+
+
+def test_first_run_has_not_failed_before(collection, capsys):
+    first = collection / "datasets/mp3_files" / tiny_music.clip_path(0)
+    shutil.copy(first, first.with_suffix(".MP3"))
+    assert run(STEP_1, collection) == 0
+    said = capsys.readouterr().out
+    assert "33 clips: 0 done, 32 to do, 1 with names that cannot be used" in said and "before" not in said
+
+
+@pytest.mark.parametrize("text", ["x", "", "0", "-1", "1.5"])
+def test_number_of_jobs_that_is_none(collection, capsys, text):
+    assert run(STEP_1, collection, "--jobs", text) == 2
+    assert f"argument --jobs: {text!r} is not a whole number of 1 or more" in capsys.readouterr().err
 
 
 def test_clips_missing_on_either_side_are_named(collection_with_spectrograms, capsys):
@@ -447,14 +530,14 @@ def _change(path, old, new):
                 (data / "tagged_spectrograms.csv").read_text() + (data / "tagged_spectrograms.csv").read_text()[28:]
             ),
             "tagged_spectrograms.csv",
-            "stands there twice. Run datasets_utils/2",
+            "is there twice. Run datasets_utils/2",
         ),
         (lambda data: _change(data / "tagged_spectrograms.csv", "jazz", "rock"), "six_genres.csv", "changed since"),
         (lambda data: _change(data / "six_genres.csv", ",rock,5", ",rock,4"), "six_genres.csv", "label 4 and genre"),
         (lambda data: (data / "six_genres.json").write_text("{"), "six_genres.csv", "not readable JSON"),
         (lambda data: _change(data / "six_genres.csv", ",rock,5", ",jazz,4"), "train.csv", "another six_genres.csv"),
         (lambda data: shutil.copy(data / "train_test_val/train.csv", data / "train_test_val/test.csv"), "train.csv",
-         "stands there twice"),
+         "is there twice"),
         (lambda data: (data / "train_test_val/val.csv").unlink(), "train.csv", "val.csv does not exist"),
         (lambda data: _change(data / "train_test_val/test.csv", ",rock,5", ",jazz,4"), "train.csv", "does not stand"),
         (lambda data: next(data.glob("spectrograms/*/*.npy")).unlink(), "tagged_spectrograms.csv", "no spectrogram"),

@@ -43,7 +43,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="default: 9")
     rounds = parser.parse_args().rounds
-    cores = len(os.sched_getaffinity(0))
+    cores = workers.cores()
     with tempfile.TemporaryDirectory() as scratch:
         folder, made = Path(scratch) / "mp3_files", Path(scratch) / "made"
         clips = bench_clips.make(folder, CLIPS_PER_PROCESS * cores)

@@ -5,6 +5,7 @@ The folder layout is the contract between the scripts; a script asks `Artifacts(
 
 import contextlib
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -12,6 +13,10 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS_OF_A_DAY = 86400
@@ -19,7 +24,7 @@ UNFINISHED = ".unfinished-"  # what is still being written; a dot file, so that 
 
 
 class PipelineError(Exception):
-    """Something the user can mend. The message says what is wrong, where, and what to do next."""
+    """Something the user can correct. The message says what is wrong, where, and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ def replacing(path):
     Parameters
     ----------
     path : Path
-        The artifact's final name; its folder is made if need be.
+        The artifact's final name; its folder is made if need be. What killed processes left unfinished in that folder
+        is removed when this process first writes there.
 
     Yields
     ------
@@ -83,6 +89,7 @@ def replacing(path):
     """
     path = Path(path)
     make_folder(path.parent)
+    _sweep(path.parent)
     # A digest instead of the name: a long name would not leave room for what is added.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
     temporary = path.with_name(f"{UNFINISHED}{socket.gethostname()}-{os.getpid()}-{digest}{path.suffix}")
@@ -133,6 +140,11 @@ def _remove_if_unfinished(path):
             path.unlink()
 
 
+@functools.cache  # once per process: a folder of many thousands of files takes a while to list
+def _sweep(folder):
+    remove_unfinished(folder, below=False)
+
+
 def _alive(pid):
     try:
         os.kill(pid, 0)
@@ -144,9 +156,9 @@ def _alive(pid):
 
 
 def write_text(path, text):
-    """Write UTF-8 text with `\\n` line ends as a whole artifact."""
+    """Write UTF-8 text with `\\n` line ends as a whole artifact; a name's byte that is not UTF-8 becomes `\\udcNN`."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path, content):
@@ -154,19 +166,156 @@ def write_json(path, content):
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path, made_by):
-    """Read a JSON artifact.
+def read_json(path: Path, made_by: str, **kinds: type) -> dict:
+    """Read a JSON artifact, which is always an object.
+
+    Parameters
+    ----------
+    path : Path
+        The artifact.
+    made_by : str
+        The script that makes it, for the error message.
+    **kinds : type
+        Type that the value of a key must have; `list` is a list of texts. A key may be absent if None is of that type.
+
+    Returns
+    -------
+    dict
 
     Raises
     ------
     PipelineError
-        If it is missing or not JSON; `made_by` names the script to run.
+        If it is missing or damaged, is no object, or a value is of another type.
     """
     require(path, made_by)
+    again = f"Delete it and run {made_by} again."
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise PipelineError(f"{path} is not readable JSON ({error}). Delete it and run {made_by} again.") from error
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise PipelineError(f"{path} is not readable JSON ({_short(error)}). {again}") from error
+    if not isinstance(content, dict):
+        raise PipelineError(f"{path} is not a JSON object. {again}")
+    for key, kind in kinds.items():
+        value = content.get(key)
+        texts = value if isinstance(value, list) else []
+        if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
+            raise PipelineError(f"{path} has no valid {key!r} in it. {again}")
+    return content
+
+
+def read_genres(path: Path, made_by: str) -> list[str]:
+    """Genres in label order, from the record of step 3 or 4.
+
+    Parameters
+    ----------
+    path : Path
+        Beside the artifact; see `record_made`.
+    made_by : str
+        The script that makes it, for the error message.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or damaged, or does not list the genres.
+    """
+    genres = read_json(path, made_by, settings=dict)["settings"].get("genres")
+    if not (isinstance(genres, list) and genres and all(isinstance(genre, str) for genre in genres)):
+        raise PipelineError(f"{path} does not list the genres. Delete it and run {made_by} again.")
+    return genres
+
+
+def read_array(path: Path, made_by: str, dimensions: int) -> "numpy.ndarray":
+    """Read a .npy artifact of numbers.
+
+    Parameters
+    ----------
+    path : Path
+        The artifact. No more memory is used than the file has bytes, whatever its header says.
+    made_by : str
+        The script that makes it, for the error message.
+    dimensions : int
+        How many it must have.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or damaged, or is another kind of array.
+    """
+    import numpy as np
+
+    require(path, made_by)
+    again = f"Delete it and run {made_by} again."
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # the header is compared with the file's size
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is a .npz file")
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header can raise almost anything
+        raise PipelineError(f"{path} is not a readable array ({_short(error)}). {again}") from error
+    if array.ndim != dimensions or array.dtype.kind not in "iuf":
+        what = f"{array.dtype} in {array.ndim} dimensions instead of numbers in {dimensions}"
+        raise PipelineError(f"{path} is not a readable array ({what}). {again}")
+    return np.array(array)
+
+
+def read_arrays(path: Path, made_by: str, required: dict[str, tuple[str, int]]) -> "dict[str, numpy.ndarray]":
+    """Read a .npz artifact.
+
+    Parameters
+    ----------
+    path : Path
+        The artifact.
+    made_by : str
+        The script that makes it, for the error message.
+    required : dict of str to (str, int)
+        Kinds (of `numpy.dtype.kind`) and number of dimensions of the arrays that must be in it. Those with dimensions
+        must have one length.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        All arrays of the file.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or damaged, or an array is missing or of another kind.
+    """
+    import numpy as np
+
+    require(path, made_by)
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            content = {key: saved[key] for key in saved.files}
+        wrong = [key for key, of in required.items() if key not in content or not _is_of(content[key], *of)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} missing or of another kind")
+        if len({len(content[key]) for key, (_, dimensions) in required.items() if dimensions}) > 1:
+            raise ValueError(f"{', '.join(required)} are not of one length")
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # a damaged zip file can raise almost anything
+        raise PipelineError(
+            f"{path} is not a readable table of arrays ({_short(error)}). Delete it and run {made_by} again."
+        ) from error
+    return content
+
+
+def _is_of(array, kinds, dimensions):
+    return array.dtype.kind in kinds and array.ndim == dimensions
+
+
+def _short(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def require(path, made_by):
@@ -203,22 +352,30 @@ def read_table(path, columns, made_by):
     Raises
     ------
     PipelineError
-        If the file is missing, is not a CSV, or lacks a column.
+        If the file is missing, is not a CSV, lacks a column, or has a clip_id or label that is not a whole number.
     """
     import pandas
 
     require(path, made_by)
+    again = f"Delete it and run {made_by} again."
     try:
         # An artist may be called "nan" or "NA": nothing is missing unless it is empty.
         table = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-        if "label" in table:
-            table["label"] = table["label"].astype(int)
-    except (ValueError, pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
-        raise PipelineError(f"{path} is not a readable CSV ({error}). Delete it and run {made_by} again.") from error
+    except (ValueError, pandas.errors.ParserError) as error:
+        raise PipelineError(f"{path} is not a readable CSV ({_short(error)}). {again}") from error
+    if table.isna().any(axis=None) or not isinstance(table.index, pandas.RangeIndex):
+        raise PipelineError(f"{path} has rows with more or fewer fields than the header. {again}")
     missing = [column for column in columns if column not in table]
     if missing:
-        raise PipelineError(f"{path} lacks the column {', '.join(missing)}. Delete it and run {made_by} again.")
-    return table
+        raise PipelineError(f"{path} lacks the column {', '.join(missing)}. {again}")
+    for column in {"clip_id", "label"} & set(columns):
+        wrong = ~table[column].map(str).str.fullmatch(r"[0-9]{1,18}")
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise PipelineError(
+                f"{path}, row {row + 1}: {column} is {table[column].iloc[row]!r}, not a whole number. {again}"
+            )
+    return table.astype({"label": int}) if "label" in table else table
 
 
 def fingerprint(*paths, text=""):
@@ -258,8 +415,8 @@ def is_made(outputs, settings_file, settings, inputs, overwrite=False):
     """
     if overwrite or not all(output.exists() for output in outputs) or not settings_file.exists():
         return False
-    made = read_json(settings_file, "the step with --overwrite")
-    refuse_other_settings(outputs[0], made.get("settings"), settings)
+    made = read_json(settings_file, "the same command", settings=dict)
+    refuse_other_settings(outputs[0], made["settings"], settings)
     return made.get("inputs") == inputs
 
 

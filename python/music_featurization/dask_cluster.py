@@ -1,75 +1,155 @@
-"""joblib on a Dask cluster: connecting, and what joblib's own backend leaves undone."""
+"""The loop over clips on a Dask cluster: every trouble of the cluster ends the run with one line, within 30 s."""
 
-import concurrent.futures
 import contextlib
+import itertools
+import logging
+import pickle
+import queue
+from collections.abc import Callable, Iterator
 
 from music_featurization.artifacts import PipelineError
 
-SECONDS_TO_WAIT = 30  # for the scheduler, and for a first worker
+SECONDS_TO_WAIT = 20  # for the scheduler, and for a worker; a worker that died is started again within a few
+SECONDS_OF_SILENCE = 5  # without a result, after which the workers are counted
+INSTALL = "Install the project there (pip install -r requirements-cluster.txt) and start it again."
 
 
-@contextlib.contextmanager
-def connect(address):
-    """Connect to a Dask scheduler whose workers have this project installed and see its data at the same paths.
+class WorkerDiedError(Exception):
+    """Tasks ended their workers, again and again, until Dask gave them up."""
+
+
+def results(address: str, do: Callable, tasks: Iterator) -> Iterator:
+    """Call `do(task)` for every task on the workers of a cluster, in no particular order.
 
     Parameters
     ----------
     address : str
-        Such as `tcp://host:8786`.
+        Of the scheduler, such as `tcp://host:8786`. Its workers have this project installed and see its data at the
+        same paths.
+    do : callable
+        Can be pickled.
+    tasks : iterator
+        Consumed as it is needed.
 
     Yields
     ------
-    joblib backend
-        For `joblib.parallel_config(backend=...)`.
+    object
+        What `do` returned.
 
     Raises
     ------
     PipelineError
-        If Dask is not installed, no scheduler answers, it has no workers, or workers that cannot do this work.
+        If Dask is not installed, no scheduler answers or it is lost, there are no workers (any more), or workers that
+        cannot do this work.
+    WorkerDiedError
+        After all other results, if some tasks have none.
     """
+    pickled = pickle.dumps(do)
+
+    def by_value(task):  # Dask pickles the code of a nested function: the scheduler does without the project
+        return pickle.loads(pickled)(task)
+
+    with _connect(address) as client:
+        workers = _require_workers(client, address, pickled)
+        yield from _results(client, address, by_value, tasks, at_a_time=2 * workers)
+
+
+@contextlib.contextmanager
+def _connect(address):
     try:
         import distributed
     except ImportError as error:
         raise PipelineError(
             "--dask needs Dask on this machine and every worker: pip install -r requirements-cluster.txt"
         ) from error
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what they report is reported by an exception too
     try:
         client = distributed.Client(address, timeout=SECONDS_TO_WAIT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise PipelineError(f"No Dask scheduler answers at {address} ({error}). Start one: dask scheduler") from error
-    with client:
-        _prepare(client, address)
-        yield _backend(client)
+    try:
+        yield client
+    finally:
+        client.close(timeout=2)
 
 
-def _prepare(client, address):
-    """Wait for a worker; refuse workers with several threads."""
-    start = f"dask worker {address} --nworkers auto --nthreads 1"
+def _require_workers(client, address, pickled):
+    """Number of workers; a PipelineError if there are none, or some cannot do this work."""
+
+    def problem():  # nested, so that it can be sent to a worker without the project
+        try:
+            pickle.loads(pickled)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+
+    _wait_for_worker(client, address)
+    try:
+        if max(client.nthreads().values()) > 1:  # the time limit ends a process, and all clips of its threads with it
+            raise PipelineError(f"Dask workers must have one thread each. {_how_to_start(address)}")
+        found = client.run(problem, on_error="return")
+    except (OSError, ValueError) as error:  # the last worker died, or the scheduler
+        raise _lost(address) from error
+    for worker, reason in found.items():
+        if reason:
+            raise PipelineError(f"The Dask worker {worker} cannot do this work ({reason}). {INSTALL}")
+    return len(found)
+
+
+def _wait_for_worker(client, address):
     try:
         client.wait_for_workers(1, timeout=SECONDS_TO_WAIT)
     except TimeoutError as error:
-        raise PipelineError(f"The Dask scheduler at {address} has no workers. Start some: {start}") from error
-    if max(client.nthreads().values()) > 1:  # the time limit ends a process, and with it all its threads' clips
-        raise PipelineError(f"Dask workers must have one thread each. Start them so: {start}")
+        raise PipelineError(f"The Dask scheduler at {address} has no workers. {_how_to_start(address)}") from error
+    except (OSError, ValueError) as error:
+        raise _lost(address) from error
 
 
-def _backend(client):
-    from joblib._dask import DaskDistributedBackend
+def _how_to_start(address):
+    return f"Start some: dask worker {address} --nworkers auto --nthreads 1"
 
-    class Backend(DaskDistributedBackend):
-        """joblib's, but a task that Dask gave up raises, and nothing is ever done in this very process."""
 
-        def effective_n_jobs(self, n_jobs):
-            return max(2, super().effective_n_jobs(n_jobs))  # joblib does the work of a single worker itself
+def _lost(address):
+    return PipelineError(
+        f"The connection to the Dask scheduler at {address} was lost. Start it again and run the same command; what "
+        "was finished is kept."
+    )
 
-        def submit(self, func, callback=None):
-            future = super().submit(func, callback)
-            future.add_done_callback(lambda done: callback(done) if done.exception() else None)
-            return future
 
-        def retrieve_result_callback(self, out):
-            if isinstance(out, concurrent.futures.Future):
-                raise out.exception()
-            return super().retrieve_result_callback(out)
+def _results(client, address, do, tasks, at_a_time):
+    import distributed
 
-    return Backend(client=client)
+    done, running, died = queue.SimpleQueue(), {}, False
+
+    def submit(number):
+        for task in itertools.islice(tasks, number):
+            future = client.submit(do, task, pure=False)
+            running[future.key] = future
+            future.add_done_callback(done.put)
+
+    submit(at_a_time)
+    while running:
+        future = running.pop(_next(done, client, address).key)
+        if future.status in ("cancelled", "lost"):
+            raise _lost(address)
+        error = future.exception()
+        if isinstance(error, distributed.scheduler.KilledWorker):
+            died = True
+        elif isinstance(error, ImportError):
+            raise PipelineError(f"A Dask worker cannot do this work ({error}). {INSTALL}") from error
+        elif error:
+            raise error
+        else:
+            yield future.result()
+        submit(1)
+    if died:
+        raise WorkerDiedError
+
+
+def _next(done, client, address):
+    """The next future that is done; a PipelineError if no worker is left to finish any."""
+    while True:
+        try:
+            return done.get(timeout=SECONDS_OF_SILENCE)
+        except queue.Empty:
+            _wait_for_worker(client, address)

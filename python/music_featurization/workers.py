@@ -5,6 +5,7 @@ Locally the workers are joblib's (loky); with a Dask scheduler they are the clus
 
 import contextlib
 import faulthandler
+import functools
 import itertools
 import multiprocessing
 import multiprocessing.resource_tracker
@@ -13,11 +14,27 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures.process import BrokenProcessPool
+
+from music_featurization import dask_cluster
+from music_featurization.artifacts import PipelineError
 
 CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
 TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
 # joblib's helper process tidies up after workers that were ended, and remarks on what it finds or no longer finds.
 QUIET_HELPER = "ignore:resource_tracker"
+WORKER_DIED = (BrokenProcessPool, dask_cluster.WorkerDiedError)
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # without shared memory; `_require_processes` explains it
+        import joblib
+
+    return joblib.cpu_count()
 
 
 def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None, prepare=None):
@@ -51,7 +68,7 @@ def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None, prepare=None
         broken = False
         try:
             yield from _in_parallel(function, clips, unfinished, **options)
-        except _worker_died():
+        except WORKER_DIED:
             broken = True
         for clip in sorted(unfinished):  # which of them did it is not known: each is tried again alone
             yield clip, _alone(function, clip, **options)
@@ -63,7 +80,6 @@ _taking = threading.Lock()
 
 def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask, prepare):
     """As `run`; keeps in `unfinished` the clips that were handed out and did not come back."""
-    import joblib
 
     def tasks():
         while True:
@@ -72,13 +88,41 @@ def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask, prepare
                 unfinished.update(task)
             if not task:
                 return
-            yield joblib.delayed(_do_task)(function, task, time_limit)
+            yield task
 
-    with _backend(jobs, dask, prepare) as options:
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
-        for clip, failure in itertools.chain.from_iterable(parallel(tasks())):
-            unfinished.discard(clip)
-            yield clip, failure
+    do = functools.partial(_do_task, function, time_limit)
+    results = dask_cluster.results(dask, do, tasks()) if dask else _local_results(jobs, do, tasks(), prepare)
+    for clip, failure in itertools.chain.from_iterable(results):
+        unfinished.discard(clip)
+        yield clip, failure
+
+
+def _local_results(jobs, do, tasks, prepare):
+    """Yield `do(task)` of every task, from worker processes of this machine."""
+    import joblib
+
+    _require_processes()
+    # joblib runs a single job in this very process, where a crash would cost the run: so two, of which one waits.
+    workers, initial = max(2, jobs), {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare)}
+    filters = [text for text in os.environ.get("PYTHONWARNINGS", "").split(",") if text not in ("", QUIET_HELPER)]
+    os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **initial):
+        with _ctrl_c_held_back():  # joblib interrupted while it starts them prints tracebacks, or hangs
+            joblib.Parallel(workers)(joblib.delayed(int)() for _ in range(workers))
+        at_once = 2 * jobs if jobs > 1 else 1
+        parallel = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1, pre_dispatch=at_once)
+        yield from parallel(joblib.delayed(do)(task) for task in tasks)
+
+
+def _require_processes():
+    """Raise a PipelineError if joblib would do the work in this very process, where a crash would end the run."""
+    import joblib
+
+    if joblib.effective_n_jobs(2) < 2:
+        raise PipelineError(
+            "Worker processes cannot be started on this machine. Unset JOBLIB_MULTIPROCESSING if it is 0; otherwise "
+            "shared memory is missing: mount /dev/shm (Docker: --shm-size) and run the same command again."
+        )
 
 
 @contextlib.contextmanager
@@ -104,29 +148,9 @@ def _alone(function, clip, **options):
     began = time.monotonic()
     try:
         return dict(_in_parallel(function, iter([clip]), set(), **options))[clip]
-    except _worker_died():
+    except WORKER_DIED:
         limit = options["time_limit"]
         return f"no end after {limit:g} s" if time.monotonic() - began >= limit else "the decoder crashed on it"
-
-
-@contextlib.contextmanager
-def _backend(jobs, dask, prepare):
-    import joblib
-
-    if dask is None:
-        # joblib runs a single job in this very process, where a crash would cost the run: so two, of which one waits.
-        workers, initial = max(2, jobs), {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare)}
-        filters = [text for text in os.environ.get("PYTHONWARNINGS", "").split(",") if text not in ("", QUIET_HELPER)]
-        os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **initial):
-            with _ctrl_c_held_back():  # joblib interrupted while it starts them prints tracebacks, or hangs
-                joblib.Parallel(workers)(joblib.delayed(int)() for _ in range(workers))
-            yield {"n_jobs": workers, "pre_dispatch": 2 * jobs if jobs > 1 else 1}
-        return
-    from music_featurization import dask_cluster
-
-    with dask_cluster.connect(dask) as backend, joblib.parallel_config(backend=backend):
-        yield {"n_jobs": -1, "pre_dispatch": "2 * n_jobs"}
 
 
 def end_workers():
@@ -141,14 +165,7 @@ def end_workers():
         loky._executor.shutdown(wait=True, kill_workers=True)
 
 
-def _worker_died():
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    cluster = sys.modules.get("distributed.scheduler")  # not imported for this: that takes a second
-    return (BrokenProcessPool, cluster.KilledWorker) if cluster else (BrokenProcessPool,)
-
-
-def _do_task(function, clips, time_limit):
+def _do_task(function, time_limit, clips):
     """In the worker: `function` for a few clips, each under the time limit."""
     done = []
     for clip in clips:

@@ -1,8 +1,16 @@
 """The one loader of `annotations_final.csv`: it owns every quirk of that file."""
 
 import csv
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError
+from music_featurization.dataset.clip_names import composed
+from music_featurization.dataset.genres import tag_name
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def read(path):
@@ -11,15 +19,15 @@ def read(path):
     Parameters
     ----------
     path : Path
-        Tab-separated (commas are understood), every field quoted or not, with or without a byte-order mark, any line
-        end: `clip_id`, tag columns of 0 and 1, `mp3_path`.
+        Tab-separated (commas and semicolons are understood), every field quoted or not, with or without a byte-order
+        mark, any line end: `clip_id`, tag columns of 0 and 1, `mp3_path`.
 
     Returns
     -------
     clips : pandas.DataFrame
         `clip_id` (int) and `mp3_path` (str), sorted by `clip_id`.
     tags : pandas.DataFrame, bool
-        One column per tag, spaces written as `_`, rows as in `clips`.
+        One column per tag, named by `genres.tag_name`, rows as in `clips`.
 
     Raises
     ------
@@ -32,7 +40,7 @@ def read(path):
         raise PipelineError(
             f"{path} does not exist. Put MagnaTagATune's annotations_final.csv there (README, 'The data set'), "
             "run `make demo` to try everything on music that the project composes itself, "
-            "or, if the clips lie in folders named by genre, run 2_assign_genre.py --genres-from-folders."
+            "or, if the clips are in folders named by genre, run 2_assign_genre.py --genres-from-folders."
         )
     header, separator = _header(path)
     try:
@@ -46,11 +54,16 @@ def read(path):
             low_memory=False,  # a tag column is numbers, or text if a single cell is none
         )
     except (ValueError, pandas.errors.ParserError) as error:
-        raise PipelineError(f"{path} is not a readable table: {error}. Take it anew from the data set.") from error
+        raise PipelineError(f"{path} is not a readable table: {error}. Copy it from the data set again.") from error
+    if "" in header:
+        raise PipelineError(
+            f"{path}, column {header.index('') + 1} has no name, as if a row number had been saved with the table. "
+            "Delete that column (in pandas: to_csv(..., index=False))."
+        )
     for column in ("clip_id", "mp3_path"):
         if column not in header:
             raise PipelineError(
-                f"{path} has no column {column}; it has {', '.join(header[:5])}, ... "
+                f"{path} has no column {column}; it has {', '.join(repr(name[:30])[1:-1] for name in header[:5])}, ... "
                 "The first line must be that of MagnaTagATune's annotations_final.csv."
             )
     clips = _clips(path, table)
@@ -64,12 +77,12 @@ def _header(path):
             first = file.readline()
     except UnicodeDecodeError as error:
         raise PipelineError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from error
-    separator = "\t" if "\t" in first or "," not in first else ","
+    separator = "\t" if "\t" in first else max(",;", key=first.count) if set(",;") & set(first) else "\t"
     return next(csv.reader([first.rstrip("\r\n")], delimiter=separator), []), separator
 
 
 def _clips(path, table):
-    """`clip_id` as int and `mp3_path`, sorted, rows that stand twice taken once."""
+    """`clip_id` as int and `mp3_path`, sorted, each row once."""
     import pandas
 
     wrong = ~table["clip_id"].str.fullmatch(r"\d{1,18}")
@@ -98,7 +111,59 @@ def _tags(path, table):
         wrong = ~is_set & (table[column] != zero)
         if wrong.any():
             at = wrong.idxmax()
-            raise PipelineError(f"{path}, line {at + 2}: tag {column!r} is {table[column][at]!r}, not 0 or 1.")
-        name = column.strip().replace(" ", "_")
+            raise PipelineError(f"{path}, line {at + 2}: tag {column!r} is {str(table[column][at])!r}, not 0 or 1.")
+        name = tag_name(column)
         tags[name] = tags[name] | is_set if name in tags else is_set
     return pandas.DataFrame(tags, index=table.index)
+
+
+def find_spectrograms(clips: "pandas.DataFrame", spectrograms: Collection[str], path: Path) -> "pandas.Series":
+    """Spectrogram of each clip, whatever normal form of Unicode the two names are in.
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+        With a column `spectrogram`, the path that the annotations lead to.
+    spectrograms : collection of str
+        Paths of all spectrograms, relative to their folder.
+    path : Path
+        The annotations, for the message.
+
+    Returns
+    -------
+    pandas.Series of str
+        Where there is a spectrogram its path, elsewhere as in `clips`.
+
+    Raises
+    ------
+    PipelineError
+        If no clip has one. The message compares the paths and says what to do.
+    """
+    by_form = {composed(name): name for name in spectrograms}
+    exact = dict.fromkeys(spectrograms)
+    found = clips["spectrogram"].map(lambda name: name if name in exact else by_form.get(composed(name), name))
+    if len(clips) and not found.isin(exact).any():
+        raise PipelineError(_why_none(clips, sorted(spectrograms), path))
+    return found
+
+
+def _why_none(clips, spectrograms, path):
+    by_name = {_name(composed(spectrogram)): spectrogram for spectrogram in reversed(spectrograms)}
+    plain = clips["spectrogram"].str.replace("\\", "/").map(composed)
+    wanted = next((name for name in plain if _name(name) in by_name), "")
+    example = by_name.get(_name(wanted), spectrograms[0])
+    advice = "Write mp3_path relative to datasets/mp3_files, with / between folders and the names that the files have"
+    if wanted and composed(example).endswith(f"/{wanted}"):
+        above = composed(example).removesuffix(f"/{wanted}")
+        advice = (
+            f"Move what is in datasets/mp3_files/{above} to datasets/mp3_files, and run "
+            "datasets_utils/1_generate_spectrograms.py --overwrite"
+        )
+    return (
+        f"None of the {len(clips)} clips in {path} has a spectrogram. Its first mp3_path is "
+        f"{clips['mp3_path'].iloc[0]!r}; a spectrogram that exists is {example!r}. {advice}."
+    )
+
+
+def _name(path):
+    return path.rsplit("/", 1)[-1]

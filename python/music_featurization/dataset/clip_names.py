@@ -1,6 +1,7 @@
 """What a MagnaTagATune name says: `artist-album-NN-title-start-end` (start and end in seconds)."""
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 EXCERPT = re.compile(r"^(?P<song>.+)-(?P<start>\d+)-(?P<end>\d+)$", re.DOTALL)
@@ -33,6 +34,11 @@ def parse(path):
     song = excerpt["song"] if excerpt else name
     start, end = (int(excerpt["start"]), int(excerpt["end"])) if excerpt else (None, None)
     return ClipName(artist=name.split("-", 1)[0], song=song, start=start, end=end)
+
+
+def composed(text: str) -> str:
+    """Text in Unicode's normal form C: a Mac writes "é" in names of files as two characters, a keyboard as one."""
+    return unicodedata.normalize("NFC", text)
 
 
 def stem(path):

@@ -3,6 +3,8 @@
 Each list lives here and nowhere else. The tag lists are those of the published original, spaces already written as `_`.
 """
 
+from music_featurization.dataset.clip_names import composed
+
 # Label of each class inside the network (its position).
 GENRES = ("classical", "baroque", "opera", "medieval", "jazz", "rock")
 
@@ -34,6 +36,11 @@ SYNONYMS = {
     "jazz": ("jazzy",),
     "rock": ("hard_rock", "soft_rock"),
 }
+
+
+def tag_name(text: str) -> str:
+    """Name of a tag or genre as it is compared and stored: `_` for a space, in Unicode's normal form C."""
+    return composed(text.strip().replace(" ", "_"))
 
 
 def label_order(genres):

@@ -95,7 +95,7 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
         print(line)
     if not counts and not any(list_clips(clips_folder)):
         raise PipelineError(f"{clips_folder} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).")
-    print(_plan(counts, shard), flush=True)
+    print(_plan(counts, shard, failed_before=len(known.keys() & failures.keys())), flush=True)
     try:
         if counts["to do"]:
             to_do = clips_to_do(clips_folder, folder, frozenset(failures), shard)
@@ -114,9 +114,11 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
     return counts
 
 
-def _plan(counts, shard):
+def _plan(counts, shard, failed_before):
     part = f" in shard {shard[0]} of {shard[1]}" if shard else ""
-    failed = f", {counts['failed']} failed before (--retry-failed tries them again)" if counts["failed"] else ""
+    failed = f", {failed_before} failed before (--retry-failed tries them again)" if failed_before else ""
+    if unusable := counts["failed"] - failed_before:
+        failed += f", {unusable} with names that cannot be used"
     return f"{counts.total()} clips{part}: {counts['done']} done, {counts['to do']} to do{failed}"
 
 
@@ -291,8 +293,11 @@ def read_failures(folder):
     """
     failures = {}
     for path in sorted(Path(folder).glob("failures*.csv")):
-        with open(path, encoding="utf-8", newline="") as file:
-            failures.update(row[:2] for row in _after_header(csv.reader(file)))
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                failures.update(row[:2] for row in _after_header(csv.reader(file)))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise PipelineError(f"{path} is not a readable CSV ({error}). Delete it and run {STEP} again.") from error
     return failures
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import PipelineError, fingerprint, read_json, read_table, require
+from music_featurization.artifacts import PipelineError, fingerprint, read_genres, read_table, require
 from music_featurization.dataset import clip_names, genres, magnatagatune
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
@@ -40,8 +40,26 @@ def read_part(artifacts, part):
     -------
     pandas.DataFrame
         Columns `clip_id, spectrogram, genre` (str) and `label` (int).
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or damaged, or a label is not that of its genre.
     """
-    return read_table(artifacts.split(part), GENRE_COLUMNS, STEP)
+    table = read_table(artifacts.split(part), GENRE_COLUMNS, STEP)
+    refuse_wrong_labels(table, read_classes(artifacts), artifacts.split(part), STEP)
+    return table
+
+
+def refuse_wrong_labels(table: pandas.DataFrame, classes: Sequence[str], path: Path, made_by: str) -> None:
+    """Raise a PipelineError if a clip's genre is unknown or its label is that of another genre."""
+    wrong = table["genre"].map({genre: label for label, genre in enumerate(classes)}) != table["label"]
+    if wrong.any():
+        row = table[wrong].iloc[0]
+        raise PipelineError(
+            f"{path}: {row['spectrogram']} has label {row['label']} and genre {row['genre']}; the genres are "
+            f"{', '.join(classes)}. Run {made_by} --overwrite."
+        )
 
 
 def read_classes(artifacts):
@@ -58,7 +76,7 @@ def read_classes(artifacts):
     """
     settings_file = artifacts.split_folder / "settings.json"
     require(artifacts.split("train"), STEP)
-    return tuple(read_json(settings_file, STEP)["settings"]["genres"])
+    return tuple(read_genres(settings_file, STEP))
 
 
 def training_fingerprint(artifacts):
@@ -283,7 +301,7 @@ def published(table, folder):
     PipelineError
         If a file is missing or malformed, a clip stands in two parts, or a part ends up without any clip.
     """
-    keys = table["clip_id"].astype(str) + "_" + table["spectrogram"].map(clip_names.stem)
+    keys = table["clip_id"].astype(str) + "_" + table["spectrogram"].map(clip_names.stem).map(clip_names.composed)
     at_hand = dict(zip(keys, table.index, strict=True))
     parts, remarks, seen = {}, [], {}
     for part in PARTS:
@@ -317,7 +335,7 @@ def _published_part(folder, part):
         raise PipelineError(f"{folder}: {part}_files.txt has {len(files)} lines, {part}_labels.txt {len(labels)}.")
     listed = {}
     for line, (file, label) in enumerate(zip(files, labels, strict=True), start=1):
-        genre, dot, name = clip_names.stem(file).partition(".")
+        genre, dot, name = clip_names.composed(clip_names.stem(file)).partition(".")
         clip_id, underscore, _ = name.partition("_")
         if not (dot and underscore and clip_id.isdecimal()):
             raise PipelineError(f"{folder}/{part}_files.txt, line {line}: {file!r} is not genre.<clip_id>_<name>.jpg.")

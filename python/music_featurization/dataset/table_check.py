@@ -1,6 +1,6 @@
 """Whether the tables of steps 2 to 4 are whole and fit each other and the spectrograms: step 1's --check."""
 
-from music_featurization.artifacts import PipelineError, fingerprint, read_json, read_table
+from music_featurization.artifacts import PipelineError, fingerprint, read_genres, read_json, read_table
 from music_featurization.dataset import split
 from music_featurization.dataset.tags import GENRE_COLUMNS, TAGGED_COLUMNS
 
@@ -48,17 +48,17 @@ def _tagged(artifacts, spectrograms):
     table = read_table(artifacts.tagged, TAGGED_COLUMNS, STEP_2)
     read_json(artifacts.tagged.with_suffix(".json"), STEP_2)
     if table.duplicated().any():
-        return f"the row {', '.join(table[table.duplicated()].iloc[0])} stands there twice"
+        return f"the row {', '.join(table[table.duplicated()].iloc[0])} is there twice"
     return _without_spectrogram(table, spectrograms)
 
 
 def _genres(artifacts, spectrograms):
     table = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)
-    made = read_json(artifacts.genres.with_suffix(".json"), STEP_3)
+    record = artifacts.genres.with_suffix(".json")
+    split.refuse_wrong_labels(table, read_genres(record, STEP_3), artifacts.genres, STEP_3)
     return (
-        _made_from_another(artifacts.tagged, made)
+        _made_from_another(artifacts.tagged, read_json(record, STEP_3))
         or _twice(table)
-        or _wrong_label(table, made["settings"]["genres"])
         or _without_spectrogram(table, spectrograms)
     )
 
@@ -67,10 +67,8 @@ def _parts(artifacts):
     import pandas
 
     table = pandas.concat([split.read_part(artifacts, part)[list(GENRE_COLUMNS)] for part in split.PARTS])
-    made = read_json(artifacts.split_folder / "settings.json", split.STEP)
-    problem = (
-        _twice(table) or _wrong_label(table, made["settings"]["genres"]) or _made_from_another(artifacts.genres, made)
-    )
+    made = read_json(artifacts.split_folder / "settings.json", split.STEP, settings=dict)
+    problem = _twice(table) or _made_from_another(artifacts.genres, made)
     if problem or not artifacts.genres.exists():
         return problem
     whole = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)[list(GENRE_COLUMNS)]
@@ -78,7 +76,7 @@ def _parts(artifacts):
     if strange.any():
         return f"{table['spectrogram'].iloc[strange.to_numpy().argmax()]} does not stand so in {artifacts.genres.name}"
     missing = len(whole) - len(table)
-    if missing and not made["settings"]["split_from"]:  # a published split may leave clips out
+    if missing and not made["settings"].get("split_from"):  # a published split may leave clips out
         return f"{missing} clips of {artifacts.genres.name} are in no part"
     return None
 
@@ -91,16 +89,7 @@ def _made_from_another(source, made):
 
 def _twice(table):
     again = table["spectrogram"].duplicated()
-    return f"{table['spectrogram'][again].iloc[0]} stands there twice" if again.any() else None
-
-
-def _wrong_label(table, classes):
-    labels = {genre: label for label, genre in enumerate(classes)}
-    wrong = table["genre"].map(labels) != table["label"]
-    if not wrong.any():
-        return None
-    row = table[wrong].iloc[0]
-    return f"{row['spectrogram']} has label {row['label']} and genre {row['genre']}; genres are {', '.join(classes)}"
+    return f"{table['spectrogram'][again].iloc[0]} is there twice" if again.any() else None
 
 
 def _without_spectrogram(table, spectrograms):

@@ -56,7 +56,7 @@ def folder_tag_table(spectrograms):
             "clip_id": range(1, len(paths) + 1),
             "spectrogram": paths,
             "kind": "genre",
-            "tag": [path.split("/")[0].strip().replace(" ", "_") for path in paths],
+            "tag": [genres.tag_name(path.split("/")[0]) for path in paths],
         },
         columns=TAGGED_COLUMNS,
     )

@@ -78,13 +78,13 @@ def _words(options: dict) -> list[str]:
     for name, value in options.items():
         if value is None or value is False:
             continue
-        value = ",".join(value) if isinstance(value, list) else value
+        value = ",".join(map(str, value)) if isinstance(value, list) else value
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words
 
 
 def _settings(path: Path) -> dict:
-    return read_json(path, "the step").get("settings", {}) if path.exists() else {}
+    return read_json(path, "the step", settings=dict | None).get("settings") or {} if path.exists() else {}
 
 
 def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
@@ -97,8 +97,9 @@ def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     if artifacts.tagged.exists():
         yield "datasets_utils/2_assign_genre.py", _settings(artifacts.tagged.with_suffix(".json"))
     if artifacts.genres.exists():
-        priority = _settings(artifacts.genres.with_suffix(".json")).get("priority", list(genres.PRIORITY))
-        options = {} if priority == list(genres.PRIORITY) else {"genres": priority}
+        priority = _settings(artifacts.genres.with_suffix(".json")).get("priority")
+        is_known = isinstance(priority, list) and priority != list(genres.PRIORITY)
+        options = {"genres": [str(genre) for genre in priority]} if is_known else {}
         yield "datasets_utils/3_remove_double_with_priority.py", options
     if artifacts.split("test").exists():
         split = _settings(artifacts.split_folder / "settings.json")
@@ -112,8 +113,10 @@ def _training(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Training and curves; nothing where the provided network is used."""
     if not artifacts.training_settings.exists():
         return
-    settings = read_json(artifacts.training_settings, "python/1-training.py").get("settings", {})
-    defaults = TRAINING_DEFAULTS | recipe.RECIPES.get(settings.get("network"), {})
+    settings = (
+        read_json(artifacts.training_settings, "python/1-training.py", settings=dict | None).get("settings") or {}
+    )
+    defaults = TRAINING_DEFAULTS | recipe.RECIPES.get(str(settings.get("network")), {})
     options = {name: settings[name] for name in TRAINING if name in settings}
     for name, default in defaults.items():
         if settings.get(name, default) != default and name not in TRAINING:
@@ -134,12 +137,12 @@ def _testing(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Testing and what follows; another part of the split only if music_dataset.csv was made of it."""
     about = test_results.record(artifacts)
     if about:
-        yield test_results.TESTING, about.get("options", {})
+        yield test_results.TESTING, about.get("options") or {}
     arrays = artifacts.music_dataset.with_suffix(".npz")
     if arrays.exists():
         part = str(feature_table.read_npz(arrays, "python/3-format_dataset.py").get("split", "test"))
         if part != "test":
-            yield test_results.TESTING, test_results.record(artifacts, part).get("options", {"split": part})
+            yield test_results.TESTING, test_results.record(artifacts, part).get("options") or {"split": part}
         yield "python/3-format_dataset.py", {} if part == "test" else {"split": part}
     yield test_results.MEASURING, {}
     yield "results_utils/make_report.py", {}

@@ -237,9 +237,10 @@ def _counts(tables):
 
 def settings(artifacts, about):
     """The settings of the split, the spectrograms and the network."""
-    network = dict(about.get("network", {}))
-    spectrograms = network.pop("spectrogram_settings", None) or _optional(artifacts.spectrogram_settings)
-    split = _optional(artifacts.split_folder / "settings.json").get("settings", {})
+    network = dict(about.get("network") or {})
+    of_network = network.pop("spectrogram_settings", None)
+    spectrograms = of_network if isinstance(of_network, dict) else _optional(artifacts.spectrogram_settings)
+    split = _split(artifacts)
     tables = [
         ("Network", {"file": about.get("model_file"), "fingerprint": about.get("model"), **network}),
         ("Spectrograms", spectrograms),
@@ -261,13 +262,18 @@ def _plain(value):
     return "–" if value is None else str(value)
 
 
-def _optional(path):
-    return read_json(path, "") if path.exists() else {}
+def _optional(path, made_by="datasets_utils/1_generate_spectrograms.py", **kinds):
+    return read_json(path, made_by, **kinds) if path.exists() else {}
+
+
+def _split(artifacts):
+    path = artifacts.split_folder / "settings.json"
+    return _optional(path, "datasets_utils/4_save_train_and_test.py", settings=dict | None).get("settings") or {}
 
 
 def versions(artifacts):
     """Versions of the training and of this report."""
-    rows = [[name, version, "training"] for name, version in _training(artifacts).get("versions", {}).items()]
+    rows = [[name, version, "training"] for name, version in (_training(artifacts).get("versions") or {}).items()]
     rows.append(["python", platform.python_version(), "report"])
     for package in PACKAGES:
         try:
@@ -278,7 +284,8 @@ def versions(artifacts):
 
 
 def _training(artifacts):
-    return _optional(artifacts.training_settings)
+    kinds = {"settings": dict | None, "versions": dict | None}
+    return _optional(artifacts.training_settings, "python/1-training.py", **kinds)
 
 
 def _commands(artifacts, root):

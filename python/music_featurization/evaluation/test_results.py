@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,9 +13,9 @@ from music_featurization.artifacts import (
     Artifacts,
     PipelineError,
     fingerprint,
+    read_array,
     read_json,
     replacing,
-    require,
     write_json,
 )
 from music_featurization.dataset import magnatagatune
@@ -101,7 +102,9 @@ def read_clips(artifacts, part):
 def record(artifacts, part="test"):
     """The record of 2-testing.py, {} where there is none because the results come from elsewhere."""
     path = files(artifacts, part).record
-    return read_json(path, TESTING) if path.exists() else {}
+    if not path.exists():
+        return {}
+    return read_json(path, TESTING, classes=list | None, model=str | None, network=dict | None, options=dict | None)
 
 
 def about_run(artifacts, part, model_file, classes, options=None):
@@ -270,8 +273,8 @@ def read(artifacts):
         If a file is missing or damaged, or the results are not those of this test set.
     """
     paths = files(artifacts)
-    predicted = _read_array(paths.prediction, dimensions=1)
-    probabilities = _read_array(paths.probabilities, dimensions=2)
+    predicted = read_array(paths.prediction, TESTING, dimensions=1)
+    probabilities = read_array(paths.probabilities, TESTING, dimensions=2)
     about = record(artifacts)
     if artifacts.split("test").exists():
         classes, clips, trained = _clips_of_split(artifacts)
@@ -300,7 +303,8 @@ def measure(results: Tested) -> dict:
     """
     measured = (results.clips["label"].to_numpy(), results.predicted, results.probabilities, results.classes)
     found = metrics.evaluate_with_leakage(*measured, results.clips["spectrogram"], results.trained)
-    pretrained = (results.about.get("network", {}).get("front_end") or {}).get("pretrained", False)
+    front_end = (results.about.get("network") or {}).get("front_end")
+    pretrained = isinstance(front_end, dict) and front_end.get("pretrained", False)
     return {
         **found,
         "trained_on_this_split": results.trained_on_this_split,
@@ -309,9 +313,13 @@ def measure(results: Tested) -> dict:
 
 
 def write_metrics(artifacts: Artifacts, results: Tested, found: dict) -> None:
-    """Write metrics.json: the classes, what `measure` found, and a fingerprint of what was measured."""
-    made_from = _fingerprint(artifacts)
-    write_json(artifacts.metrics, {"classes": list(results.classes), "made_from": made_from, **found})
+    """Write metrics.json: the classes, what `measure` found, and fingerprints of what was measured and of this file."""
+    content = {**found, "classes": list(results.classes), "made_from": _fingerprint(artifacts)}
+    write_json(artifacts.metrics, {**content, "checksum": _checksum(content)})
+
+
+def _checksum(content):
+    return fingerprint(text=json.dumps(content, sort_keys=True))
 
 
 def read_metrics(artifacts: Artifacts) -> dict:
@@ -325,9 +333,12 @@ def read_metrics(artifacts: Artifacts) -> dict:
     Raises
     ------
     PipelineError
-        If the file is missing, or was made from other predictions or another split than those that exist.
+        If the file is missing or was changed, or was made from other predictions or another split than those that
+        exist.
     """
     found = read_json(artifacts.metrics, MEASURING)
+    if found.pop("checksum", None) != _checksum(found):  # cheaper than a look at each of a hundred numbers
+        raise PipelineError(f"{artifacts.metrics} was changed after it was written. Run {MEASURING} again.")
     if found.get("made_from") != _fingerprint(artifacts):
         raise PipelineError(
             f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {MEASURING} again."
@@ -349,7 +360,7 @@ def _heard(results):
 
 
 def _trained_on_this_split(artifacts, about):
-    trained_on = about.get("network", {}).get("split")
+    trained_on = (about.get("network") or {}).get("split")
     if trained_on is None or not artifacts.split("test").exists():
         return None
     from music_featurization.dataset import split
@@ -370,13 +381,13 @@ def classes_of(artifacts):
 
     if artifacts.split("test").exists():
         return tuple(split.read_classes(artifacts))
-    return tuple(record(artifacts).get("classes", GENRES))
+    return tuple(record(artifacts).get("classes") or GENRES)
 
 
 def _clips_by_name(features, about):
     import pandas
 
-    classes = tuple(about.get("classes", GENRES))
+    classes = tuple(about.get("classes") or GENRES)
     if not features.exists():
         raise PipelineError(
             "There is neither a split nor a music_dataset_testing.csv to tell which clips were tested. "
@@ -392,17 +403,6 @@ def _clips_by_name(features, about):
         }
     )
     return classes, clips, None
-
-
-def _read_array(path, dimensions):
-    require(path, TESTING)
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise PipelineError(f"{path} is not a readable array ({error}). Run {TESTING} --overwrite.") from error
-    if not isinstance(array, np.ndarray) or array.ndim != dimensions or array.dtype.kind not in "iuf":
-        raise PipelineError(f"{path} is not an array of numbers in {dimensions}D. Run {TESTING} --overwrite.")
-    return array
 
 
 def _check_sizes(artifacts, clips, predicted, probabilities):

@@ -5,11 +5,10 @@ code, `<clip_id>_<name>` and the features. The published original wrote `.jpg` f
 """
 
 import csv
-import zipfile
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, replacing, require
+from music_featurization.artifacts import PipelineError, read_arrays, replacing, require
 from music_featurization.dataset.clip_names import stem
 
 ENDINGS = (".npy", ".jpg")
@@ -44,7 +43,8 @@ def split_row_name(name, classes):
     genres = [genre for genre in classes if name.startswith(f"{genre}.")]
     if not genres:
         raise PipelineError(
-            f"The row {name!r} does not begin with one of the genres {', '.join(classes)}. Run {TESTING} --overwrite."
+            f"The row {name[:60]!r} does not begin with one of the genres {', '.join(classes)}. "
+            f"Run {TESTING} --overwrite."
         )
     genre = max(genres, key=len)
     clip = name.removeprefix(f"{genre}.")
@@ -169,12 +169,4 @@ def read_npz(path, made_by):
     PipelineError
         If the file is missing or damaged, or lacks one of the three.
     """
-    require(path, made_by)
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            content = {key: saved[key] for key in saved.files}
-        if not {"features", "names", "genres"} <= content.keys():
-            raise ValueError("it lacks features, names or genres")
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, KeyError) as error:
-        raise PipelineError(f"{path} is not a readable feature table ({error}). Run {made_by} --overwrite.") from error
-    return content
+    return read_arrays(path, made_by, {"features": ("f", 2), "names": ("U", 1), "genres": ("U", 1)})

@@ -168,8 +168,10 @@ def read(path):
         missing = [name for name in ("path", "seconds", "genre", "model") if name not in table]
         if missing or not _columns(table, FEATURE):
             raise ValueError(f"it lacks {', '.join(missing or ['features'])}")
+        if table.empty:
+            raise ValueError("it has no rows")
         table = _with_about_file(table)
-    except (ValueError, KeyError, pandas.errors.ParserError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, pandas.errors.ParserError) as error:
         raise PipelineError(f"{path} is not a readable table of {MADE_BY} ({error}). Make it again.") from error
     if table["model"].nunique() > 1:
         raise PipelineError(f"{path} contains features of several networks ({', '.join(table['model'].unique())}).")
@@ -202,6 +204,8 @@ def _of_arrays(arrays):
     names |= {name: name for name in ("bytes", "modified")}
     leading = {name: arrays[key] for name, key in names.items() if key in arrays}
     classes = arrays["classes"].tolist()
+    if len(classes) != arrays["probabilities"].shape[1]:
+        raise ValueError(f"it has {len(classes)} classes and probabilities of shape {arrays['probabilities'].shape}")
     return rows(leading, arrays["probabilities"], arrays["features"], classes, str(arrays["model"]))
 
 

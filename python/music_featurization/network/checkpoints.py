@@ -80,11 +80,17 @@ def read_about(path: Path) -> dict:
     try:
         with h5py.File(path, "r") as file:
             about = json.loads(file.attrs.get(ATTRIBUTE, "{}"))
-        if not isinstance(about, dict):
-            raise ValueError(f"its attribute {ATTRIBUTE} is not a JSON object")
+        if not isinstance(about, dict) or not _is_list_of_text(about.get("classes", [])):
+            raise ValueError(f"its attribute {ATTRIBUTE} is not a description of a network")
+        if not isinstance(about.get("spectrogram_settings", {}), dict):
+            raise ValueError(f"its attribute {ATTRIBUTE} has no valid spectrogram_settings")
         return about
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise _unreadable(path, error) from error
+
+
+def _is_list_of_text(value):
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _unreadable(path, error):

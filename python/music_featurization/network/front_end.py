@@ -21,7 +21,7 @@ WINDOW = 187  # frames: 3 s
 # more about music of the kinds they were trained on, the second more about sound.
 PARTS = {"penultimate": 400, "pooled": 1208}
 EMBEDDING = sum(PARTS.values())
-WINDOWS_AT_A_TIME = 60  # embedded in one call: bounds the memory that a long clip needs
+WINDOWS_AT_A_TIME = 20  # embedded in one call: bounds the memory that a long clip needs
 CONSTANT = ("shared_ones",)  # the channel of ones that carries what the dead filters gave
 HEARD = "folders 0-c of MagnaTagATune with their tags, and the Million Song Dataset"
 _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
@@ -144,7 +144,7 @@ def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
         raise _unreadable(error) from error
     embedding = keras.layers.Concatenate(name="embedding")(outputs)
-    embedder = keras.Model(network.inputs, embedding, name="front_end")
+    embedder = keras.Model(network.input, embedding, name="front_end")
     if not pretrained:
         embedder = keras.models.clone_model(embedder)
     set_trainable(embedder, trainable)

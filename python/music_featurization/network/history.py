@@ -9,6 +9,7 @@ import numpy as np
 from music_featurization.artifacts import PipelineError, require
 
 TRAINING = "python/1-training.py"
+LARGEST = 3e38  # about that of float32; no picture can show more
 
 
 def _encode(text, encoding):
@@ -58,7 +59,7 @@ def read(path):
     Returns
     -------
     dict of str to list of float
-        Only what is such a list; empty lists are left out.
+        Only what is such a list; empty lists are left out. Numbers too large for float32 are infinite.
 
     Raises
     ------
@@ -85,8 +86,8 @@ def _lists_of_numbers(content):
     history = {}
     for key, values in content.items() if isinstance(content, dict) else ():
         try:
-            numbers = [float(value) for value in values]
-        except (TypeError, ValueError):
+            numbers = [math.inf if abs(value) > LARGEST else value for value in map(float, values)]
+        except (TypeError, ValueError, OverflowError):
             continue
         if isinstance(key, str) and not isinstance(values, (str, bytes, dict)) and numbers:
             history[key] = numbers

@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 
+from music_featurization.artifacts import PipelineError
+
 
 def load_keras():
     """Import Keras and the backend that KERAS_BACKEND names (TensorFlow by default).
@@ -14,14 +16,25 @@ def load_keras():
     -------
     module
         `keras`. Import it through here first; a later `import keras` finds it loaded.
+
+    Raises
+    ------
+    PipelineError
+        If the backend is not installed or there is no such backend, or Keras cannot read its own settings.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Clips of many lengths are meant: TensorFlow warns of the compilation that each new length takes.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _without_stderr():
-        import keras
+        try:
+            import keras
 
-        keras.ops.zeros(1)  # starts the runtime, which has remarks of its own
+            keras.ops.zeros(1)  # starts the runtime, which has remarks of its own
+        except Exception as error:  # a missing backend, and settings of any content, raise almost anything
+            raise PipelineError(
+                f"Keras cannot start ({error}). Install what it lacks, or choose the backend: KERAS_BACKEND=tensorflow "
+                "(Keras reads that variable first, then ~/.keras/keras.json, which can be deleted)."
+            ) from error
     return keras
 
 

@@ -82,7 +82,7 @@ def load_network(path: Path, network_name: str, classes: Sequence[str], *, fine_
     if list(about.get("classes", [])) == list(classes):
         return model
     classifier = keras.layers.Dense(len(classes), activation="softmax", dtype="float32", name="genres")
-    return keras.Model(model.inputs, classifier(model.get_layer("genres").input), name=model.name)
+    return keras.Model(model.input, classifier(model.get_layer("genres").input), name=model.name)
 
 
 def require_same_network(path: Path, network_name: str, spectrogram_settings: dict) -> dict:

@@ -78,7 +78,7 @@ def stages(model: "keras.Model", embedded: bool) -> tuple["keras.Model", Callabl
     """
     embedder = front_end.embedder_of(model)
     if embedder is None:
-        return _with_features(model, model.inputs), load_clip
+        return _with_features(model, model.input), load_clip
     head = _with_features(model, model.get_layer("embeddings").output)
     if embedded:
         return head, load_embedding

@@ -124,8 +124,12 @@ def tensorboard(network: "keras.Model", folder: Path | None) -> list:
 
     if folder is None:
         return []
-    callback = keras.callbacks.TensorBoard(log_dir=str(folder))
-    callback.set_model(network)
+    try:
+        callback = keras.callbacks.TensorBoard(log_dir=str(folder))
+        callback.set_model(network)
+    except Exception as error:  # TensorFlow has errors of its own; with another backend it may be missing
+        reason = keras_backend.first_line(error)
+        raise PipelineError(f"--tensorboard {folder}: logs cannot be written there ({reason}).") from error
     return [callback]
 
 

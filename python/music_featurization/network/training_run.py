@@ -15,11 +15,12 @@ from music_featurization.artifacts import (
     remove_unfinished,
     write_json,
 )
+from music_featurization.audio import spectrogram
+from music_featurization.dataset import spectrogram_folder
 from music_featurization.dataset.split import PARTS, read_classes, read_part, training_fingerprint
 from music_featurization.network import embeddings, history, networks, recipe, training
 from music_featurization.network.keras_backend import load_keras, use_precision
 
-STEP_1 = "datasets_utils/1_generate_spectrograms.py"
 TRAINING = "python/1-training.py"
 
 
@@ -76,11 +77,12 @@ def train(
     artifacts = Artifacts(root)
     tables = {part: read_part(artifacts, part) for part in PARTS}
     cluster = {"jobs": jobs, "dask": dask, "overwrite": overwrite}
+    spectrogram_folder.require_our_settings(artifacts.spectrograms)
     if shard:
         names = [name for table in tables.values() for name in table["spectrogram"]]
         embeddings.generate_missing(artifacts, names, shard=shard, **cluster)
         return
-    classes, made_with = list(read_classes(artifacts)), read_json(artifacts.spectrogram_settings, STEP_1)
+    classes, made_with = list(read_classes(artifacts)), spectrogram.SETTINGS
     check_classes(tables["train"]["label"], tables["val"]["label"], classes)
     settings = recipe.complete(network, changes, len(tables["train"]))
     front_end = _describe_front_end(network, weights, fine_tune, start_from, made_with)
@@ -109,6 +111,7 @@ def train(
         training.standardise(model, clips["train"])
     versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}
     versions |= {"python": platform.python_version(), "backend": keras.backend.backend()}
+    callbacks = training.tensorboard(model, tensorboard)
     begin(artifacts, asked, versions, overwrite)
     print(f"{network}: {model.count_params():,} parameters; {len(tables['train'])} training clips", flush=True)
     training.fit(
@@ -122,7 +125,7 @@ def train(
         about={"classes": classes, "spectrogram_settings": made_with, "versions": versions, **asked},
         early_stop=early_stop,
         keep=keep,
-        callbacks=training.tensorboard(model, tensorboard),
+        callbacks=callbacks,
     )
 
 
@@ -176,7 +179,7 @@ def is_finished(artifacts: Artifacts, settings: dict, overwrite: bool) -> bool:
         return False
     if not record.exists():
         raise PipelineError(f"{models} contains checkpoints of an unknown run. Move them, or give --overwrite.")
-    refuse_other_settings(models, read_json(record, f"{TRAINING} --overwrite").get("settings"), settings)
+    refuse_other_settings(models, read_json(record, f"{TRAINING} --overwrite", settings=dict)["settings"], settings)
     if (models / training.STATE).exists():
         return False
     done = history.read(artifacts.history) if artifacts.history.exists() else {}

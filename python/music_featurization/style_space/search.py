@@ -1,18 +1,13 @@
 """Finding clips and tracks by what a person types: Unicode forms do not matter, nor do upper and lower case."""
 
 import difflib
-import unicodedata
 from collections.abc import Sequence
 
+from music_featurization.dataset.clip_names import composed
 from music_featurization.features import tracks
 from music_featurization.file_tree import in_a_line
 
 SUGGESTED = 5  # names that a message lists
-
-
-def composed(text: str) -> str:
-    """A text in which each accented letter is one character: file names of a Mac have two (NFD), keyboards give one."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _folded(text: str) -> str:

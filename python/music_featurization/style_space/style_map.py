@@ -3,15 +3,15 @@
 The recipe is that of the StyleSpace experiment: PCA to 50 dimensions, then t-SNE, perplexity 50, random state 20.
 """
 
+import contextlib
 import hashlib
 import os
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, replacing
+from music_featurization.artifacts import PipelineError, read_array, read_arrays, replacing
 from music_featurization.audio import decoding
 from music_featurization.dataset import clip_names
 from music_featurization.evaluation import test_results
@@ -75,8 +75,9 @@ def read(artifacts, file=None):
     are_tracks = table.recordings is not None
     clips["predicted"] = table.genres if are_tracks else _predicted(artifacts, file, table)
     where = table.recordings if are_tracks else _recordings(artifacts, table.names)
-    clips["where"] = where
-    clips["recording"] = [path if path and os.path.isfile(path) else "" for path in where]
+    clips["where"] = pandas.Series(where, dtype=object)  # pandas' text is UTF-8, and a path may be anything
+    recordings = [path if path and os.path.isfile(path) else "" for path in where]
+    clips["recording"] = pandas.Series(recordings, dtype=object)
     starts = table.starts or [None] * len(clips)
     named = [_describe(name, are_tracks, start) for name, start in zip(table.names, starts, strict=True)]
     clips[["artist", "song", "seconds"]] = pandas.DataFrame(named, dtype=str)
@@ -103,12 +104,13 @@ def _predicted(artifacts, file, table):
         of_part = test_results.files(artifacts, part)
         tables = (of_part.features.resolve(), of_part.features_npz.resolve())
         if file.resolve() in tables and of_part.prediction.exists():
-            made = test_results.record(artifacts, part).get("model", "")
+            made = test_results.record(artifacts, part).get("model") or ""
             what = (
                 f"{file} and {of_part.prediction.name} come from different runs; run {test_results.TESTING} --overwrite"
             )
             features_file.refuse_other_model(table.model, made, what)
-            labels, classes = np.load(of_part.prediction), test_results.classes_of(artifacts)
+            labels = read_array(of_part.prediction, test_results.TESTING, dimensions=1).astype(int)
+            classes = test_results.classes_of(artifacts)
             if len(labels) != len(table.names) or not np.isin(labels, range(len(classes))).all():
                 raise PipelineError(
                     f"{of_part.prediction} does not fit {file}. Run {test_results.TESTING} --overwrite."
@@ -216,12 +218,10 @@ def read_or_make_map(path, features, method="tsne", overwrite=False):
     """
     made_from = f"{method} {hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()[:16]}"
     if path.exists() and not overwrite:
-        try:
-            with np.load(path) as saved:
-                if str(saved["made_from"]) == made_from:
-                    return saved["points"], False
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
-            pass  # damaged: made anew
+        with contextlib.suppress(PipelineError):  # damaged: it is made again
+            saved = read_arrays(path, "plot_style_space.py", {"made_from": ("U", 0), "points": ("f", 2)})
+            if str(saved["made_from"]) == made_from and saved["points"].shape == (len(features), 2):
+                return saved["points"], False
     points = embed(reduce(features), method)
     with replacing(path) as temporary:
         np.savez(temporary, points=points, made_from=made_from)

@@ -1,0 +1,113 @@
+"""Every artifact of a finished root is damaged in turn, and every script that reads it runs: no traceback."""
+
+import os
+import shutil
+
+import damage
+import numpy as np
+import pytest
+import tiny_results
+from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, run
+
+from music_featurization.artifacts import Artifacts
+from music_featurization.features import track_table
+
+CHECK = (STEP_1, "--check")
+TESTING, FORMAT = "python/2-testing.py", "python/3-format_dataset.py"
+CURVES, MEASURE = "results_utils/plot_loss_accuracy_curves.py", "results_utils/manage_prediction.py"
+REPORT, MAP = "results_utils/make_report.py", "results_utils/plot_style_space.py"
+WALK = ("results_utils/walk_style_space.py", "classical", "rock")
+OWN = [("python/similar.py", "a.mp3", "--features", "{}"), (MAP, "--features", "{}")]
+FEATURIZE = ("python/featurize.py", "{root}/datasets/mp3_files/0", "--model", "{model}", "--out")
+OF_SPLIT = [CHECK, TESTING, FORMAT, MEASURE, REPORT, MAP, WALK]
+
+# Artifact, ways to damage it, the scripts that read it.
+READERS = [
+    ("datasets/annotations_final.csv", damage.of_any_file, [STEP_2]),
+    ("datasets/spectrograms/settings.json", damage.of_json, [STEP_1, CHECK, (TESTING, "--overwrite"), REPORT]),
+    ("datasets/spectrograms/failures.csv", damage.of_csv, [STEP_1]),
+    ("datasets/spectrograms/0/*.npy", damage.of_npy, [CHECK, (TESTING, "--split", "all", "--overwrite")]),
+    ("datasets/tagged_spectrograms.csv", damage.of_csv, [STEP_2, (STEP_3, "--overwrite"), CHECK]),
+    ("datasets/tagged_spectrograms.json", damage.of_json, [STEP_2, CHECK, REPORT]),
+    ("datasets/six_genres.csv", damage.of_csv, [STEP_3, (STEP_4, "--overwrite"), CHECK]),
+    ("datasets/six_genres.json", damage.of_json, [STEP_3, STEP_4, CHECK, REPORT]),
+    ("datasets/train_test_val/settings.json", damage.of_json, [STEP_4, *OF_SPLIT]),
+    ("datasets/train_test_val/train.csv", damage.of_csv, [CHECK, MEASURE, REPORT]),
+    ("datasets/train_test_val/test.csv", damage.of_csv, OF_SPLIT),
+    ("models/history.pkl", damage.of_pickle, [CURVES, TESTING, REPORT]),
+    ("models/training.json", damage.of_json, [REPORT]),
+    ("models/epoch_02_0.4100.h5", damage.of_model, [(TESTING, "--overwrite"), (*FEATURIZE, "{root}/new.csv")]),
+    ("results/testing.json", damage.of_json, [TESTING, FORMAT, MEASURE, REPORT, MAP]),
+    ("results/metrics.json", damage.of_json, [REPORT, MEASURE]),
+    ("results/prediction.npy", damage.of_npy, [MEASURE, REPORT, MAP]),
+    ("results/prediction_probabilities.npy", damage.of_npy, [MEASURE, REPORT]),
+    ("results/music_dataset_testing.csv", lambda content: damage.of_csv(content, header=False), [FORMAT, MEASURE]),
+    ("results/music_dataset_testing.npz", damage.of_npz, [MAP, WALK]),
+    ("results/music_dataset.npz", damage.of_npz, [FORMAT, (MAP, "--features", "{}")]),
+    ("results/style_space_music_dataset_testing.npz", damage.of_npz, [MAP, WALK]),
+    ("results/features.csv", damage.of_csv, [*OWN, (*FEATURIZE, "{}")]),
+    ("results/features.npz", damage.of_npz, [*OWN, (*FEATURIZE, "{}")]),
+    ("results/features.parquet", damage.of_any_file, OWN),
+]  # fmt: skip
+
+
+def call(script, root, path=""):
+    """Run a script with its arguments; returns the exit status."""
+    script, *args = [script] if isinstance(script, str) else script
+    model = root / "models/epoch_02_0.4100.h5"
+    return run(script, root, *(arg.format(path, root=root, model=model) for arg in args))
+
+
+@pytest.fixture(scope="module")
+def finished(_collection_with_spectrograms, tmp_path_factory):
+    """A root in which every script has run."""
+    root = shutil.copytree(_collection_with_spectrograms, tmp_path_factory.mktemp("finished") / "root")
+    where = Artifacts(root)
+    (where.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
+    for step in (STEP_1, STEP_2, STEP_3, STEP_4):
+        assert run(step, root) == 0
+    tiny_results.make_model(where.models / "epoch_02_0.4100.h5")
+    tiny_results.make_history(where, [1.5, 1.2, 1.3])
+    where.training_settings.write_text('{"settings": {"network": "crnn"}, "versions": {"keras": "3"}}')
+    rng = np.random.default_rng(1)
+    numbers = rng.random((6, 2), np.float32), rng.random((6, 512), np.float32)
+    leading = {"path": [f"{letter}.mp3" for letter in "abcdef"], "seconds": [29.1] * 6}
+    table = track_table.rows(leading, *numbers, ("jazz", "rock"), "0123")
+    for ending in track_table.ENDINGS:
+        track_table.write(where.results / f"features{ending}", table)
+    for script in (CURVES, TESTING, FORMAT, MEASURE, REPORT, MAP):
+        assert call(script, root) == 0
+    return root
+
+
+def outcome(reader, root, path, capfd):
+    """What is wrong with how a script ended, None if nothing is."""
+    capfd.readouterr()
+    try:
+        status = call(reader, root, path)
+    except Exception as error:
+        return repr(error)[:200]
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    expected = status != 0 and not (reader == CHECK and not errors)  # which lists on stdout what is wrong
+    if status not in (0, 1, 2) or len(errors) != expected or any(len(line) > 900 for line in errors):
+        return status, errors
+    return None
+
+
+@pytest.mark.parametrize("artifact, ways, readers", READERS, ids=[artifact for artifact, *_ in READERS])
+def test_damage_gives_one_line(finished, tmp_path, capfd, artifact, ways, readers, request):
+    good = sorted(finished.glob(artifact))[0]
+    damaged, wrong = list(ways(good.read_bytes()).items()), []
+    # A part of the damage, another part for each reader.
+    every = 1 if request.config.getoption("--thorough") else max(1, len(damaged) // 4)
+    for number, reader in enumerate(readers):
+        for name, content in damaged[number % every :: every]:
+            root = tmp_path / "root"
+            shutil.copytree(finished, root, copy_function=os.link)  # scripts replace files, they never write into them
+            path = root / good.relative_to(finished)
+            path.unlink()
+            path.write_bytes(content)
+            if problem := outcome(reader, root, path, capfd):
+                wrong.append((name, reader, problem))
+            shutil.rmtree(root)
+    assert not wrong, "\n".join(map(str, [len(wrong), *wrong[:20]]))

@@ -1,0 +1,215 @@
+"""What a script does in unfriendly surroundings: locales, closed streams, names, missing packages and shared memory."""
+
+import os
+import shutil
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+import tiny_music
+import tiny_results
+from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, contents
+
+from music_featurization.artifacts import Artifacts
+
+REPOSITORY = tiny_music.REPOSITORY
+SCRIPTS = sorted(
+    str(path.relative_to(REPOSITORY))
+    for folder in ("datasets_utils", "python", "results_utils")
+    for path in (REPOSITORY / folder).glob("*.py")
+)
+AFTER_TRAINING = (
+    "results_utils/plot_loss_accuracy_curves.py",
+    "python/2-testing.py",
+    "python/3-format_dataset.py",
+    "results_utils/manage_prediction.py",
+    "results_utils/make_report.py",
+    "results_utils/plot_style_space.py",
+    "results_utils/walk_style_space.py",
+)
+NO_SHARED_MEMORY = """
+import _multiprocessing
+class Refused(_multiprocessing.SemLock):
+    def __new__(cls, *_, **__):
+        raise OSError(38, "Function not implemented")
+_multiprocessing.SemLock = Refused
+"""
+
+
+def start(script, root, *args, streams="", env=None):
+    """Run a script by a shell that redirects its streams."""
+    command = 'exec "$@" ' + streams
+    return subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, REPOSITORY / script, *(["--root", root] if root else []), *args],
+        env={**os.environ, **(env or {})}, capture_output=True, timeout=120,
+    )  # fmt: skip
+
+
+def one_line(process, *words):
+    """The process must have ended with status 1 and one line on stderr beside the progress bar."""
+    lines = process.stderr.decode().splitlines(keepends=True)
+    said = "".join(line for line in lines if "clip/s" not in line and line.strip())
+    assert process.returncode == 1 and said.startswith("error: ") and said.count("\n") == 1, said
+    for word in words:
+        assert word in said
+
+
+def with_site(folder, code):
+    """Environment in which Python runs this code first."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(REPOSITORY / "python")])}
+
+
+# Streams
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams(collection, collection_with_spectrograms, streams):
+    process = start(STEP_1, collection, streams=streams)
+    assert process.returncode == 0 and b"Traceback" not in process.stderr
+    made, expected = (contents(root / "datasets") for root in (collection, collection_with_spectrograms))
+    assert made == expected
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-"])
+def test_status_of_an_error_with_closed_streams(tmp_path, streams):
+    process = start(STEP_1, tmp_path, streams=streams)
+    assert process.returncode == 1 and b"Traceback" not in process.stderr
+
+
+def test_output_to_a_full_disk(collection_with_spectrograms):
+    process = start(STEP_2, collection_with_spectrograms, streams="> /dev/full")
+    assert process.returncode == 1 and process.stderr.startswith(b"error: No space left on device")
+
+
+# Locales and names
+
+
+@pytest.mark.parametrize(
+    "locale", [{"LC_ALL": "C"}, {"LANG": "C"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "1"}]
+)
+def test_names_beyond_ascii_in_any_locale(tmp_path, locale):
+    names = [f"{genre}/título {number} 音.mp3" for genre in ("forró", "flûte") for number in range(6)]
+    root = tmp_path / "música"
+    for number, name in enumerate(names):
+        tiny_music.write_mp3(root / "datasets/mp3_files" / name, tiny_music.music(0.5, seed=number))
+    (root / "datasets/mp3_files/forró/bäd.mp3").write_bytes(b"junk")
+    env = dict.fromkeys(("LC_ALL", "LANG"), "") | locale
+    steps = (STEP_1,), (STEP_2, "--genres-from-folders"), (STEP_3, "--genres", "forró,flûte"), (STEP_4,)
+    for step, *args in steps:
+        process = start(step, root, *args, env=env)
+        assert process.returncode == 0, process.stderr.decode()
+    one_line(start(STEP_3, root, "--genres", "forró,dub", env=env), "was made with other settings")
+    settings = (root / "datasets/six_genres.json").read_text(encoding="utf-8")
+    assert "forró" in settings and "flûte" in settings
+
+
+def test_root_that_is_not_utf8(collection_with_spectrograms, tmp_path):
+    root = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff\xfet")
+    shutil.copytree(collection_with_spectrograms, root)
+    for step in (STEP_1, STEP_2, STEP_3, STEP_4):
+        process = start(step, root)
+        assert process.returncode == 0, process.stderr.decode()
+    where = Artifacts(root)
+    tiny_results.make_model(where.models / "epoch_02_0.4100.h5")
+    tiny_results.make_history(where, [1.5, 1.2, 1.3])
+    for script in AFTER_TRAINING:
+        process = start(script, root, *(["classical", "rock"] if "walk" in script else []))
+        assert process.returncode == 0, (script, process.stderr.decode())
+    one_line(start(STEP_3, root, "--genres", "rock,jazz"), "r\\udcff\\udcfet/datasets/six_genres.csv")
+
+
+def test_searches_find_names_in_any_normal_form_of_unicode(tmp_path):
+    import pandas
+
+    from music_featurization.style_space import neighbours, walk
+
+    names = [unicodedata.normalize("NFD", name) for name in ("1_café", "2_flûte")]
+    for typed in (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")):
+        assert neighbours.find(typed, names) == 0
+        assert walk.find_end(typed, pandas.DataFrame({"name": names}), None, []) == 0
+
+
+# Python, packages and the machine
+
+
+def test_python_that_does_not_look_beside_the_script(collection):
+    assert start(STEP_1, collection, env={"PYTHONSAFEPATH": "1"}).returncode == 0
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_the_installation(script):
+    command = [sys.executable, "-S", REPOSITORY / script, "--help"]  # -S: without site-packages
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    process = subprocess.run(command, capture_output=True, env=env)
+    one_line(process, "No module named", "Install the project first: pip install -r requirements.txt")
+
+
+def test_missing_package(collection, tmp_path):
+    env = with_site(tmp_path / "site", "import sys; sys.modules['soundfile'] = None")
+    process = start(STEP_1, collection, env=env)
+    last = process.stderr.decode().splitlines()[-1]
+    assert process.returncode == 1 and b"Traceback" not in process.stderr
+    assert last.startswith("error: ") and "soundfile" in last and "pip install -r requirements.txt" in last
+
+
+def test_joblib_without_processes(collection):
+    process = start(STEP_1, collection, env={"JOBLIB_MULTIPROCESSING": "0"})
+    one_line(process, "Worker processes cannot be started", "Unset JOBLIB_MULTIPROCESSING")
+
+
+def test_no_shared_memory(collection, tmp_path):
+    env = with_site(tmp_path / "site", NO_SHARED_MEMORY)
+    one_line(start(STEP_1, collection, env=env), "Worker processes cannot be started", "mount /dev/shm")
+
+
+@pytest.mark.parametrize(
+    "backend, settings, words",
+    [
+        ("jax", None, ("jax", "KERAS_BACKEND")),
+        ("theano", None, ("theano", "KERAS_BACKEND")),
+        (None, '{"backend": "theano"}', ("theano", "keras.json")),
+        (None, '{"backend": 7}', ("keras.json",)),
+        (None, "[]", ("keras.json",)),
+        (None, '{"floatx": "float99"}', ("keras.json",)),
+    ],
+)
+def test_keras_that_cannot_start(tmp_path, backend, settings, words):
+    if settings:
+        (tmp_path / "home/.keras").mkdir(parents=True)
+        (tmp_path / "home/.keras/keras.json").write_text(settings)
+    code = (
+        "from music_featurization import command_line; from music_featurization.network import keras_backend\n"
+        "command_line.run(lambda: keras_backend.load_keras() and None)"
+    )
+    env = os.environ | with_site(tmp_path / "site", "import sys; sys.modules['jax'] = None")
+    env |= {"HOME": str(tmp_path / "home")} | ({"KERAS_BACKEND": backend} if backend else {})
+    one_line(subprocess.run([sys.executable, "-c", code], capture_output=True, env=env), "Keras cannot start", *words)
+
+
+def test_memory_that_runs_out(capsys):
+    from music_featurization import command_line
+
+    def main():
+        raise MemoryError
+
+    with pytest.raises(SystemExit) as end:
+        command_line.run(main)
+    assert end.value.code == 1 and "error: out of memory" in capsys.readouterr().err
+
+
+def test_temporary_files_of_killed_runs_are_swept_wherever_a_script_writes(collection_with_spectrograms):
+    root = collection_with_spectrograms
+    code = (
+        "import os, sys; from music_featurization import artifacts\n"
+        "with artifacts.replacing(sys.argv[1]) as path: path.touch(); os._exit(9)"
+    )
+    folders = [root / "datasets", root / "datasets/train_test_val"]
+    for folder in folders:
+        subprocess.run([sys.executable, "-c", code, folder / "x.csv"])
+        assert list(folder.glob(".unfinished-*"))
+    for step in (STEP_2, STEP_3, STEP_4):
+        assert start(step, root).returncode == 0
+    assert not [path for folder in folders for path in folder.glob(".*")]
