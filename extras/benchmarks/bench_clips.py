@@ -1,6 +1,7 @@
 """Clips like MagnaTagATune's, made on the fly: mp3, 16 kHz mono, 32 kbit/s, 29.1 s, a few of them under many names."""
 
 import os
+import shutil
 
 import numpy as np
 import soundfile
@@ -25,14 +26,16 @@ def music(seed):
     return (0.1 * tones + 0.05 * noise).clip(-1, 1)
 
 
-def make(folder, count):
+def make(folder, count, linked=True):
     """Fill `folder` with `count` clips in sixteen folders; returns their paths, relative to it.
 
     Parameters
     ----------
     folder : Path
     count : int
-        Names; the files behind them are DIFFERENT ones, each linked many times.
+        Of names; the recordings are DIFFERENT ones.
+    linked : bool
+        Give one file many names instead of copying it.
 
     Returns
     -------
@@ -47,6 +50,6 @@ def make(folder, count):
     for number in range(count):
         clip = f"{number % 16:x}/artist_{number // 20}-album-{number // 10 % 9:02d}-title_{number // 2}-0-29.mp3"
         (folder / clip).parent.mkdir(parents=True, exist_ok=True)
-        os.link(originals / f"{number % DIFFERENT}.mp3", folder / clip)
+        (os.link if linked else shutil.copyfile)(originals / f"{number % DIFFERENT}.mp3", folder / clip)
         clips.append(clip)
     return clips

@@ -205,7 +205,7 @@ def train_network(clips, n_classes, seed, *, name, epochs, fine_tune):
     use_precision(settings["precision"])
     keras.utils.set_random_seed(seed)
     built = build(name, n_classes, fine_tune)
-    model = training.trained_part(built, clips, settings, epochs)
+    model = training.trained_part(built, clips, settings, epochs, pretrained=name == "crnn")
     training.standardise(built, clips)
     speeds = [training.train_epoch(model, clips, n_classes, settings, seed, epoch)[1] for epoch in range(1, epochs + 1)]
     return checkpoints.in_float32(built), float(np.median(1000 / np.array(speeds[1:] or speeds)))

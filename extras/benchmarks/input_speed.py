@@ -74,6 +74,7 @@ def fit(artifacts, train, validation, settings, epochs):
     artifacts.models.mkdir()
     started, worked = time.perf_counter(), time.process_time()
     network = networks.build_network("crnn", len(GENRES))
+    training.standardise(network, train)
     training.fit(
         network,
         train,
