@@ -36,7 +36,7 @@ def make(root, pieces=PIECES, seed=SEED, soundfont=(), overwrite=False):
     soundfont : sequence of Path
         Sound fonts (.sf2) among which the pieces are shared out; none: the one that comes with pretty_midi.
     overwrite : bool
-        Make everything anew.
+        Make everything again.
     """
     from music_featurization.demo import synthesis
 
@@ -58,7 +58,7 @@ def make(root, pieces=PIECES, seed=SEED, soundfont=(), overwrite=False):
     )
     if missing or not files.annotations.exists():
         demo_dataset.write_annotations(files.annotations, planned)
-    print(f"{len(wanted)} clips lie in {files.mp3_files}, their tags in {files.annotations}")
+    print(f"{len(wanted)} clips are in {files.mp3_files}, their tags in {files.annotations}")
 
 
 def render(pieces, folder, fonts, missing):
@@ -91,7 +91,7 @@ def main(argv=None):
         "--soundfont", type=Path, nargs="+", default=[], metavar="FILE",
         help="General MIDI sound fonts (.sf2) to choose among; none: the one that comes with pretty_midi",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="make everything anew")
+    parser.add_argument("--overwrite", action="store_true", help="make everything again")
     make(**vars(parser.parse_args(argv)))
 
 

@@ -52,7 +52,7 @@ def parse(argv):
     parser.add_argument(
         "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes"
     )
-    parser.add_argument("--overwrite", action="store_true", help="make all spectrograms anew")
+    parser.add_argument("--overwrite", action="store_true", help="make all spectrograms again")
     parser.add_argument("--retry-failed", action="store_true", help="try the clips in failures.csv again")
     parser.add_argument(
         "--check", action="store_true", help="make nothing; list what is wrong with steps 1 to 4's files"

@@ -47,7 +47,7 @@ def parse(argv):
         "--merge-synonyms", action="store_true", help="count opera and operatic as one genre, and so on"
     )
     parser.add_argument("--genres-from-folders", action="store_true", help="use the first folder's name as the genre")
-    parser.add_argument("--overwrite", action="store_true", help="make the table anew, also with other settings")
+    parser.add_argument("--overwrite", action="store_true", help="make the table again, also with other settings")
     return parser.parse_args(argv)
 
 

@@ -61,7 +61,7 @@ def parse(argv):
         "--genres", type=genre_list, default=",".join(genres.PRIORITY), metavar="A,B,C",
         help="the genres that count, the one that wins first; or a text file with one genre a line",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="make the table anew, also with other genres")
+    parser.add_argument("--overwrite", action="store_true", help="make the table again, also with other genres")
     return parser.parse_args(argv)
 
 

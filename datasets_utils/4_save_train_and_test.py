@@ -67,7 +67,7 @@ def parse(argv):
         "--split-by", choices=("folder",), help="MagnaTagATune's standard split: folders 0-b train, c val, d-f test"
     )
     way.add_argument("--split-from", type=Path, metavar="DIR", help="folder of a published split's six files")
-    parser.add_argument("--overwrite", action="store_true", help="split anew, also in another way")
+    parser.add_argument("--overwrite", action="store_true", help="split again, also in another way")
     return parser.parse_args(argv)
 
 

@@ -3,7 +3,7 @@
     python3 plot_loss_accuracy_curves.py
 
 Reads models/history.pkl. Writes results/loss.svg and results/accuracy.svg, with the epoch of lowest validation loss
-marked. Always made anew: it takes a second.
+marked. Always made again: it takes a second.
 """
 
 try:
@@ -25,7 +25,7 @@ def main(argv=None):
     missing = [key for key in REQUIRED if key not in epochs]
     if set(missing) == set(REQUIRED):
         raise PipelineError(
-            f"{where.history} has none of {', '.join(REQUIRED)}. Run {history.TRAINING} --overwrite to train anew."
+            f"{where.history} has none of {', '.join(REQUIRED)}. Run {history.TRAINING} --overwrite to train again."
         )
     if missing:
         print(f"{where.history} has no {', '.join(missing)}: drawn without")

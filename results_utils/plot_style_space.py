@@ -5,7 +5,7 @@
     python3 plot_style_space.py --features ../results/features.csv          (one's own music, from featurize.py)
 
 Reads the features of the test set that 2-testing.py wrote. Writes results/style_space.svg and style_space.html, which
-needs no network (its players read the recordings where they lie); the map is kept in style_space_<table>.npz.
+needs no network (its players read the recordings where they are); the map is kept in style_space_<table>.npz.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ def main(argv=None):
         "--features", type=Path, metavar="FILE", help="another table of features (.csv, .npz, .parquet)"
     )
     parser.add_argument("--method", choices=style_map.METHODS, default="tsne", help="umap needs umap-learn")
-    parser.add_argument("--overwrite", action="store_true", help="compute the map anew")
+    parser.add_argument("--overwrite", action="store_true", help="compute the map again")
     args = parser.parse_args(argv)
     from music_featurization.evaluation import figures, test_results
     from music_featurization.style_space import page, picture
@@ -36,7 +36,7 @@ def main(argv=None):
     genres = style_map.genres_of(clips, test_results.classes_of(where))
     print(f"{len(clips)} clips; the map of 8,000 takes a minute or two", flush=True)
     points, was_made = style_map.read_or_make_map(out.map, features, args.method, args.overwrite)
-    print(f"map {'made' if was_made else 'there already, drawn anew'}: {out.map}")
+    print(f"map {'made' if was_made else 'was there already, drawn again'}: {out.map}")
     centres = style_map.centroid_clips(clips, style_map.reduce(features), genres)
     method = style_map.METHODS[args.method]
     about = f"{len(clips):,} clips, {len(genres)} genres, {method} of {features.shape[1]} features"

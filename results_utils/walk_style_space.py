@@ -1,4 +1,4 @@
-"""Walk through the style space from one genre or clip to another, past the music that lies on the way.
+"""Walk through the style space from one genre or clip to another, past the music on the way.
 
     python3 walk_style_space.py classical rock
     python3 walk_style_space.py 100042 opera --features ../results/music_dataset_all.npz

@@ -1,4 +1,4 @@
-"""Where every artifact lies, and the rules all of them keep: whole or absent, made once, never mixed.
+"""Where every artifact is stored, and the rules all of them keep: whole or absent, made once, never mixed.
 
 The folder layout is the contract between the scripts; a script asks `Artifacts(root)` for a path and never spells one.
 """
@@ -401,7 +401,7 @@ def is_made(outputs, settings_file, settings, inputs, overwrite=False):
     inputs : str
         Fingerprint of what the outputs are derived from.
     overwrite : bool
-        Make them anew whatever exists.
+        Make them again whatever exists.
 
     Returns
     -------
@@ -440,7 +440,7 @@ def refuse_other_settings(what, made, asked):
     }
     raise PipelineError(
         f"{what} was made with other settings ({of['made']}) than this run's ({of['asked']}). "
-        "Run with the settings it was made with, give --overwrite to make it anew, or use another --root."
+        "Run with the settings it was made with, give --overwrite to make it again, or use another --root."
     )
 
 

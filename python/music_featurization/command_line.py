@@ -32,7 +32,7 @@ def parser(description):
     class Formatter(argparse.RawDescriptionHelpFormatter):
         def _get_help_string(self, action):
             if action.default in (None, False, argparse.SUPPRESS) or "default" in action.help:
-                return action.help  # "(default: False)" tells nobody anything
+                return action.help  # "(default: False)" says nothing
             return f"{action.help} (default: %(default)s)"
 
     parser = argparse.ArgumentParser(description=description, formatter_class=Formatter, allow_abbrev=False)

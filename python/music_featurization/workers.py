@@ -144,7 +144,7 @@ def _ctrl_c_held_back():
 
 
 def _alone(function, clip, **options):
-    """What `function` says of a clip that no other worker is busy beside, so that a death can be laid to it."""
+    """What `function` says of a clip that no other worker is busy beside, so that a death can be attributed to it."""
     began = time.monotonic()
     try:
         return dict(_in_parallel(function, iter([clip]), set(), **options))[clip]

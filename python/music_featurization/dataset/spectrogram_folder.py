@@ -29,7 +29,7 @@ from music_featurization.dataset import clip_names
 STEP = "datasets_utils/1_generate_spectrograms.py"
 LARGEST = 12.0  # log-mel: all of the power of an hour in one bin of one frame gives 11
 SECONDS_MISSING = 1.0  # an excerpt shorter by this than its name says has lost its end
-SECONDS_BETWEEN_LISTS = 1.0  # failures.csv is written anew at most this often
+SECONDS_BETWEEN_LISTS = 1.0  # failures.csv is written again at most this often
 
 
 def list_clips(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[str]:
@@ -186,7 +186,7 @@ def generate(clip, *, clips_folder, folder):
 def save(path, log_mel):
     """Write one spectrogram as a whole artifact, in the settings' dtype."""
     content = io.BytesIO()
-    # Converted first, in the order that it lies in, and then turned: half of the bytes to move about.
+    # Converted first, in its own memory order, and then turned: half of the bytes to move about.
     np.save(content, np.ascontiguousarray(log_mel.T.astype(spectrogram.SETTINGS["dtype"]).T))
     with replacing(path) as temporary:
         temporary.write_bytes(content.getvalue())  # np.save to a file hides the reason when the disk is full
@@ -212,13 +212,13 @@ def prepare(folder):
     if folder.exists() and any(list_spectrograms(folder)):
         raise PipelineError(
             f"{folder} holds spectrograms but no settings.json that says how they were made. "
-            "Move them away, or give --overwrite to make them anew."
+            "Move them away, or give --overwrite to make them again."
         )
     write_json(settings_file, spectrogram.SETTINGS)
 
 
 def require_our_settings(folder):
-    """Raise a PipelineError if the folder's spectrograms were made with other settings, or nobody knows with which."""
+    """Raise a PipelineError if the folder's spectrograms were made with other settings, or it is unknown with which."""
     refuse_other_settings(folder, read_json(folder / "settings.json", STEP), spectrogram.SETTINGS)
 
 

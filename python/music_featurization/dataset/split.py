@@ -349,6 +349,6 @@ def _lines(path):
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except FileNotFoundError as error:
-        raise PipelineError(f"{path} does not exist. --split-from takes a folder with six files such as it.") from error
+        raise PipelineError(f"{path} does not exist. --split-from takes a folder with six such files.") from error
     except UnicodeDecodeError as error:
         raise PipelineError(f"{path} is not UTF-8 text ({error}).") from error

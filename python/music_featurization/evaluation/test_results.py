@@ -65,7 +65,7 @@ class Tested(NamedTuple):
 
 
 def files(artifacts, part="test"):
-    """Where the results of one part of the split lie.
+    """Where the results of one part of the split are stored.
 
     Parameters
     ----------

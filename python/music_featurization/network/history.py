@@ -74,11 +74,11 @@ def read(path):
         raise
     except Exception as error:  # a damaged pickle raises almost anything
         raise PipelineError(
-            f"{path} is not a readable training history ({error}). Run {TRAINING} --overwrite to train anew."
+            f"{path} is not a readable training history ({error}). Run {TRAINING} --overwrite to train again."
         ) from error
     history = _lists_of_numbers(content)
     if not history:
-        raise PipelineError(f"{path} holds no list of numbers per epoch. Run {TRAINING} --overwrite to train anew.")
+        raise PipelineError(f"{path} holds no list of numbers per epoch. Run {TRAINING} --overwrite to train again.")
     return history
 
 
@@ -163,7 +163,7 @@ def best_checkpoint(models, history_file):
     existing = sorted(Path(models).glob("epoch_*.h5"))
     if not existing:
         return None
-    wanted = f"Give --model FILE, or run {TRAINING} --overwrite to train anew."
+    wanted = f"Give --model FILE, or run {TRAINING} --overwrite to train again."
     if not history_file.exists():
         raise PipelineError(f"{models} holds checkpoints but no {history_file.name}, which tells the best. {wanted}")
     history = read(history_file)

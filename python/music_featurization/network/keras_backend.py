@@ -79,7 +79,7 @@ def first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _without_stderr():
-    """What C++ prints to file descriptor 2 is lost, for no variable silences it; exceptions are raised as ever."""
+    """What C++ prints to file descriptor 2 is lost, because no variable silences it; exceptions are raised as usual."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

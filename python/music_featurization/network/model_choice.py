@@ -59,7 +59,7 @@ def refuse_unfit(model_file, classes, artifacts):
         of_model, of_data = (", ".join(f"{key} = {of.get(key)}" for key in differing) for of in (trained, made))
         raise PipelineError(
             f"{model_file} was trained on spectrograms with {of_model}; those in {artifacts.spectrograms} have "
-            f"{of_data}. Run {FIRST_STEP} --overwrite to make them anew, or give a --model trained on these."
+            f"{of_data}. Run {FIRST_STEP} --overwrite to make them again, or give a --model trained on these."
         )
 
 

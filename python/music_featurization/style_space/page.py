@@ -28,7 +28,7 @@ def page(clips, points, genres, centres, about, folder):
     about : str
         A line for the head of the page.
     folder : Path
-        Where the page will lie: its players name recordings relative to it.
+        Where the page will be: its players name recordings relative to it.
 
     Returns
     -------

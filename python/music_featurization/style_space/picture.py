@@ -92,7 +92,7 @@ def draw_walk(clips, points, genres, rows, straight, title):
     Returns
     -------
     matplotlib.figure.Figure
-        A waypoint is drawn where its nearest clip is: the map has no place for what lies between clips.
+        A waypoint is drawn where its nearest clip is: the map has no place for what is between clips.
     """
     import matplotlib
     from matplotlib.figure import Figure

@@ -94,7 +94,7 @@ def resample(line, count):
 
 
 def near(points, path, longest_step):
-    """Which points lie no further from a path than `longest_step`: bool, shape (N,).
+    """Which points are no further from a path than `longest_step`: bool, shape (N,).
 
     The others are not on the way, and would draw the stiff first paths into another part of the space (the paper
     filters the data for the same reason).
@@ -160,7 +160,7 @@ def elbow(unevenness):
     -------
     int
         Position of the value furthest below the straight line from the first to the last. The stiffness is taken on
-        the logarithmic scale on which it is spaced; on a linear one all elbows would lie in the corner.
+        the logarithmic scale on which it is spaced; on a linear one all elbows would be in the corner.
     """
     values = np.asarray(unevenness, float)
     return int(np.argmax(np.linspace(values[0], values[-1], len(values)) - values))

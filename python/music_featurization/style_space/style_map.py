@@ -31,7 +31,7 @@ class Files(NamedTuple):
 
 
 def files(artifacts, table=None):
-    """Where the pictures of the style space lie, and the map of a table of features (that of the test set if None)."""
+    """Where the pictures of the style space and the map of a table of features (the test set if None) are stored."""
     stem = Path(table or default_file(artifacts)).stem
     names = ("style_space.svg", "style_space.html", f"style_space_{stem}.npz")
     return Files(*(artifacts.results / name for name in names))
@@ -208,7 +208,7 @@ def read_or_make_map(path, features, method="tsne", overwrite=False):
     features : numpy.ndarray of float32, shape (N, D)
     method : {"tsne", "umap"}
     overwrite : bool
-        Make it anew.
+        Make it again.
 
     Returns
     -------

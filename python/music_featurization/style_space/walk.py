@@ -1,4 +1,4 @@
-"""A walk through the style space: from one genre or clip to another, past the clips that lie on the way."""
+"""A walk through the style space: from one genre or clip to another, past the clips on the way."""
 
 import os
 import re
@@ -130,7 +130,7 @@ def playlist(clips, rows, folder):
     rows : sequence of int
         In the order of the walk; a clip that comes several times running is played once.
     folder : Path
-        Where the playlist will lie: its paths are relative to it.
+        Where the playlist will be: its paths are relative to it.
 
     Returns
     -------
