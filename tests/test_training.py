@@ -13,7 +13,7 @@ import pytest
 from tiny_music import REPOSITORY, contents, run
 from tiny_results import make_model, make_network, make_training_set
 
-from music_featurization.artifacts import FRONT_END, PipelineError
+from music_featurization.artifacts import FRONT_END, Artifacts, PipelineError
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.evaluation import test_results
@@ -126,6 +126,25 @@ def test_run_again(trained, capsys):
     said = capsys.readouterr().err
     assert "seed = 1" in said and "seed = 2" in said and said.count("\n") == 1
     assert contents(trained.models) == before
+
+
+@pytest.mark.parametrize("damage", ["history gone", "history junk", "settings []", "settings 3", "state junk"])
+def test_damaged_run_is_explained_in_one_line(trained, tmp_path, capsys, damage):
+    where = Artifacts(shutil.copytree(trained.root, tmp_path / "root"))
+    if damage == "history gone":
+        where.history.unlink()
+    file, content = {
+        "history junk": (where.history, "junk"),
+        "settings []": (where.training_settings, "[]"),
+        "settings 3": (where.training_settings, '{"settings": 3}'),
+        "state junk": (where.models / training.STATE, "junk"),
+    }.get(damage, (where.root / "unused", ""))
+    file.write_text(content)
+    before = contents(where.models)
+    assert train(where, epochs=3) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1 and "--overwrite" in said
+    assert contents(where.models) == before
 
 
 def test_killed_and_resumed_gives_the_same_bytes(trained, tmp_path):

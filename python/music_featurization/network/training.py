@@ -158,7 +158,7 @@ def standardise(network: "keras.Model", train: Clips) -> None:
 
 def stops_early(history: dict, patience: int) -> bool:
     """Tell whether the last `patience` epochs brought no lower validation loss than those before."""
-    losses = history["val_loss"]
+    losses = history.get("val_loss", [])
     return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
 
 
