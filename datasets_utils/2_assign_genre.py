@@ -36,6 +36,7 @@ def main(argv=None):
             f"No clip of {paths.annotations} that has a spectrogram has a genre or instrument tag "
             "(music_featurization.dataset.genres lists them). Check its columns, and run this step again."
         )
+    settings_file.unlink(missing_ok=True)  # a table that is new does not pass for one of the old settings
     write_table(paths.tagged, table)
     record_made(settings_file, settings, inputs)
     print(f"{len(table)} tags of {table['clip_id'].nunique()} clips: {paths.tagged}")

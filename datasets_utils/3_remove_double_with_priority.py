@@ -50,6 +50,7 @@ def main(argv=None):
         raise PipelineError(
             f"No clip has one of {', '.join(args.genres)}. Genres there are: {', '.join(there) or 'none'}."
         )
+    settings_file.unlink(missing_ok=True)  # a table that is new does not pass for one of the old settings
     write_table(paths.genres, table)
     record_made(settings_file, settings, inputs)
     print_counts(table, settings["genres"], paths.genres)

@@ -37,6 +37,7 @@ def main(argv=None):
     codes = style_space_codes(classes)
     genres, clips = zip(*(feature_table.split_row_name(name, classes) for name in names), strict=True)
     coded = [(codes[genre], clip) for genre, clip in zip(genres, clips, strict=True)]
+    arrays.unlink(missing_ok=True)  # comes back last: it tells what both files were made from
     feature_table.write_csv(where.music_dataset, coded, features)
     model = test_results.record(where, args.split).get("model", "unknown")
     feature_table.write_npz(arrays, features, clips, genres, model=model, source=source, split=args.split)

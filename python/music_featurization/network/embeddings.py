@@ -75,8 +75,10 @@ def generate_missing(
     prepare(artifacts.embeddings, overwrite)
     chosen = [name for name in dict.fromkeys(spectrograms) if spectrogram_folder.in_shard(name, shard)]
     to_do = [name for name in chosen if not is_up_to_date(artifacts, name)]
-    if not to_do:
+    listed = spectrogram_folder.failures_file(artifacts.embeddings, shard)
+    if not to_do and listed.exists():
         return
+    listed.unlink(missing_ok=True)  # absent until this run has ended: the next one writes it then
     print(f"embeddings of {len(chosen)} clips: {len(chosen) - len(to_do)} done, {len(to_do)} to do", flush=True)
     make = functools.partial(generate, spectrograms=artifacts.spectrograms, folder=artifacts.embeddings)
     if dask is None and len(to_do) <= FEW:

@@ -1,0 +1,211 @@
+"""Every script is killed before and after each change of a file and run again: the same bytes as without a kill.
+
+The changes are replaced and removed files. test_training.py does so with 1-training.py.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import tiny_results
+from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, contents, music, run, write_mp3
+
+from music_featurization import artifacts, file_lock, workers
+from music_featurization.artifacts import Artifacts
+from music_featurization.features import track_features
+from music_featurization.network import embeddings, networks, prediction
+
+TESTING, FORMAT, FEATURIZE = "python/2-testing.py", "python/3-format_dataset.py", "python/featurize.py"
+CURVES, MEASURE = "results_utils/plot_loss_accuracy_curves.py", "results_utils/manage_prediction.py"
+REPORT, MAP = "results_utils/make_report.py", "results_utils/plot_style_space.py"
+WALK = "results_utils/walk_style_space.py"
+MODEL, OTHER_MODEL = "models/epoch_02_0.4100.h5", "models/other.h5"
+OWN = ("{root}/own", "--model", "{root}/" + MODEL, "--out", "{root}/own.csv", "--jobs", "1")
+FEW_CLIPS = ("datasets/mp3_files/[1-9a-f]", "datasets/spectrograms/[1-9a-f]")
+TESTED = ("results/testing.json", "results/prediction*.npy", "results/music_dataset_testing.*")
+DATE = re.compile(rb'"date": "[0-9-]+"')
+
+
+@dataclass
+class Case:
+    """A command that is killed, and the one that is run after it."""
+
+    script: str
+    args: tuple = ()
+    removed: tuple = ()  # from the finished root, so that there is something to do
+    then: tuple | None = None  # other arguments of the second run
+    kills: int = 2  # at least so many
+
+
+CASES = {
+    "step 1": Case(STEP_1, ("--jobs", "1"), (*FEW_CLIPS, "datasets/spectrograms"), kills=8),
+    "step 1 overwrites": Case(STEP_1, ("--jobs", "1", "--overwrite"), FEW_CLIPS, ("--jobs", "1"), 15),
+    "step 2": Case(STEP_2, (), ("datasets/tagged_spectrograms.*",), kills=4),
+    "step 2 overwrites": Case(STEP_2, ("--merge-synonyms", "--overwrite"), (), (), 5),
+    "step 3": Case(STEP_3, (), ("datasets/six_genres.*",), kills=4),
+    "step 3 overwrites": Case(STEP_3, ("--genres", "rock,classical", "--overwrite"), (), (), 5),
+    "step 4": Case(STEP_4, (), ("datasets/train_test_val",), kills=8),
+    "step 4 overwrites": Case(STEP_4, ("--split-by", "folder", "--overwrite"), (), (), 9),
+    "2-testing": Case(TESTING, (), TESTED, kills=10),
+    "2-testing overwrites": Case(TESTING, ("--model", "{root}/" + OTHER_MODEL), (), (), 11),
+    "2-testing embeds": Case(TESTING, (), TESTED, kills=20),
+    "3-format_dataset": Case(FORMAT, (), ("results/music_dataset.*",), kills=4),
+    "3-format_dataset overwrites": Case(FORMAT, ("--split", "val"), (), (), 5),
+    "manage_prediction": Case(MEASURE, (), ("results/res.txt", "results/conf_matr.*", "results/metrics.json"), kills=8),
+    "plot_loss_accuracy_curves": Case(CURVES, (), ("results/loss.svg", "results/accuracy.svg"), kills=4),
+    "plot_style_space": Case(MAP, (), ("results/style_space*",), kills=6),
+    "walk_style_space": Case(WALK, ("classical", "rock"), ("results/walk_*", "results/style_space*"), kills=8),
+    "make_report": Case(REPORT, (), ("results/report.html",), kills=2),
+    "featurize": Case(FEATURIZE, OWN, ("own.*",), kills=20),
+    "featurize overwrites": Case(FEATURIZE, (*OWN, "--overwrite"), (), OWN, 20),
+}
+
+
+class Killed(BaseException):
+    """The process is gone: not even clean-up code runs any more."""
+
+
+@contextlib.contextmanager
+def changes(kill_at=None, after=False):
+    """Yield the list of the replaced and removed files; before or after the `kill_at`-th the process is dead."""
+    made = []
+
+    def watched(change, counts):
+        def change_or_die(*paths, **options):
+            last = counts and len(made) + 1 == kill_at
+            if len(made) == kill_at or (last and not after):
+                made.extend([paths] * last)
+                raise Killed  # from now on nothing can be changed any more
+            change(*paths, **options)  # one that fails, as with a file that is not there, does not count
+            made.extend([paths] * counts)
+            if last:
+                raise Killed
+
+        return change_or_die
+
+    open_and_lock, locks = file_lock._open_and_lock, []
+
+    def remembered(*paths):
+        locks.append(open_and_lock(*paths))
+        return locks[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_lock, "_open_and_lock", remembered)
+        if kill_at:
+            patch.setattr(os, "getpid", lambda: 4194304)  # of no process: more than the kernel gives
+        for name in ("replace", "unlink", "rmdir"):
+            patch.setattr(os, name, watched(getattr(os, name), counts=name != "rmdir"))
+        yield made
+    for lock in locks:
+        lock.close()  # which ends it, as the end of a process does
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process():
+    """Do the workers' work in this process, track by track, and compile no network."""
+    import tensorflow
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "run", lambda function, clips, **_: ((clip, function(clip)) for clip in clips))
+        patch.setattr(workers, "CLIPS_PER_TASK", 0)
+        patch.setattr(track_features, "FEWEST_AT_A_TIME", 1)
+        tensorflow.config.run_functions_eagerly(True)
+        yield
+        tensorflow.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def embeds(monkeypatch):
+    """As if the network had the provided front end; the time that this takes is saved."""
+    predict = prediction.predict
+
+    def predict_spectrograms(model, files, *args, embedded, **options):
+        assert embedded and all(np.load(file).shape == (1, 3) for file in files)
+        return predict(model, [str(file).replace("embeddings", "spectrograms") for file in files], *args, **options)
+
+    monkeypatch.setattr(networks, "has_provided_front_end", lambda about: True)
+    monkeypatch.setattr(embeddings, "_embedder", lambda: None)
+    monkeypatch.setattr(embeddings.front_end, "embed", lambda embedder, clip: np.zeros((1, 3)))
+    monkeypatch.setattr(prediction, "predict", predict_spectrograms)
+
+
+def call(script, root, args):
+    """Run a script as a process of its own would; returns the exit status."""
+    artifacts._sweep.cache_clear()
+    return run(script, root, *(arg.format(root=root) for arg in args))
+
+
+@pytest.fixture(scope="module")
+def finished(_collection_with_spectrograms, tmp_path_factory):
+    """A root in which every script has run."""
+    root = shutil.copytree(_collection_with_spectrograms, tmp_path_factory.mktemp("finished") / "root")
+    where = Artifacts(root)
+    (where.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
+    for seconds in (4, 5):
+        write_mp3(root / f"own/{seconds}.mp3", music(seconds))
+    (root / "own/bad.mp3").write_bytes(b"no music" * 99)
+    tiny_results.make_model(root / MODEL)
+    tiny_results.make_model(root / OTHER_MODEL, seed=2)
+    tiny_results.make_history(where, [1.5, 1.2, 1.3])
+    commands = [
+        (STEP_1,),
+        (STEP_2,),
+        (STEP_3,),
+        (STEP_4,),
+        (TESTING, "--split", "val"),
+        (TESTING,),
+        (FORMAT,),
+        (CURVES,),
+    ]
+    for script, *args in [*commands, (MEASURE,), (REPORT,), (MAP,), (WALK, "classical", "rock"), (FEATURIZE, *OWN)]:
+        assert call(script, root, args) == 0
+    return root
+
+
+def comparable(root):
+    """Contents of a root; without the date of today in testing.json, because a test may run around midnight."""
+    return {name: DATE.sub(b"", found) if name.endswith(".json") else found for name, found in contents(root).items()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_killed_at_every_change_and_run_again(finished, tmp_path, name, request):
+    case, start, root = CASES[name], tmp_path / "start", tmp_path / "root"
+    if name == "2-testing embeds":
+        request.getfixturevalue("embeds")
+
+    def restart(source):
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(source, root, copy_function=os.link)  # scripts replace files, they never write into them
+
+    restart(finished)
+    for path in [path for pattern in case.removed for path in root.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.move(root, start)
+
+    restart(start)
+    with changes() as made:
+        assert call(case.script, root, case.args) == 0
+    number_of_changes, again = len(made), case.args
+    if case.then is not None:
+        restart(start)
+        again = case.then
+        assert call(case.script, root, again) == 0
+    expected = comparable(root)
+    kills = [(number, after) for number in range(1, number_of_changes + 1) for after in (False, True)]
+    if case.then is not None:
+        kills.pop()  # after the last change the first command has done all, and the second may refuse its settings
+    assert len(kills) >= case.kills
+    for number, after in kills:
+        restart(start)
+        with changes(number, after), pytest.raises(Killed):
+            call(case.script, root, case.args)
+        assert call(case.script, root, again) == 0, (number, after)
+        found = comparable(root)
+        if case.then is not None:  # it may have had nothing to write, and only what writes into a folder sweeps it
+            found = {path: content for path, content in found.items() if artifacts.UNFINISHED not in path}
+        assert sorted(found) == sorted(expected), (number, after)
+        assert [path for path in expected if found[path] != expected[path]] == [], (number, after)
