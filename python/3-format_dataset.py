@@ -15,7 +15,7 @@ except ImportError as error:
 from music_featurization.artifacts import Artifacts, fingerprint, require
 from music_featurization.dataset.genres import style_space_codes
 from music_featurization.evaluation import test_results
-from music_featurization.features import feature_table
+from music_featurization.feature_tables import feature_table
 
 NAME = "python/3-format_dataset.py"
 

@@ -25,7 +25,7 @@ from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, fingerprint
 
 def main(argv=None):
     args = parse(argv)
-    from music_featurization.features import track_features, track_table, tracks
+    from music_featurization.feature_tables import track_features, track_table, tracks
 
     out = args.out or Artifacts(args.root).results / "features.csv"
     track_table.require_format(out)
@@ -56,7 +56,7 @@ def parse(argv):
 
 def featurize(args, out, found, classes, model):
     """Make or complete the table; returns the exit status."""
-    from music_featurization.features import track_features, track_table
+    from music_featurization.feature_tables import track_features, track_table
     from music_featurization.network import model_choice
 
     tables = [] if args.overwrite else track_table.read_done(out, model, args.windows)

@@ -34,7 +34,7 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     from music_featurization.evaluation import test_results
-    from music_featurization.features import features_file
+    from music_featurization.feature_tables import features_file
     from music_featurization.file_tree import in_a_line
     from music_featurization.style_space import neighbours
 

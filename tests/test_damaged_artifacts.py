@@ -10,7 +10,7 @@ import tiny_results
 from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, run
 
 from music_featurization.artifacts import Artifacts
-from music_featurization.features import track_table
+from music_featurization.feature_tables import track_table
 
 CHECK = (STEP_1, "--check")
 TESTING, FORMAT = "python/2-testing.py", "python/3-format_dataset.py"

@@ -16,7 +16,7 @@ from music_featurization import workers
 from music_featurization.artifacts import PipelineError, fingerprint
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset.genres import GENRES
-from music_featurization.features import track_features, track_table
+from music_featurization.feature_tables import track_features, track_table
 from music_featurization.network import prediction
 from music_featurization.style_space import neighbours
 

@@ -16,7 +16,7 @@ from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, contents, music, run, wri
 
 from music_featurization import artifacts, file_lock, workers
 from music_featurization.artifacts import Artifacts
-from music_featurization.features import track_features
+from music_featurization.feature_tables import track_features
 from music_featurization.network import embeddings, networks, prediction
 
 TESTING, FORMAT, FEATURIZE = "python/2-testing.py", "python/3-format_dataset.py", "python/featurize.py"

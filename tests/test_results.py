@@ -23,7 +23,7 @@ from tiny_results import (
 from music_featurization.artifacts import Artifacts, PipelineError, fingerprint
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import test_results
-from music_featurization.features import feature_table
+from music_featurization.feature_tables import feature_table
 
 classify_clips = main_of("python/2-testing.py")
 format_dataset = main_of("python/3-format_dataset.py")

@@ -20,7 +20,7 @@ from tiny_results import main_of, make_results, make_split
 
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.evaluation import test_results
-from music_featurization.features import feature_table, track_table
+from music_featurization.feature_tables import feature_table, track_table
 from music_featurization.style_space import page as style_space_page
 from music_featurization.style_space import style_map
 from music_featurization.style_space import walk as style_walk

@@ -20,7 +20,7 @@ from tiny_results import main_of, make_model
 from music_featurization import file_lock, workers
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.audio import decoding
-from music_featurization.features import features_file, track_features, track_table, tracks
+from music_featurization.feature_tables import features_file, track_features, track_table, tracks
 from music_featurization.style_space import neighbours, search, style_map, walk
 
 featurize = main_of("python/featurize.py")
@@ -389,7 +389,7 @@ def test_output_is_checked_before_anything_is_decoded(refused_run, tmp_path, mon
 
 @pytest.mark.parametrize("folder", ["out", "out/f.csv.partial", "out/f.csv.partial/spectrograms"])
 def test_folder_without_permission_is_named(refused_run, tmp_path, monkeypatch, folder):
-    from music_featurization.features import track_table
+    from music_featurization.feature_tables import track_table
 
     song, temporary = write(tmp_path / "a.wav"), track_table.tempfile.TemporaryFile
 

@@ -1,1 +1,17 @@
-"""Turn a folder of tagged recordings into a style space of music."""
+"""Turn recordings into a style space of music: spectrograms, tags, genres, features.
+
+`features`, `predict`, `tags`, `log_mel` and `load_features` are documented in `music_featurization.api`.
+"""
+
+from typing import Any
+
+__all__ = ["features", "load_features", "log_mel", "predict", "tags"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the interface when it is used: its libraries take a second, which most scripts can do without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from music_featurization import api
+
+    return getattr(api, name)

@@ -10,7 +10,7 @@ from music_featurization.artifacts import PROVIDED_MODEL, REPOSITORY, Artifacts,
 from music_featurization.dataset import genres
 from music_featurization.demo import demo_dataset
 from music_featurization.evaluation import test_results
-from music_featurization.features import feature_table
+from music_featurization.feature_tables import feature_table
 from music_featurization.network import networks, recipe
 
 NOT_RECORDED = ("root", "overwrite")

@@ -21,7 +21,7 @@ from music_featurization.artifacts import (
 from music_featurization.dataset import magnatagatune
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import metrics
-from music_featurization.features import feature_table
+from music_featurization.feature_tables import feature_table
 from music_featurization.network import checkpoints
 
 if TYPE_CHECKING:

@@ -66,6 +66,15 @@ def predict(
     return probabilities, features
 
 
+def predict_clip(model: "keras.Model", log_mel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute class probabilities, (classes,), and features, (512,), of one spectrogram, (mels, frames)."""
+    network, _ = stages(model, embedded=False)
+    embedder = front_end.embedder_of(model)
+    clip = log_mel if embedder is None else front_end.embed(embedder, log_mel)
+    probabilities, features = network.predict_on_batch(clip[None])
+    return probabilities[0], features[0]
+
+
 def stages(model: "keras.Model", embedded: bool) -> tuple["keras.Model", Callable[[Path], np.ndarray]]:
     """Split a network into what is done clip by clip, with the reading, and what is done in batches.
 

@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 
 from music_featurization.artifacts import PipelineError, fingerprint
-from music_featurization.features import features_file
+from music_featurization.feature_tables import features_file
 from music_featurization.style_space import search
 
 
@@ -85,7 +85,7 @@ def features_of_recording(track, model_file, made_by, file):
     PipelineError
         If the network is another one, or the recording cannot be used.
     """
-    from music_featurization.features import track_features, track_table, tracks
+    from music_featurization.feature_tables import track_features, track_table, tracks
     from music_featurization.network import model_choice
 
     classes, model = track_features.read_classes(model_file), fingerprint(model_file)

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 
 from music_featurization.dataset.clip_names import composed
-from music_featurization.features import tracks
+from music_featurization.feature_tables import tracks
 from music_featurization.file_tree import in_a_line
 
 SUGGESTED = 5  # names that a message lists

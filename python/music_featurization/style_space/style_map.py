@@ -15,7 +15,7 @@ from music_featurization.artifacts import PipelineError, read_array, read_arrays
 from music_featurization.audio import decoding
 from music_featurization.dataset import clip_names
 from music_featurization.evaluation import test_results
-from music_featurization.features import features_file
+from music_featurization.feature_tables import features_file
 
 COMPONENTS, PERPLEXITY, RANDOM_STATE = 50, 50, 20
 METHODS = {"tsne": "t-SNE", "umap": "UMAP"}

@@ -7,7 +7,7 @@ import numpy as np
 
 from music_featurization.artifacts import PipelineError, require
 from music_featurization.dataset.genres import GENRES
-from music_featurization.features import feature_table, track_table, tracks
+from music_featurization.feature_tables import feature_table, track_table, tracks
 
 MADE_BY = "python/2-testing.py or python/featurize.py"
 

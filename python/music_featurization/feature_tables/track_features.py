@@ -22,7 +22,7 @@ from music_featurization import workers
 from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, write_json
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import spectrogram_folder
-from music_featurization.features import track_table
+from music_featurization.feature_tables import track_table
 from music_featurization.network import checkpoints
 
 WINDOW_SECONDS = 29.1  # the length of the clips that the network was trained on
@@ -66,7 +66,13 @@ def read_classes(model_file):
     return tuple(about["classes"])
 
 
-def windows(path: str | os.PathLike, on_note: Callable[[str], None] | None = None) -> Iterator[list[np.ndarray]]:
+def windows(
+    path: str | os.PathLike,
+    on_note: Callable[[str], None] | None = None,
+    *,
+    seconds: float = WINDOW_SECONDS,
+    least: float = SHORTEST_SECONDS,
+) -> Iterator[list[np.ndarray]]:
     """Cut a recording into windows.
 
     Parameters
@@ -74,19 +80,22 @@ def windows(path: str | os.PathLike, on_note: Callable[[str], None] | None = Non
     path : path-like
     on_note : callable, optional
         Called with what is wrong with a recording that can be decoded in part.
+    seconds : float
+        Length of a window.
+    least : float
+        Seconds of a window at the end; what is shorter is left out.
 
     Yields
     ------
     list of numpy.ndarray of float32, shape (n,)
-        Consecutive blocks of mono samples at 16,000 Hz, together 29.1 s, in the last window perhaps less. Under 3 s at
-        the end are left out.
+        Consecutive blocks of mono samples at 16,000 Hz, together one window, in the last window perhaps less.
 
     Raises
     ------
     decoding.UnreadableAudioError
-        If the recording cannot be used, or is shorter than 3 s.
+        If the recording cannot be used, or is shorter than `least`.
     """
-    whole, least = (round(seconds * decoding.SAMPLE_RATE) for seconds in (WINDOW_SECONDS, SHORTEST_SECONDS))
+    whole, fewest = (round(length * decoding.SAMPLE_RATE) for length in (seconds, least))
     held, count, any_yet = [], 0, False
     for block in decoding.stream(path, strict=False, max_seconds=math.inf, on_note=on_note):
         while count + len(block) >= whole:
@@ -95,12 +104,10 @@ def windows(path: str | os.PathLike, on_note: Callable[[str], None] | None = Non
         if len(block):
             held.append(block)
             count += len(block)
-    if count >= least:
+    if count >= fewest:
         yield held
     elif not any_yet:
-        raise decoding.UnreadableAudioError(
-            f"shorter than {SHORTEST_SECONDS:g} s: {count / decoding.SAMPLE_RATE:.1f} s"
-        )
+        raise decoding.UnreadableAudioError(f"shorter than {least:g} s: {count / decoding.SAMPLE_RATE:.1f} s")
 
 
 def prepare(path: str, *, folder: Path) -> str | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from music_featurization import file_lock
 from music_featurization.artifacts import PipelineError, make_folder, remove_unfinished, replacing, write_table
-from music_featurization.features import feature_table, tracks
+from music_featurization.feature_tables import feature_table, tracks
 
 ENDINGS = (".csv", ".npz", ".parquet")
 MADE_BY = "python/featurize.py"

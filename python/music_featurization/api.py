@@ -1,0 +1,207 @@
+"""The Python interface: from an audio file to its spectrogram, tags, genres and features.
+
+Every function takes one path, or a list of paths and returns a list. Recordings are treated as by `featurize.py`: any
+format, any length, cut into windows of 29.1 s whose results are averaged.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from music_featurization.artifacts import FRONT_END, PROVIDED_MODEL, PipelineError
+from music_featurization.audio import decoding, spectrogram
+from music_featurization.feature_tables import features_file, track_features
+from music_featurization.network import checkpoints, front_end, prediction
+from music_featurization.network.keras_backend import load_keras
+
+Path_ = str | os.PathLike
+
+
+def log_mel(path: Path_ | Sequence[Path_]) -> Any:
+    """Compute the log-mel spectrogram of a whole recording, levelled.
+
+    Parameters
+    ----------
+    path : path-like, or list of path-like
+        At most 30 minutes.
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (96, frames)
+        See `music_featurization.audio.spectrogram.log_mel`; 62.5 frames per second.
+
+    Raises
+    ------
+    PipelineError
+        If the recording cannot be read; the message names it.
+
+    Examples
+    --------
+    >>> from music_featurization import log_mel
+    >>> log_mel("song.mp3").shape                                   # doctest: +SKIP
+    (96, 1821)
+    """
+    return _each(path, lambda one: spectrogram.log_mel(decoding.stream(one, strict=False)))
+
+
+def features(path: Path_ | Sequence[Path_], *, every: float | None = None, model: Path_ = PROVIDED_MODEL) -> Any:
+    """Compute the 512 features of a recording.
+
+    Parameters
+    ----------
+    path : path-like, or list of path-like
+    every : float, optional
+        Seconds per row: one row per time step instead of the mean over the recording. A remainder shorter than half a
+        step is left out.
+    model : path-like
+        A checkpoint; by default the provided network.
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (512,)
+        With `every` a tuple: features of shape (steps, 512), and the start of each step in seconds, shape (steps,).
+
+    Raises
+    ------
+    PipelineError
+        If the recording or the network cannot be read.
+
+    Examples
+    --------
+    >>> from music_featurization import features
+    >>> features("song.mp3").shape                                  # doctest: +SKIP
+    (512,)
+    >>> rows, seconds = features("song.mp3", every=3.0)             # doctest: +SKIP
+    """
+    network = _network(Path(model))
+
+    def of_one(one: Path_) -> Any:
+        rows = np.stack([prediction.predict_clip(network, clip)[1] for clip in _windows(one, every)])
+        return rows.mean(axis=0) if every is None else (rows, every * np.arange(len(rows)))
+
+    return _each(path, of_one)
+
+
+def predict(path: Path_ | Sequence[Path_], *, model: Path_ = PROVIDED_MODEL) -> Any:
+    """Compute the probability of each genre.
+
+    Parameters
+    ----------
+    path : path-like, or list of path-like
+    model : path-like
+        A checkpoint; by default the provided network.
+
+    Returns
+    -------
+    dict of str to float
+        Probability by genre, in label order; they add to 1.
+
+    Raises
+    ------
+    PipelineError
+        If the recording or the network cannot be read, or the network does not contain the names of its classes.
+
+    Examples
+    --------
+    >>> from music_featurization import predict
+    >>> genres = predict("song.mp3")                                # doctest: +SKIP
+    >>> max(genres, key=genres.get)                                 # doctest: +SKIP
+    'jazz'
+    """
+    classes, network = track_features.read_classes(Path(model)), _network(Path(model))
+
+    def of_one(one: Path_) -> dict[str, float]:
+        rows = np.stack([prediction.predict_clip(network, clip)[0] for clip in _windows(one, None)])
+        return dict(zip(classes, map(float, rows.mean(axis=0)), strict=True))
+
+    return _each(path, of_one)
+
+
+def tags(path: Path_ | Sequence[Path_]) -> Any:
+    """Compute the probability of each of the 100 tags of the front end, by the two musicnn networks.
+
+    Parameters
+    ----------
+    path : path-like, or list of path-like
+
+    Returns
+    -------
+    dict of str to float
+        Mean over the recording by tag, `mtt_<tag>` (MagnaTagATune) and `msd_<tag>` (Million Song Dataset).
+
+    Raises
+    ------
+    PipelineError
+        If the recording or the front end cannot be read.
+
+    Examples
+    --------
+    >>> from music_featurization import tags
+    >>> found = tags("song.mp3")                                    # doctest: +SKIP
+    >>> sorted(found, key=found.get)[-2:]                           # doctest: +SKIP
+    ['mtt_strings', 'mtt_classical']
+    """
+    names, tagger = _tagger()
+
+    def of_one(one: Path_) -> dict[str, float]:
+        rows = np.concatenate([front_end.embed(tagger, clip) for clip in _windows(one, None)])
+        return dict(zip(names, map(float, rows.mean(axis=0)), strict=True))
+
+    return _each(path, of_one)
+
+
+def load_features(path: Path_) -> features_file.Features:
+    """Read a table of features that a script wrote: `.csv`, `.npz` or `.parquet`.
+
+    Returns
+    -------
+    music_featurization.feature_tables.features_file.Features
+        A named tuple with `names`, `genres`, `features` (float32, shape (N, 512)), and others.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or is no such table.
+    """
+    return features_file.read(Path(path))
+
+
+def _each(path: Path_ | Sequence[Path_], function: Callable[[Path_], Any]) -> Any:
+    """Apply a function to one path, or to each of a list; an error names the recording."""
+    if not isinstance(path, (str, os.PathLike)):
+        return [_each(one, function) for one in path]
+    try:
+        return function(path)
+    except decoding.UnreadableAudioError as error:
+        raise PipelineError(f"{os.fspath(path)}: {error}. Give another recording.") from error
+    except OSError as error:
+        raise PipelineError(f"{os.fspath(path)} cannot be read: {error.strerror}. Give another path.") from error
+
+
+def _windows(path: Path_, every: float | None) -> list[np.ndarray]:
+    """Compute the spectrograms of a recording's windows, of 29.1 s or of `every` seconds."""
+    length = {} if every is None else {"seconds": every, "least": every / 2}
+    if every is not None and not every > 0:
+        raise PipelineError(f"every={every} is not a number of seconds above 0.")
+    return [spectrogram.log_mel(blocks) for blocks in track_features.windows(path, **length)]
+
+
+@functools.cache
+def _network(model: Path):
+    load_keras()
+    track_features.read_classes(model)  # refuses networks for other spectrograms
+    return checkpoints.load(model)[0]
+
+
+@functools.cache
+def _tagger():
+    """Load the front end with its tags as the only output, and the names of the tags."""
+    about, keras = front_end.read_about(), load_keras()
+    network = keras.saving.load_model(FRONT_END, compile=False)
+    outputs = keras.layers.Concatenate()([network.get_layer(f"{name}_tags").output for name in ("mtt", "msd")])
+    names = [f"{name}_{tag}" for name in ("mtt", "msd") for tag in about["tags"][name]]
+    return names, keras.Model(network.inputs[0], outputs)
