@@ -6,7 +6,7 @@
     python3 1_generate_spectrograms.py --shard 3/20        (one of 20 jobs of a cluster)
     python3 1_generate_spectrograms.py --dask tcp://host:8786
 
-Makes what is missing and says so; run it again after an interruption. What cannot be read stands in
+Makes what is missing and says so; run it again after an interruption. Clips that cannot be read are listed in
 datasets/spectrograms/failures.csv with the reason.
 """
 

@@ -333,7 +333,7 @@ def write_table(path, table):
 
 
 def read_table(path, columns, made_by):
-    """Read a CSV artifact with a header; every field is text, exactly as it stands in the file.
+    """Read a CSV artifact with a header; every field is text, exactly as in the file.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import (
     Artifacts,
@@ -20,6 +21,9 @@ from music_featurization.dataset import spectrogram_folder
 from music_featurization.dataset.split import PARTS, read_classes, read_part, training_fingerprint
 from music_featurization.network import embeddings, history, networks, recipe, training
 from music_featurization.network.keras_backend import load_keras, use_precision
+
+if TYPE_CHECKING:
+    import keras
 
 TRAINING = "python/1-training.py"
 
@@ -86,9 +90,8 @@ def train(
     check_classes(tables["train"]["label"], tables["val"]["label"], classes)
     settings = recipe.complete(network, changes, len(tables["train"]))
     front_end = _describe_front_end(network, weights, fine_tune, start_from, made_with)
-    options = {"network": network, "weights": weights or networks.PRETRAINED, "fine_tune": fine_tune}
     asked = {
-        **options,
+        **{"network": network, "weights": weights or networks.PRETRAINED, "fine_tune": fine_tune},
         **{"epochs": epochs, "seed": seed, "early_stop": early_stop, "keep": keep, **settings},
         "start_from": fingerprint(start_from) if start_from else None,
         "front_end": front_end,
@@ -97,20 +100,13 @@ def train(
     if is_finished(artifacts, asked, overwrite):
         print("nothing to do: this run is finished (--overwrite trains again)")
         return
-    keras = load_keras()
-    keras.utils.set_random_seed(seed)
-    use_precision(settings["precision"])
-    if start_from:
-        model = networks.load_network(start_from, network, classes, fine_tune=fine_tune)
-    else:
-        model = networks.build_network(network, len(classes), weights=options["weights"], fine_tune=fine_tune)
+    model = _build_or_load(asked, classes, start_from)
     if keep == "all":
         check_disk(artifacts.models, model.count_params() * 4 / 1e6, epochs)
     clips = _read_clips(artifacts, tables, networks.has_provided_front_end({"front_end": front_end}), cluster)
     if not start_from:
         training.standardise(model, clips["train"])
-    versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}
-    versions |= {"python": platform.python_version(), "backend": keras.backend.backend()}
+    versions = _versions()
     callbacks = training.tensorboard(model, tensorboard)
     begin(artifacts, asked, versions, overwrite)
     print(f"{network}: {model.count_params():,} parameters; {len(tables['train'])} training clips", flush=True)
@@ -127,6 +123,24 @@ def train(
         keep=keep,
         callbacks=callbacks,
     )
+
+
+def _build_or_load(asked: dict, classes: list[str], start_from: Path | None) -> "keras.Model":
+    """Build the network that was asked for, or load the one to start from; with its seed and precision."""
+    keras = load_keras()
+    keras.utils.set_random_seed(asked["seed"])
+    use_precision(asked["precision"])
+    if start_from:
+        return networks.load_network(start_from, asked["network"], classes, fine_tune=asked["fine_tune"])
+    options = {key: asked[key] for key in ("weights", "fine_tune")}
+    return networks.build_network(asked["network"], len(classes), **options)
+
+
+def _versions() -> dict[str, str]:
+    import keras
+
+    versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}
+    return versions | {"python": platform.python_version(), "backend": keras.backend.backend()}
 
 
 def _describe_front_end(
