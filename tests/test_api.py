@@ -1,5 +1,7 @@
 """Test the Python interface on recordings that the tests make, with the provided networks."""
 
+import doctest
+
 import numpy as np
 import pytest
 import soundfile
@@ -78,3 +80,25 @@ def test_every_must_be_a_duration(track):
 def test_other_names_do_not_exist():
     with pytest.raises(AttributeError, match="no attribute 'embed'"):
         music_featurization.embed  # noqa: B018
+
+
+def test_tag_prints_the_likeliest_of_each_network(track, tmp_path, capsys):
+    (tmp_path / "junk.mp3").write_bytes(b"junk" * 99)
+    assert run("python/tag.py", tmp_path, track, tmp_path / "junk.mp3", "--top", 2) == 0
+    said = capsys.readouterr()
+    found, lines = tags(track), said.out.splitlines()
+    assert len(lines) == 3 and lines[0].endswith("track.wav")
+    for line, prefix in zip(lines[1:], ("mtt_", "msd_"), strict=True):
+        best = sorted((tag for tag in found if tag.startswith(prefix)), key=found.get, reverse=True)[:2]
+        assert line.endswith(": " + ", ".join(f"{tag.removeprefix(prefix)} {found[tag]:.2f}" for tag in best))
+    assert "junk.mp3: not readable as audio" in said.err and said.err.count("\n") == 1
+
+
+def test_tag_fails_if_no_recording_can_be_read(tmp_path):
+    (tmp_path / "junk.mp3").write_bytes(b"junk" * 99)
+    assert run("python/tag.py", tmp_path, tmp_path / "junk.mp3") == 1
+
+
+def test_examples_in_docstrings():
+    result = doctest.testmod(front_end)
+    assert result.attempted == 2 and result.failed == 0
