@@ -59,6 +59,7 @@ bench: .venv/.installed-dev  ## measure speed, memory and start-up (extras/bench
 	$(PY) extras/benchmarks/scale.py
 	$(PY) extras/benchmarks/input_speed.py
 	$(PY) extras/benchmarks/featurize_speed.py
+	$(PY) extras/benchmarks/format_memory.py
 
 clean:  ## remove what `make demo` made
 	rm -rf demo
