@@ -27,7 +27,7 @@ def main(argv=None):
     parser = command_line.parser(__doc__)
     count, positive = command_line.count, command_line.positive
     add = parser.add_argument_group("data").add_argument
-    add("--jobs", type=positive, default=command_line.cores(), metavar="N", help="processes that compute embeddings")
+    add("--jobs", type=positive, default=workers.cores(), metavar="N", help="processes that compute embeddings")
     add("--shard", type=command_line.shard, metavar="I/N", help="compute a part of all embeddings, then stop")
     add("--dask", metavar="ADDRESS", help="compute embeddings on a Dask cluster: its scheduler's address")
     add = parser.add_argument_group("network").add_argument

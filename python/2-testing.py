@@ -45,9 +45,7 @@ def main(argv=None):
     spectrograms_of(clips, where)
     embedded = networks.has_provided_front_end(checkpoints.read_about(model_file))
     if embedded:
-        embeddings.generate_missing(
-            where, list(clips["spectrogram"]), jobs=command_line.cores(), overwrite=args.overwrite
-        )
+        embeddings.generate_missing(where, list(clips["spectrogram"]), jobs=workers.cores(), overwrite=args.overwrite)
     folder = where.embeddings if embedded else where.spectrograms
     inputs = [folder / name for name in clips["spectrogram"]]
     probabilities, features = classify(model_file, inputs, args.batch_size, classes, embedded)

@@ -109,7 +109,7 @@ def main(argv=None):
     artifacts, about = Artifacts(args.root), front_end.read_about()
     classes, tables = list(read_classes(artifacts)), [read_part(artifacts, part) for part in PARTS]
     names = [name for table in tables for name in table["spectrogram"]]
-    embeddings.generate_missing(artifacts, names, jobs=command_line.cores())
+    embeddings.generate_missing(artifacts, names, jobs=workers.cores())
     keras = load_keras()
     keras.utils.set_random_seed(args.seed)
     model = networks.build_network("crnn", len(classes))

@@ -102,13 +102,6 @@ def switch(text: str) -> bool:
     return text == "on"
 
 
-def cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    import joblib
-
-    return joblib.cpu_count()
-
-
 def shard(text):
     """An argument `I/N`: the I-th of N parts, 1 <= I <= N; gives (I, N)."""
     part, _, parts = text.partition("/")

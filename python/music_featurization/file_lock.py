@@ -43,7 +43,7 @@ def held(path: Path, artifact: Path) -> Iterator[None]:
         file.flush()
         yield
     finally:
-        # Removed while it is locked: whoever opened it meanwhile finds that it is not the file of that name any more.
+        # Removed while locked: a process that opened it meanwhile finds that it is no longer the file of that name.
         with contextlib.suppress(OSError):  # Windows removes no open file
             path.unlink()
         file.close()

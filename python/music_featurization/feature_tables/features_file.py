@@ -1,4 +1,4 @@
-"""Reading a table of features, whoever wrote it: 2-testing.py, 3-format_dataset.py (its .npz) or featurize.py."""
+"""Read a table of features that any script wrote: 2-testing.py, 3-format_dataset.py (its .npz) or featurize.py."""
 
 from pathlib import Path
 from typing import NamedTuple

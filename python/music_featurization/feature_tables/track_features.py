@@ -26,7 +26,7 @@ from music_featurization.feature_tables import track_table
 from music_featurization.network import checkpoints
 
 WINDOW_SECONDS = 29.1  # the length of the clips that the network was trained on
-SHORTEST_SECONDS = 3.0  # of a track, and of what is left of it after the last whole window
+SHORTEST_SECONDS = 3.0  # of a track, and of its remainder after the last whole window
 TIME_LIMIT = 3600  # seconds per track: there are recordings of a day
 FEWEST_AT_A_TIME = 64  # tracks; their spectrograms take about 150 MB of disk
 
