@@ -35,7 +35,7 @@ def main(argv=None):
         spectrogram_folder.remove(paths.spectrograms, args.shard)
         embeddings.remove(paths.embeddings, args.shard)  # they are made from the spectrograms
     spectrogram_folder.prepare(paths.spectrograms)
-    counts = spectrogram_folder.fill(
+    counts = spectrogram_folder.generate_missing(
         paths.spectrograms,
         paths.mp3_files,
         jobs=args.jobs,

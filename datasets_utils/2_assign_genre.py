@@ -12,7 +12,14 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import Artifacts, PipelineError, fingerprint, is_made, record_made, write_table
+from music_featurization.artifacts import (
+    Artifacts,
+    PipelineError,
+    fingerprint,
+    is_up_to_date,
+    record_provenance,
+    write_table,
+)
 from music_featurization.dataset import tags
 from music_featurization.dataset.spectrogram_folder import list_spectrograms, spectrogram_name
 
@@ -27,7 +34,7 @@ def main(argv=None):
     annotations_file = [] if args.genres_from_folders or not paths.annotations.exists() else [paths.annotations]
     inputs = fingerprint(*annotations_file, text="\n".join(sorted(spectrograms)))
     settings_file = paths.tagged.with_suffix(".json")
-    if is_made([paths.tagged], settings_file, settings, inputs, args.overwrite):
+    if is_up_to_date([paths.tagged], settings_file, settings, inputs, args.overwrite):
         print(f"{paths.tagged} is up to date, nothing to do")
         return
     table = folder_tags(spectrograms) if args.genres_from_folders else annotated_tags(paths, spectrograms, args)
@@ -38,7 +45,7 @@ def main(argv=None):
         )
     settings_file.unlink(missing_ok=True)  # a table that is new does not pass for one of the old settings
     write_table(paths.tagged, table)
-    record_made(settings_file, settings, inputs)
+    record_provenance(settings_file, settings, inputs)
     print(f"{len(table)} tags of {table['clip_id'].nunique()} clips: {paths.tagged}")
 
 

@@ -20,9 +20,9 @@ from music_featurization.artifacts import (
     Artifacts,
     PipelineError,
     fingerprint,
-    is_made,
+    is_up_to_date,
     read_table,
-    record_made,
+    record_provenance,
     require,
     write_table,
 )
@@ -40,7 +40,7 @@ def main(argv=None):
         fingerprint(paths.tagged),
     )
     settings_file = paths.genres.with_suffix(".json")
-    if is_made([paths.genres], settings_file, settings, inputs, args.overwrite):
+    if is_up_to_date([paths.genres], settings_file, settings, inputs, args.overwrite):
         print(f"{paths.genres} is up to date, nothing to do")
         return
     tagged = read_table(paths.tagged, tags.TAGGED_COLUMNS, STEP_2)
@@ -52,7 +52,7 @@ def main(argv=None):
         )
     settings_file.unlink(missing_ok=True)  # a table that is new does not pass for one of the old settings
     write_table(paths.genres, table)
-    record_made(settings_file, settings, inputs)
+    record_provenance(settings_file, settings, inputs)
     print_counts(table, settings["genres"], paths.genres)
 
 

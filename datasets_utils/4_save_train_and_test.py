@@ -19,10 +19,10 @@ from music_featurization.artifacts import (
     Artifacts,
     PipelineError,
     fingerprint,
-    is_made,
+    is_up_to_date,
     read_genres,
     read_table,
-    record_made,
+    record_provenance,
     require,
     write_table,
 )
@@ -45,7 +45,7 @@ def main(argv=None):
         "split_from": str(args.split_from) if args.split_from else None,
     }
     inputs, settings_file = fingerprint(paths.genres), paths.split_folder / "settings.json"
-    if is_made([paths.split(part) for part in split.PARTS], settings_file, settings, inputs, args.overwrite):
+    if is_up_to_date([paths.split(part) for part in split.PARTS], settings_file, settings, inputs, args.overwrite):
         print(f"{paths.split_folder} is up to date, nothing to do")
         return
     table = read_table(paths.genres, GENRE_COLUMNS, STEP_3)
@@ -54,7 +54,7 @@ def main(argv=None):
     settings_file.unlink(missing_ok=True)  # it vouches for the three files together
     for part in split.PARTS:
         write_table(paths.split(part), parts[part])
-    record_made(settings_file, settings, inputs)
+    record_provenance(settings_file, settings, inputs)
     print(split.counts_table(parts, classes))
     print(*split.missing_genres(parts, classes, args.group_by), paths.split_folder, sep="\n")
 
@@ -73,7 +73,7 @@ def parse(argv):
 
 def make_split(table, args):
     if args.split_from:
-        parts, remarks = split.published(table, args.split_from)
+        parts, remarks = split.published_split(table, args.split_from)
         print(*remarks, sep="\n", end="\n" if remarks else "")
         return parts
     if len(table) < FEWEST_CLIPS:
@@ -84,8 +84,8 @@ def make_split(table, args):
             print(f"note: {others} of {len(table)} clips are of no MagnaTagATune album: not its standard split")
         return parts
     if args.group_by is None:
-        return split.at_random(table)
-    parts = split.by_group(table, args.group_by)
+        return split.random_split(table)
+    parts = split.grouped_split(table, args.group_by)
     print(f"split by {args.group_by}; {split.deviation(parts)}")
     return parts
 

@@ -36,10 +36,10 @@ def main(argv=None):
     clips, classes = test_results.read_clips(where, args.split), tuple(split.read_classes(where))
     model_file, why = (args.model, "given by --model") if args.model else model_choice.choose(where)
     print(f"model: {model_file} ({why})")
-    model_choice.refuse_unfit(model_file, classes, where)
+    model_choice.require_compatible(model_file, classes, where)
     options = commands.given_options(parser, args)
     about = test_results.about_run(where, args.split, model_file, classes, options)
-    if not args.overwrite and test_results.is_made(files, about):
+    if not args.overwrite and test_results.is_up_to_date(files, about):
         print(f"nothing to do: the {len(clips)} clips of {args.split} are done with this model ({files.features})")
         return
     spectrograms_of(clips, where)

@@ -29,7 +29,7 @@ def main(argv=None):
 
     require(table, made_by)
     source = fingerprint(table)
-    if not args.overwrite and is_made(where.music_dataset, arrays, source):
+    if not args.overwrite and is_up_to_date(where.music_dataset, arrays, source):
         print(f"nothing to do: {where.music_dataset} was made from this {table.name}")
         return
     names, features = feature_table.read_csv(table, made_by)
@@ -52,7 +52,7 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def is_made(table, arrays, source):
+def is_up_to_date(table, arrays, source):
     """Tell whether both files exist and were made from the CSV with this fingerprint."""
     if not (table.exists() and arrays.exists()):
         return False

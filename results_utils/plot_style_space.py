@@ -37,7 +37,7 @@ def main(argv=None):
     print(f"{len(clips)} clips; the map of 8,000 takes a minute or two", flush=True)
     points, was_made = style_map.read_or_make_map(out.map, features, args.method, args.overwrite)
     print(f"map {'made' if was_made else 'was there already, drawn again'}: {out.map}")
-    centres = style_map.centroid_clips(clips, style_map.reduce(features), genres)
+    centres = style_map.centroid_clips(clips, style_map.pca(features), genres)
     method = style_map.METHODS[args.method]
     about = f"{len(clips):,} clips, {len(genres)} genres, {method} of {features.shape[1]} features"
 

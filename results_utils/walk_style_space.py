@@ -29,7 +29,7 @@ def main(argv=None):
 
     where = Artifacts(args.root)
     clips, features = style_map.read(where, args.features)
-    genres, reduced = style_map.genres_of(clips, test_results.classes_of(where)), style_map.reduce(features)
+    genres, reduced = style_map.genres_of(clips, test_results.classes_of(where)), style_map.pca(features)
     start, end = (walk.find_end(text, clips, reduced, genres) for text in (args.start, args.end))
     print(f"from {clips['name'][start]} ({clips['genre'][start]})\nto   {clips['name'][end]} ({clips['genre'][end]})")
     path, line = walk.walk(reduced, start, end)

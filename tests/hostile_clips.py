@@ -1,4 +1,4 @@
-"""A function for `clip_loop.run` that does to its worker what the name of a clip says; workers import it from here."""
+"""A function for `workers.run` that does to its worker what the name of a clip says; workers import it from here."""
 
 import ctypes
 import os

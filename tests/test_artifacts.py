@@ -69,17 +69,17 @@ def test_tables_come_back_as_they_were_written(tmp_path_factory, rows):
 
 def test_made_is_told_by_settings_and_inputs(tmp_path):
     output, about = tmp_path / "out.csv", tmp_path / "out.json"
-    assert not artifacts.is_made([output], about, {"a": 1}, "x")
+    assert not artifacts.is_up_to_date([output], about, {"a": 1}, "x")
     output.touch()
-    artifacts.record_made(about, {"a": 1}, "x")
-    assert artifacts.is_made([output], about, {"a": 1}, "x")
-    assert not artifacts.is_made([output], about, {"a": 1}, "y")
-    assert not artifacts.is_made([output], about, {"a": 2}, "x", overwrite=True)
+    artifacts.record_provenance(about, {"a": 1}, "x")
+    assert artifacts.is_up_to_date([output], about, {"a": 1}, "x")
+    assert not artifacts.is_up_to_date([output], about, {"a": 1}, "y")
+    assert not artifacts.is_up_to_date([output], about, {"a": 2}, "x", overwrite=True)
     with pytest.raises(PipelineError, match=r"a = 1\) than this run's \(a = 2"):
-        artifacts.is_made([output], about, {"a": 2}, "x")
+        artifacts.is_up_to_date([output], about, {"a": 2}, "x")
     about.write_text("{")
     with pytest.raises(PipelineError, match=r"out\.json is not readable JSON"):
-        artifacts.is_made([output], about, {"a": 1}, "x")
+        artifacts.is_up_to_date([output], about, {"a": 1}, "x")
 
 
 def test_json_is_readable_by_people(tmp_path):

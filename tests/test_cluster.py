@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_music import STEP_1, contents, run
 
-from music_featurization import workers as clip_loop
+from music_featurization import workers
 from music_featurization.artifacts import PipelineError
 from music_featurization.dataset import spectrogram_folder
 
@@ -120,7 +120,7 @@ def scheduler(tmp_path_factory):
     cluster.end()
 
 
-def workers(address):
+def worker_names(address):
     import distributed
 
     with distributed.Client(address, set_as_default=False) as client:
@@ -151,30 +151,30 @@ def test_dask_makes_the_embeddings(scheduler, tmp_path):
 
 def test_dask_uses_all_workers_and_not_the_client(scheduler):
     clips = [str(number) for number in range(200)]
-    found = {process for _, process in clip_loop.run(hostile_clips.name_process, clips, jobs=1, dask=scheduler)}
-    assert found == {str(process) for process in workers(scheduler)}
+    found = {process for _, process in workers.run(hostile_clips.name_process, clips, jobs=1, dask=scheduler)}
+    assert found == {str(process) for process in worker_names(scheduler)}
 
 
 def test_dask_worker_killed_in_the_middle_loses_nothing(scheduler):
     clips = [f"slow-{number}" for number in range(150)]
-    victim, found = workers(scheduler)[0], []
-    for clip, failure in clip_loop.run(hostile_clips.do, clips, jobs=1, dask=scheduler):
+    victim, found = worker_names(scheduler)[0], []
+    for clip, failure in workers.run(hostile_clips.do, clips, jobs=1, dask=scheduler):
         found.append((clip, failure))
         if len(found) == 20:
             os.kill(victim, signal.SIGKILL)
     assert sorted(found) == sorted((clip, None) for clip in clips)
-    assert victim not in workers(scheduler)
+    assert victim not in worker_names(scheduler)
 
 
 def test_dask_clip_that_kills_its_worker_costs_that_clip(scheduler):
     clips = [*(f"slow-{number}" for number in range(20)), "exits-1"]
-    found = dict(clip_loop.run(hostile_clips.do, clips, jobs=1, dask=scheduler))
+    found = dict(workers.run(hostile_clips.do, clips, jobs=1, dask=scheduler))
     assert [clip for clip in clips if found[clip]] == ["exits-1"]
 
 
 def test_dask_system_error_ends_the_run(scheduler):
     with pytest.raises(OSError, match="No space left"):
-        list(clip_loop.run(hostile_clips.do, ["fine-1", "raises-2"], jobs=1, dask=scheduler))
+        list(workers.run(hostile_clips.do, ["fine-1", "raises-2"], jobs=1, dask=scheduler))
 
 
 def test_dask_that_does_not_answer(collection, capsys, monkeypatch):
@@ -227,7 +227,7 @@ def test_dask_process_killed_in_the_middle(cluster, victim, monkeypatch):
 
     monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 10)
     processes = {"scheduler": cluster.scheduler(), "worker": cluster.worker("--no-nanny")}
-    outcomes = clip_loop.run(hostile_clips.do, [f"slow-{n}" for n in range(400)], jobs=1, dask=cluster.address)
+    outcomes = workers.run(hostile_clips.do, [f"slow-{n}" for n in range(400)], jobs=1, dask=cluster.address)
     next(outcomes)
     os.killpg(processes[victim].pid, signal.SIGKILL)
     began = time.monotonic()

@@ -22,7 +22,7 @@ from music_featurization.dataset import spectrogram_folder
 
 
 def outcomes(clips, **options):
-    """What `clip_loop.run` says of each clip; each must come back once."""
+    """What `workers.run` says of each clip; each must come back once."""
     found = list(workers.run(hostile_clips.do, clips, **{"jobs": 2} | options))
     assert len(found) == len(dict(found)) == len(clips)
     return dict(found)

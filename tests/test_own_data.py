@@ -282,7 +282,7 @@ def test_groups_are_kept_together_whatever_they_are(songs):
         }
     )
     try:
-        parts = split.by_group(clips, "song")
+        parts = split.grouped_split(clips, "song")
     except PipelineError as error:
         assert "too few" in str(error)
         return

@@ -126,7 +126,7 @@ def test_map_keeps_groups_together():
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(3), 30)
     features = rng.normal(size=(3, 512))[group] + 0.1 * rng.normal(size=(90, 512))
-    points = style_map.embed(style_map.reduce(features.astype(np.float32)))
+    points = style_map.embed(style_map.pca(features.astype(np.float32)))
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     assert (group[distances.argmin(axis=1)] == group).all()
@@ -139,13 +139,13 @@ def test_perplexity_is_capped_by_the_clips(clips, expected):
 
 def test_few_clips(tmp_path):
     rng = np.random.default_rng(0)
-    assert style_map.embed(style_map.reduce(rng.normal(size=(4, 512)))).shape == (4, 2)
+    assert style_map.embed(style_map.pca(rng.normal(size=(4, 512)))).shape == (4, 2)
     for features, message in (
         (rng.normal(size=(3, 512)), "at least 4"),
         (np.ones((9, 512)), "same features"),
     ):
         with pytest.raises(PipelineError, match=message):
-            style_map.embed(style_map.reduce(features))
+            style_map.embed(style_map.pca(features))
 
 
 def test_umap_that_is_not_installed(space, monkeypatch):
@@ -232,7 +232,7 @@ def test_walk_from_genre_to_genre(tmp_path, capsys):
     clips, features = style_map.read(where)
     names = dict(zip(clips["name"], clips["genre"], strict=True))
     assert all(names[row[f"{kind}clip"]] == row[f"{kind}genre"] for row in rows for kind in ("", "line_"))
-    reduced = style_map.reduce(features)
+    reduced = style_map.pca(features)
     assert clips["name"][style_map.centroid_clips(clips, reduced, ["jazz"])["jazz"]] == rows[0]["clip"]
     assert "genres by waypoint: jazz" in capsys.readouterr().out
     picture = (where.results / "walk_jazz_folk_co.svg").read_text(encoding="utf-8")

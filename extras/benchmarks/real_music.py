@@ -79,7 +79,7 @@ def read(root):
 
 def provided(root):
     """Measure the provided network on the clips of a root: scores, recall of each class, rank and kNN of features."""
-    model_choice.refuse_unfit(PROVIDED_MODEL, GENRES, Artifacts(root))
+    model_choice.require_compatible(PROVIDED_MODEL, GENRES, Artifacts(root))
     clips, network = read(root), model_choice.load(PROVIDED_MODEL, GENRES)
     embedded = networks.has_provided_front_end(checkpoints.read_about(PROVIDED_MODEL))
     probabilities, features = predict(network, clips.for_training(embedded).paths, embedded=embedded)

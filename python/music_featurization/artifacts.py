@@ -209,7 +209,7 @@ def read_genres(path: Path, made_by: str) -> list[str]:
     Parameters
     ----------
     path : Path
-        Beside the artifact; see `record_made`.
+        Beside the artifact; see `record_provenance`.
     made_by : str
         The script that makes it, for the error message.
 
@@ -387,7 +387,7 @@ def fingerprint(*paths, text=""):
     return digest.hexdigest()[:16]
 
 
-def is_made(outputs, settings_file, settings, inputs, overwrite=False):
+def is_up_to_date(outputs, settings_file, settings, inputs, overwrite=False):
     """Tell whether a step's outputs exist, made with these settings from these inputs.
 
     Parameters
@@ -395,7 +395,7 @@ def is_made(outputs, settings_file, settings, inputs, overwrite=False):
     outputs : list of Path
         The step's artifacts.
     settings_file : Path
-        The JSON file `record_made` wrote beside them.
+        The JSON file `record_provenance` wrote beside them.
     settings : dict
         The settings of this run.
     inputs : str
@@ -416,11 +416,11 @@ def is_made(outputs, settings_file, settings, inputs, overwrite=False):
     if overwrite or not all(output.exists() for output in outputs) or not settings_file.exists():
         return False
     made = read_json(settings_file, "the same command", settings=dict)
-    refuse_other_settings(outputs[0], made["settings"], settings)
+    require_same_settings(outputs[0], made["settings"], settings)
     return made.get("inputs") == inputs
 
 
-def refuse_other_settings(what, made, asked):
+def require_same_settings(what, made, asked):
     """Raise a PipelineError that names both settings if they differ.
 
     Parameters
@@ -444,6 +444,6 @@ def refuse_other_settings(what, made, asked):
     )
 
 
-def record_made(settings_file, settings, inputs):
-    """Write down the settings and the fingerprint of the inputs of a step's outputs, for `is_made`."""
+def record_provenance(settings_file, settings, inputs):
+    """Write down the settings and the fingerprint of the inputs of a step's outputs, for `is_up_to_date`."""
     write_json(settings_file, {"settings": settings, "inputs": inputs})

@@ -95,7 +95,7 @@ def non_negative(text: str) -> float:
     return number
 
 
-def switch(text: str) -> bool:
+def parse_switch(text: str) -> bool:
     """Convert an argument that is `on` or `off`."""
     if text not in ("on", "off"):
         raise argparse.ArgumentTypeError(f"{text} is neither on nor off")

@@ -17,9 +17,9 @@ from music_featurization import command_line, file_tree, workers
 from music_featurization.artifacts import (
     PipelineError,
     read_json,
-    refuse_other_settings,
     remove_unfinished,
     replacing,
+    require_same_settings,
     write_json,
     write_text,
 )
@@ -63,7 +63,7 @@ def spectrogram_name(clip):
     return f"{folder}/{clip_names.stem(clip)}.npy".lstrip("/")
 
 
-def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry_failed=False):
+def generate_missing(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry_failed=False):
     """Make every spectrogram that is missing, print what is done and what remains, keep failures.csv up to date.
 
     Parameters
@@ -71,7 +71,7 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
     folder, clips_folder : Path
         The spectrograms; the recordings.
     jobs, time_limit, dask
-        As in `clip_loop.run`.
+        As in `workers.run`.
     shard : tuple of int, optional
         (i, n): do the i-th of n parts only.
     retry_failed : bool
@@ -90,7 +90,7 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
     remove_unfinished(folder)
     known = {} if retry_failed else read_failures(folder)
     left_out = file_tree.LeftOut()
-    counts, failures = survey(clips_folder, folder, known, shard, left_out)
+    counts, failures = count_pending(clips_folder, folder, known, shard, left_out)
     for line in left_out.lines():
         print(line)
     if not counts and not any(list_clips(clips_folder)):
@@ -106,7 +106,7 @@ def fill(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry
     finally:
         if clips_folder.exists():
             # Counted again: another run may have made some, and interrupted workers do not report what they finished.
-            counts, failures = survey(clips_folder, folder, failures, shard)
+            counts, failures = count_pending(clips_folder, folder, failures, shard)
         write_failures(folder, failures, shard)
         print(f"{counts['done']} done, {counts['failed']} failed, {counts['to do']} remain")
         if counts["failed"]:
@@ -219,7 +219,7 @@ def prepare(folder):
 
 def require_our_settings(folder):
     """Raise a PipelineError if the folder's spectrograms were made with other settings, or it is unknown with which."""
-    refuse_other_settings(folder, read_json(folder / "settings.json", STEP), spectrogram.SETTINGS)
+    require_same_settings(folder, read_json(folder / "settings.json", STEP), spectrogram.SETTINGS)
 
 
 def remove(folder, shard=None):
@@ -231,7 +231,7 @@ def remove(folder, shard=None):
         path.unlink(missing_ok=True)
 
 
-def survey(clips_folder, folder, known, shard=None, left_out=None):
+def count_pending(clips_folder, folder, known, shard=None, left_out=None):
     """Count the clips by what is to be done with them.
 
     Parameters
@@ -267,7 +267,7 @@ def survey(clips_folder, folder, known, shard=None, left_out=None):
 
 
 def clips_to_do(clips_folder, folder, failures, shard=None):
-    """Yield the clips that `survey` counts as `to do`; parameters as there, `failures` as returned."""
+    """Yield the clips that `count_pending` counts as `to do`; parameters as there, `failures` as returned."""
     for clip in list_clips(clips_folder):
         path = spectrogram_name(clip)
         if in_shard(path, shard) and printable(clip) not in failures and not _exists(folder, path):

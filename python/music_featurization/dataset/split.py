@@ -84,7 +84,7 @@ def training_fingerprint(artifacts):
     return fingerprint(artifacts.split("train"), artifacts.split("val"))
 
 
-def at_random(table):
+def random_split(table):
     """Split clip by clip, as the original did: 20 % test, then 10 % of the rest validation.
 
     Parameters
@@ -104,7 +104,7 @@ def at_random(table):
     return {"train": train.sort_index(), "val": val.sort_index(), "test": test.sort_index()}
 
 
-def by_group(table, group_by):
+def grouped_split(table, group_by):
     """Split so that all clips of a song or artist are in one part, each genre as near to its share as that allows.
 
     Parameters
@@ -279,7 +279,7 @@ def _genres(parts):
     return sorted({genre for part in parts.values() for genre in part["genre"]})
 
 
-def published(table, folder):
+def published_split(table, folder):
     """Split as published: the original's `{train,val,test}_files.txt` and `_labels.txt`.
 
     Parameters

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from music_featurization.artifacts import (
     PipelineError,
     read_json,
-    refuse_other_settings,
     remove_unfinished,
     replacing,
+    require_same_settings,
     write_json,
 )
 from music_featurization.dataset.genres import GENRE_TAGS, INSTRUMENT_TAGS
@@ -212,7 +212,7 @@ def claim(files, settings, pieces, overwrite):
             "To make the demo data set elsewhere, give another --root (make demo uses --root demo)."
         )
     if manifest.exists() and not overwrite:
-        refuse_other_settings(files.mp3_files, read_json(manifest, "").get("settings"), settings)
+        require_same_settings(files.mp3_files, read_json(manifest, "").get("settings"), settings)
     if overwrite:
         for made in [files.annotations, *(files.mp3_files / clip for clip in clips)]:
             made.unlink(missing_ok=True)

@@ -140,7 +140,7 @@ def about_run(artifacts, part, model_file, classes, options=None):
     }
 
 
-def is_made(paths, about):
+def is_up_to_date(paths, about):
     """Tell whether the files exist and were made by a run of the same model over the same clips."""
     return paths.exist() and all(
         read_json(paths.record, TESTING).get(key) == about[key] for key in ("split", "classes", "model", "clips")

@@ -79,7 +79,7 @@ def _of_tracks(table, path):
     return Features(names, table["genre"].tolist(), features, model, starts, tracks.paths_of(names, path))
 
 
-def refuse_other_model(made, asked, what):
+def require_same_model(made, asked, what):
     """Raise a PipelineError if features of two networks would be compared.
 
     Parameters

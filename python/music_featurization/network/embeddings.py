@@ -18,9 +18,9 @@ from music_featurization.artifacts import (
     PipelineError,
     fingerprint,
     read_json,
-    refuse_other_settings,
     remove_unfinished,
     replacing,
+    require_same_settings,
     write_json,
 )
 from music_featurization.audio import spectrogram
@@ -106,7 +106,7 @@ def prepare(folder: Path, overwrite: bool = False) -> None:
     remove_unfinished(folder)
     if settings_file.exists():
         try:
-            refuse_other_settings(folder, read_json(settings_file, TRAINING), settings())
+            require_same_settings(folder, read_json(settings_file, TRAINING), settings())
             return
         except PipelineError:
             if not overwrite:

@@ -30,7 +30,7 @@ def choose(artifacts):
     return best or (PROVIDED_MODEL, f"the provided network, because {artifacts.models} holds no epoch_*.h5")
 
 
-def refuse_unfit(model_file, classes, artifacts):
+def require_compatible(model_file, classes, artifacts):
     """Refuse a network that is known to be of other classes or other spectrograms.
 
     Parameters

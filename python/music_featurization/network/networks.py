@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import FRONT_END, PipelineError, fingerprint, refuse_other_settings
+from music_featurization.artifacts import FRONT_END, PipelineError, fingerprint, require_same_settings
 from music_featurization.network import checkpoints
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def require_same_network(path: Path, network_name: str, spectrogram_settings: di
     if about.get("network", network_name) != network_name:
         raise PipelineError(f"{path} contains the network {about['network']}, not {network_name}. Give --network.")
     if "spectrogram_settings" in about:
-        refuse_other_settings(path, about["spectrogram_settings"], spectrogram_settings)
+        require_same_settings(path, about["spectrogram_settings"], spectrogram_settings)
     return about
 
 

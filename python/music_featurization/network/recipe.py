@@ -120,7 +120,7 @@ HELP = {
 
 def add_options(parser: argparse._ActionsContainer) -> None:
     """Add an option for every setting to a command line; those not given are absent from its result."""
-    types = {"batch_size": command_line.positive, "class_weights": command_line.switch, "precision": str}
+    types = {"batch_size": command_line.positive, "class_weights": command_line.parse_switch, "precision": str}
     for name, text in HELP.items():
         defaults = {network: settings[name] for network, settings in RECIPES.items()}
         shown = [f"{network} {'on' if value is True else value}" for network, value in defaults.items()]

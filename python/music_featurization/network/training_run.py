@@ -12,8 +12,8 @@ from music_featurization.artifacts import (
     PipelineError,
     fingerprint,
     read_json,
-    refuse_other_settings,
     remove_unfinished,
+    require_same_settings,
     write_json,
 )
 from music_featurization.audio import spectrogram
@@ -193,7 +193,7 @@ def is_finished(artifacts: Artifacts, settings: dict, overwrite: bool) -> bool:
         return False
     if not record.exists():
         raise PipelineError(f"{models} contains checkpoints of an unknown run. Move them, or give --overwrite.")
-    refuse_other_settings(models, read_json(record, f"{TRAINING} --overwrite", settings=dict)["settings"], settings)
+    require_same_settings(models, read_json(record, f"{TRAINING} --overwrite", settings=dict)["settings"], settings)
     if (models / training.STATE).exists():
         return False
     done = history.read(artifacts.history) if artifacts.history.exists() else {}

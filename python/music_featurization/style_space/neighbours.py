@@ -90,7 +90,7 @@ def features_of_recording(track, model_file, made_by, file):
 
     classes, model = track_features.read_classes(model_file), fingerprint(model_file)
     what = f"{file} was made by another network than {model_file}; give the right one as --model"
-    features_file.refuse_other_model(made_by, model, what)
+    features_file.require_same_model(made_by, model, what)
     with tempfile.TemporaryDirectory() as folder:
         failure = track_features.prepare(tracks.describe(track, file).path, folder=folder)
         if failure:

@@ -108,7 +108,7 @@ def _predicted(artifacts, file, table):
             what = (
                 f"{file} and {of_part.prediction.name} come from different runs; run {test_results.TESTING} --overwrite"
             )
-            features_file.refuse_other_model(table.model, made, what)
+            features_file.require_same_model(table.model, made, what)
             labels = read_array(of_part.prediction, test_results.TESTING, dimensions=1).astype(int)
             classes = test_results.classes_of(artifacts)
             if len(labels) != len(table.names) or not np.isin(labels, range(len(classes))).all():
@@ -137,7 +137,7 @@ def _recording(folder, spectrogram):
     return next((path for path in paths if os.path.isfile(path)), paths[0])
 
 
-def reduce(features):
+def pca(features):
     """Principal components: numpy.ndarray of float64, shape (N, at most 50); distances are kept as well as they can."""
     from sklearn.decomposition import PCA
 
@@ -157,7 +157,7 @@ def embed(reduced, method="tsne"):
     Parameters
     ----------
     reduced : numpy.ndarray, shape (N, D)
-        That of `reduce`.
+        That of `pca`.
     method : {"tsne", "umap"}
 
     Returns
@@ -222,7 +222,7 @@ def read_or_make_map(path, features, method="tsne", overwrite=False):
             saved = read_arrays(path, "plot_style_space.py", {"made_from": ("U", 0), "points": ("f", 2)})
             if str(saved["made_from"]) == made_from and saved["points"].shape == (len(features), 2):
                 return saved["points"], False
-    points = embed(reduce(features), method)
+    points = embed(pca(features), method)
     with replacing(path) as temporary:
         np.savez(temporary, points=points, made_from=made_from)
     return points, True

@@ -51,7 +51,7 @@ def find_end(text, clips, reduced, genres):
     raise PipelineError(f"There is no genre or clip {text!r}.{perhaps} The genres are {', '.join(genres)}.")
 
 
-def along(path, reduced):
+def nearest_clips(path, reduced):
     """The clip nearest to each waypoint.
 
     Parameters
@@ -81,7 +81,7 @@ def walk(reduced, start, end):
     Returns
     -------
     path, line : tuple
-        What `along` gives for 52 waypoints each.
+        What `nearest_clips` gives for 52 waypoints each.
 
     Raises
     ------
@@ -93,7 +93,8 @@ def walk(reduced, start, end):
     if (reduced[start] == reduced[end]).all():
         raise PipelineError("FROM and TO have the same features: there is no way to go. Give another genre or clip.")
     path = principal_path.find(reduced, start, end)
-    return along(path, reduced), along(principal_path.resample(reduced[[start, end]], len(path)), reduced)
+    line = principal_path.resample(reduced[[start, end]], len(path))
+    return nearest_clips(path, reduced), nearest_clips(line, reduced)
 
 
 def table(clips, path, line):
