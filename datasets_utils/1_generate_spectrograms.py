@@ -16,7 +16,7 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization import workers
-from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.artifacts import TRAINING, Artifacts, PipelineError
 from music_featurization.dataset import spectrogram_folder, table_check
 from music_featurization.network import embeddings
 
@@ -77,7 +77,7 @@ def check(paths):
     tables = {path.relative_to(paths.root): problem for path, problem in table_check.check(paths, spectrograms)}
     embedded = dict(embeddings.check(paths))
     if embedded:
-        wrong += _list_wrong("files of embeddings", embedded, ": delete them and run python/1-training.py again")
+        wrong += _list_wrong("files of embeddings", embedded, f": delete them and run {TRAINING} again")
     if tables:
         wrong += _list_wrong("tables", tables)
     return 1 if wrong or not spectrograms else 0

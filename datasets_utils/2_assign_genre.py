@@ -13,6 +13,7 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization.artifacts import (
+    STEP_1,
     Artifacts,
     PipelineError,
     fingerprint,
@@ -33,7 +34,7 @@ def main(argv=None):
     settings = {"merge_synonyms": args.merge_synonyms, "genres_from_folders": args.genres_from_folders}
     annotations_file = [] if args.genres_from_folders or not paths.annotations.exists() else [paths.annotations]
     inputs = fingerprint(*annotations_file, text="\n".join(sorted(spectrograms)))
-    settings_file = paths.tagged.with_suffix(".json")
+    settings_file = paths.tagged_settings
     if is_up_to_date([paths.tagged], settings_file, settings, inputs, args.overwrite):
         print(f"{paths.tagged} is up to date, nothing to do")
         return
@@ -63,7 +64,7 @@ def found_spectrograms(paths, needed):
     """Spectrograms at hand; an empty set where there is neither music nor spectrograms, only annotations."""
     found = set(list_spectrograms(paths.spectrograms)) if paths.spectrograms.is_dir() else set()
     if not found and (needed or paths.mp3_files.exists()):
-        raise PipelineError(f"{paths.spectrograms} holds no spectrogram. Run 1_generate_spectrograms.py first.")
+        raise PipelineError(f"{paths.spectrograms} holds no spectrogram. Run {STEP_1} first.")
     return found
 
 
@@ -72,7 +73,7 @@ def folder_tags(spectrograms):
     if len(loose) == len(spectrograms):
         raise PipelineError(
             f"{loose[0]} is in no folder that names its genre ({len(loose)} such clips). "
-            "Put the clips into mp3_files/<genre>/ and run 1_generate_spectrograms.py again."
+            f"Put the clips into mp3_files/<genre>/ and run {STEP_1} again."
         )
     name_some("in no folder that names a genre, skipped", loose, most=LISTED)
     table = tags.folder_tag_table(spectrograms)
@@ -92,7 +93,7 @@ def annotated_tags(paths, spectrograms, args):
         name_some("with a spectrogram, but not annotated", sorted(spectrograms - set(clips["spectrogram"])))
         clips, tag_columns = clips[there], tag_columns[there]
     else:
-        print("There are no spectrograms yet: all annotated clips are listed. Run 1_generate_spectrograms.py to train.")
+        print(f"There are no spectrograms yet: all annotated clips are listed. Run {STEP_1} to train.")
     if args.merge_synonyms:
         tag_columns, added = tags.merge_synonyms(tag_columns)
         print("synonyms add " + ", ".join(f"{count} clips to {genre}" for genre, count in added.items()))

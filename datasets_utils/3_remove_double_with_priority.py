@@ -17,6 +17,7 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization.artifacts import (
+    STEP_2,
     Artifacts,
     PipelineError,
     fingerprint,
@@ -28,8 +29,6 @@ from music_featurization.artifacts import (
 )
 from music_featurization.dataset import genres, tags
 
-STEP_2 = "datasets_utils/2_assign_genre.py"
-
 
 def main(argv=None):
     args = parse(argv)
@@ -39,7 +38,7 @@ def main(argv=None):
         {"genres": list(genres.label_order(args.genres)), "priority": args.genres},
         fingerprint(paths.tagged),
     )
-    settings_file = paths.genres.with_suffix(".json")
+    settings_file = paths.genres_settings
     if is_up_to_date([paths.genres], settings_file, settings, inputs, args.overwrite):
         print(f"{paths.genres} is up to date, nothing to do")
         return

@@ -16,6 +16,7 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization.artifacts import (
+    STEP_3,
     Artifacts,
     PipelineError,
     fingerprint,
@@ -29,7 +30,6 @@ from music_featurization.artifacts import (
 from music_featurization.dataset import magnatagatune, split
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
-STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
 FEWEST_CLIPS = 10
 
 
@@ -37,14 +37,14 @@ def main(argv=None):
     args = parse(argv)
     paths = Artifacts(args.root)
     require(paths.genres, STEP_3)
-    classes = read_genres(paths.genres.with_suffix(".json"), STEP_3)
+    classes = read_genres(paths.genres_settings, STEP_3)
     settings = {
         "genres": classes,
         "group_by": args.group_by,
         "split_by": args.split_by,
         "split_from": str(args.split_from) if args.split_from else None,
     }
-    inputs, settings_file = fingerprint(paths.genres), paths.split_folder / "settings.json"
+    inputs, settings_file = fingerprint(paths.genres), paths.split_settings
     if is_up_to_date([paths.split(part) for part in split.PARTS], settings_file, settings, inputs, args.overwrite):
         print(f"{paths.split_folder} is up to date, nothing to do")
         return

@@ -18,13 +18,11 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization import workers
-from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.artifacts import STEP_1, STEP_4, Artifacts, PipelineError
 from music_featurization.dataset import split
 from music_featurization.evaluation import commands, test_results
 from music_featurization.network import checkpoints, embeddings, model_choice, networks
 
-FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
-LAST_STEP = "datasets_utils/4_save_train_and_test.py"
 NAMED = 5  # how many missing spectrograms a message lists
 
 
@@ -68,14 +66,14 @@ def parse(argv):
 def spectrograms_of(clips, where):
     """Spectrogram file of every clip; a PipelineError names those that are missing."""
     if clips.empty:
-        raise PipelineError(f"The split has no such clips. Run {LAST_STEP} on more clips, or give another --split.")
+        raise PipelineError(f"The split has no such clips. Run {STEP_4} on more clips, or give another --split.")
     files = [where.spectrograms / spectrogram for spectrogram in clips["spectrogram"]]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         raise PipelineError(
             f"{len(missing)} of {len(files)} clips have no spectrogram: {', '.join(missing[:NAMED])}{more}. "
-            f"Run {FIRST_STEP} and the steps after it again."
+            f"Run {STEP_1} and the steps after it again."
         )
     return files
 

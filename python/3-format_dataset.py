@@ -12,20 +12,18 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import Artifacts, fingerprint, require
+from music_featurization.artifacts import FORMAT, TESTING, Artifacts, fingerprint, require
 from music_featurization.dataset.genres import style_space_codes
 from music_featurization.evaluation import test_results
 from music_featurization.feature_tables import feature_table
-
-NAME = "python/3-format_dataset.py"
 
 
 def main(argv=None):
     args = parse(argv)
     where = Artifacts(args.root)
-    arrays = where.music_dataset.with_suffix(".npz")
+    arrays = where.music_dataset_arrays
     table = test_results.files(where, args.split).features
-    made_by = feature_table.TESTING + ("" if args.split == "test" else f" --split {args.split}")
+    made_by = TESTING + ("" if args.split == "test" else f" --split {args.split}")
 
     require(table, made_by)
     source = fingerprint(table)
@@ -56,7 +54,7 @@ def is_up_to_date(table, arrays, source):
     """Tell whether both files exist and were made from the CSV with this fingerprint."""
     if not (table.exists() and arrays.exists()):
         return False
-    return str(feature_table.read_npz(arrays, NAME).get("source")) == source
+    return str(feature_table.read_npz(arrays, FORMAT).get("source")) == source
 
 
 if __name__ == "__main__":

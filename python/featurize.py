@@ -27,7 +27,7 @@ def main(argv=None):
     args = parse(argv)
     from music_featurization.feature_tables import track_features, track_table, tracks
 
-    out = args.out or Artifacts(args.root).results / "features.csv"
+    out = args.out or Artifacts(args.root).features
     track_table.require_format(out)
     classes, model = track_features.read_classes(args.model), fingerprint(args.model)
     found, left_out = tracks.find(args.paths, out)

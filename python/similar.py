@@ -39,7 +39,7 @@ def main(argv=None):
     from music_featurization.style_space import neighbours
 
     where = Artifacts(args.root)
-    file = args.features or where.results / "features.csv"
+    file = args.features or where.features
     table = neighbours.by_track(features_file.read(file, test_results.classes_of(where)))
     row = neighbours.find(args.track, table.names, table.recordings)
     if row is None:

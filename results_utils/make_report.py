@@ -25,7 +25,7 @@ def main(argv=None):
     drawn = {"confusion": figures.confusion_matrix(found, results.classes), **curves(where)}
     pictures = {name: figures.render(figure, "svg") for name, figure in drawn.items() if figure}
     root = None if args.root == REPOSITORY else args.root
-    path = where.results / "report.html"
+    path = where.report_page
     write_text(path, report_page.whole_page(results, found, pictures, where, root))
     print(f"report: {path}")
 

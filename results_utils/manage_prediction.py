@@ -24,7 +24,7 @@ def main(argv=None):
     write_text(where.report, text)
     test_results.write_metrics(where, results, found)
     picture = figures.confusion_matrix(found, results.classes)
-    figures.save(picture, where.confusion_matrix, where.confusion_matrix.with_suffix(".svg"))
+    figures.save(picture, where.confusion_matrix, where.confusion_matrix_svg)
     print(text)
     print(f"report: {where.report}\npicture: {where.confusion_matrix}")
 

@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.artifacts import TRAINING, Artifacts, PipelineError
 from music_featurization.evaluation import figures
 from music_featurization.network import history
 
@@ -25,13 +25,13 @@ def main(argv=None):
     missing = [key for key in REQUIRED if key not in epochs]
     if set(missing) == set(REQUIRED):
         raise PipelineError(
-            f"{where.history} has none of {', '.join(REQUIRED)}. Run {history.TRAINING} --overwrite to train again."
+            f"{where.history} has none of {', '.join(REQUIRED)}. Run {TRAINING} --overwrite to train again."
         )
     if missing:
         print(f"{where.history} has no {', '.join(missing)}: drawn without")
     best = history.best_epoch(epochs)
     for name in figures.CURVES:
-        draw(epochs, name, best, where.results / f"{name}.svg")
+        draw(epochs, name, best, where.curve(name))
     print(describe(epochs, best, where.models))
 
 

@@ -162,7 +162,7 @@ def test_other_settings_are_refused_and_overwrite_replaces_them(root):
     command("--root", root, "--pieces", 1, "--overwrite")
     assert own.read_bytes() == b"mine"
     assert len(digests(root)) == 4
-    assert read_json(Artifacts(root).annotations.with_name(demo_dataset.MANIFEST), "")["settings"]["pieces"] == 1
+    assert read_json(Artifacts(root).demo_manifest, "")["settings"]["pieces"] == 1
 
 
 @pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
@@ -204,7 +204,7 @@ def test_bad_sound_fonts(tmp_path):
 def test_sound_fonts_are_recorded(tmp_path):
     font = shutil.copy(synthesis.default_soundfont(), tmp_path / "mine.sf2")
     command("--root", tmp_path / "root", "--pieces", 1, "--soundfont", font)
-    settings = read_json(tmp_path / "root" / "datasets" / demo_dataset.MANIFEST, "")["settings"]
+    settings = read_json(Artifacts(tmp_path / "root").demo_manifest, "")["settings"]
     assert [name.split()[0] for name in settings["soundfonts"]] == ["mine.sf2"]
 
 

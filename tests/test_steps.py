@@ -189,7 +189,7 @@ def test_nothing_there(tmp_path, capsys, step, words):
 
 
 def test_step_before_its_predecessor(collection, capsys):
-    fails(capsys, "Run 1_generate_spectrograms.py first", step=STEP_2, root=collection)
+    fails(capsys, "Run datasets_utils/1_generate_spectrograms.py first", step=STEP_2, root=collection)
     (collection / "datasets/annotations_final.csv").unlink()
     run(STEP_1, collection)
     fails(capsys, "annotations_final.csv does not exist", "--genres-from-folders", step=STEP_2, root=collection)

@@ -18,7 +18,7 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from music_featurization import command_line
-from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, read_table
+from music_featurization.artifacts import PROVIDED_MODEL, STEP_3, Artifacts, read_table
 from music_featurization.dataset import clip_names, spectrogram_folder
 from music_featurization.dataset.genres import GENRES
 from music_featurization.network import checkpoints, model_choice, networks
@@ -71,7 +71,7 @@ def parse(argv):
 def read(root):
     """Return the clips of a root."""
     artifacts = Artifacts(root)
-    table = read_table(artifacts.genres, ("spectrogram", "label"), "datasets_utils/3_remove_double_with_priority.py")
+    table = read_table(artifacts.genres, ("spectrogram", "label"), STEP_3)
     spectrogram_folder.require_our_settings(artifacts.spectrograms)
     songs = [clip_names.parse(name).song for name in table["spectrogram"]]
     return comparison.collect(root, table["spectrogram"], table["label"], songs)

@@ -19,12 +19,39 @@ if TYPE_CHECKING:
     import numpy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# The scripts, as messages name them.
+STEP_0 = "datasets_utils/0_make_demo_dataset.py"
+STEP_1 = "datasets_utils/1_generate_spectrograms.py"
+STEP_2 = "datasets_utils/2_assign_genre.py"
+STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
+STEP_4 = "datasets_utils/4_save_train_and_test.py"
+TRAINING = "python/1-training.py"
+PLOT = "results_utils/plot_loss_accuracy_curves.py"
+TESTING = "python/2-testing.py"
+FORMAT = "python/3-format_dataset.py"
+PREDICTION = "results_utils/manage_prediction.py"
+REPORT = "results_utils/make_report.py"
+MAP = "results_utils/plot_style_space.py"
+WALK = "results_utils/walk_style_space.py"
+FEATURIZE = "python/featurize.py"
+SETTINGS_FILE = "settings.json"  # in a folder of artifacts: the settings they were made with
+HISTORY_FILE = "history.pkl"
 SECONDS_OF_A_DAY = 86400
 UNFINISHED = ".unfinished-"  # what is still being written; a dot file, so that every listing skips it
 
 
 class PipelineError(Exception):
     """Something the user can correct. The message says what is wrong, where, and what to do next."""
+
+
+class _PathBelow:
+    """An attribute of `Artifacts`: a path below the root."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __get__(self, artifacts: "Artifacts", owner: type) -> Path:
+        return artifacts.root / self.path
 
 
 @dataclass(frozen=True)
@@ -37,33 +64,48 @@ class Artifacts:
         object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
 
     # The input: written by the user or by step 0, never changed.
-    mp3_files = property(lambda self: self.root / "datasets" / "mp3_files")
-    annotations = property(lambda self: self.root / "datasets" / "annotations_final.csv")
+    mp3_files = _PathBelow("datasets/mp3_files")
+    annotations = _PathBelow("datasets/annotations_final.csv")
+    demo_manifest = _PathBelow("datasets/demo_dataset.json")  # says that step 0 made the data set, and its settings
     # Steps 1 to 4.
-    spectrograms = property(lambda self: self.root / "datasets" / "spectrograms")
-    spectrogram_settings = property(lambda self: self.spectrograms / "settings.json")
-    failures = property(lambda self: self.spectrograms / "failures.csv")
-    tagged = property(lambda self: self.root / "datasets" / "tagged_spectrograms.csv")
-    genres = property(lambda self: self.root / "datasets" / "six_genres.csv")
-    split_folder = property(lambda self: self.root / "datasets" / "train_test_val")
-    embeddings = property(lambda self: self.root / "datasets" / "embeddings")
+    spectrograms = _PathBelow("datasets/spectrograms")
+    spectrogram_settings = _PathBelow(f"datasets/spectrograms/{SETTINGS_FILE}")
+    failures = _PathBelow("datasets/spectrograms/failures.csv")
+    tagged = _PathBelow("datasets/tagged_spectrograms.csv")
+    tagged_settings = _PathBelow("datasets/tagged_spectrograms.json")
+    genres = _PathBelow("datasets/six_genres.csv")
+    genres_settings = _PathBelow("datasets/six_genres.json")
+    split_folder = _PathBelow("datasets/train_test_val")
+    split_settings = _PathBelow(f"datasets/train_test_val/{SETTINGS_FILE}")
     # Training.
-    models = property(lambda self: self.root / "models")
-    history = property(lambda self: self.models / "history.pkl")
-    training_settings = property(lambda self: self.models / "training.json")
+    embeddings = _PathBelow("datasets/embeddings")
+    models = _PathBelow("models")
+    history = _PathBelow(f"models/{HISTORY_FILE}")
+    training_settings = _PathBelow("models/training.json")
     # Testing and the report.
-    results = property(lambda self: self.root / "results")
-    prediction = property(lambda self: self.results / "prediction.npy")
-    probabilities = property(lambda self: self.results / "prediction_probabilities.npy")
-    test_features = property(lambda self: self.results / "music_dataset_testing.csv")
-    music_dataset = property(lambda self: self.results / "music_dataset.csv")
-    report = property(lambda self: self.results / "res.txt")
-    confusion_matrix = property(lambda self: self.results / "conf_matr.png")
-    metrics = property(lambda self: self.results / "metrics.json")
+    results = _PathBelow("results")
+    prediction = _PathBelow("results/prediction.npy")
+    probabilities = _PathBelow("results/prediction_probabilities.npy")
+    test_features = _PathBelow("results/music_dataset_testing.csv")
+    testing_record = _PathBelow("results/testing.json")
+    music_dataset = _PathBelow("results/music_dataset.csv")
+    music_dataset_arrays = _PathBelow("results/music_dataset.npz")
+    report = _PathBelow("results/res.txt")
+    confusion_matrix = _PathBelow("results/conf_matr.png")
+    confusion_matrix_svg = _PathBelow("results/conf_matr.svg")
+    metrics = _PathBelow("results/metrics.json")
+    report_page = _PathBelow("results/report.html")
+    style_space_page = _PathBelow("results/style_space.html")
+    # One's own music.
+    features = _PathBelow("results/features.csv")
 
-    def split(self, part):
-        """CSV of one part of the split: `train`, `val` or `test`."""
+    def split(self, part: str) -> Path:
+        """Return the CSV of one part of the split: `train`, `val` or `test`."""
         return self.split_folder / f"{part}.csv"
+
+    def curve(self, name: str) -> Path:
+        """Return the picture of one curve of the training: `loss` or `accuracy`."""
+        return self.results / f"{name}.svg"
 
 
 # The networks that come with the project; they do not move with --root.

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import PipelineError
+from music_featurization.artifacts import STEP_1, STEP_2, PipelineError
 from music_featurization.dataset.clip_names import composed
 from music_featurization.dataset.genres import tag_name
 
@@ -40,7 +40,7 @@ def read(path):
         raise PipelineError(
             f"{path} does not exist. Put MagnaTagATune's annotations_final.csv there (README, 'The data set'), "
             "run `make demo` to try everything on music that the project composes itself, "
-            "or, if the clips are in folders named by genre, run 2_assign_genre.py --genres-from-folders."
+            f"or, if the clips are in folders named by genre, run {STEP_2} --genres-from-folders."
         )
     header, separator = _header(path)
     try:
@@ -155,10 +155,7 @@ def _why_none(clips, spectrograms, path):
     advice = "Write mp3_path relative to datasets/mp3_files, with / between folders and the names that the files have"
     if wanted and composed(example).endswith(f"/{wanted}"):
         above = composed(example).removesuffix(f"/{wanted}")
-        advice = (
-            f"Move what is in datasets/mp3_files/{above} to datasets/mp3_files, and run "
-            "datasets_utils/1_generate_spectrograms.py --overwrite"
-        )
+        advice = f"Move what is in datasets/mp3_files/{above} to datasets/mp3_files, and run {STEP_1} --overwrite"
     return (
         f"None of the {len(clips)} clips in {path} has a spectrogram. Its first mp3_path is "
         f"{clips['mp3_path'].iloc[0]!r}; a spectrogram that exists is {example!r}. {advice}."

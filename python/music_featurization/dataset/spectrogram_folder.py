@@ -15,6 +15,8 @@ import numpy as np
 
 from music_featurization import command_line, file_tree, workers
 from music_featurization.artifacts import (
+    SETTINGS_FILE,
+    STEP_1,
     PipelineError,
     read_json,
     remove_unfinished,
@@ -26,7 +28,6 @@ from music_featurization.artifacts import (
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import clip_names
 
-STEP = "datasets_utils/1_generate_spectrograms.py"
 LARGEST = 12.0  # log-mel: all of the power of an hour in one bin of one frame gives 11
 SECONDS_MISSING = 1.0  # an excerpt shorter by this than its name says has lost its end
 SECONDS_BETWEEN_LISTS = 1.0  # failures.csv is written again at most this often
@@ -205,7 +206,7 @@ def require_whole_excerpt(clip, seconds):
 
 def prepare(folder):
     """Make the folder; refuse it if its spectrograms were made with other settings than `spectrogram.SETTINGS`."""
-    settings_file = folder / "settings.json"
+    settings_file = folder / SETTINGS_FILE
     if settings_file.exists():
         require_our_settings(folder)
         return
@@ -219,7 +220,7 @@ def prepare(folder):
 
 def require_our_settings(folder):
     """Raise a PipelineError if the folder's spectrograms were made with other settings, or it is unknown with which."""
-    require_same_settings(folder, read_json(folder / "settings.json", STEP), spectrogram.SETTINGS)
+    require_same_settings(folder, read_json(folder / SETTINGS_FILE, STEP_1), spectrogram.SETTINGS)
 
 
 def remove(folder, shard=None):
@@ -227,7 +228,7 @@ def remove(folder, shard=None):
     for path in list_spectrograms(folder) if folder.exists() else ():
         if in_shard(path, shard):
             (folder / path).unlink()
-    for path in [folder / "settings.json", *folder.glob("failures*.csv")] if shard is None else ():
+    for path in [folder / SETTINGS_FILE, *folder.glob("failures*.csv")] if shard is None else ():
         path.unlink(missing_ok=True)
 
 
@@ -297,7 +298,7 @@ def read_failures(folder):
             with open(path, encoding="utf-8", newline="") as file:
                 failures.update(row[:2] for row in _after_header(csv.reader(file)))
         except (UnicodeDecodeError, csv.Error) as error:
-            raise PipelineError(f"{path} is not a readable CSV ({error}). Delete it and run {STEP} again.") from error
+            raise PipelineError(f"{path} is not a readable CSV ({error}). Delete it and run {STEP_1} again.") from error
     return failures
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import PipelineError, fingerprint, read_genres, read_table, require
+from music_featurization.artifacts import STEP_4, PipelineError, fingerprint, read_genres, read_table, require
 from music_featurization.dataset import clip_names, genres, magnatagatune
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
@@ -20,7 +20,6 @@ WITHOUT_GENRE = {
     "val": "the best epoch is chosen without it",
     "test": "the report cannot measure it",
 }
-STEP = "datasets_utils/4_save_train_and_test.py"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all clips; of the rest
 RANDOM_STATE = 10  # the original's
 # Few groups want many shuffles: a genre with three songs is easily missed. With many the first is near enough.
@@ -46,8 +45,8 @@ def read_part(artifacts, part):
     PipelineError
         If the file is missing or damaged, or a label is not that of its genre.
     """
-    table = read_table(artifacts.split(part), GENRE_COLUMNS, STEP)
-    refuse_wrong_labels(table, read_classes(artifacts), artifacts.split(part), STEP)
+    table = read_table(artifacts.split(part), GENRE_COLUMNS, STEP_4)
+    refuse_wrong_labels(table, read_classes(artifacts), artifacts.split(part), STEP_4)
     return table
 
 
@@ -74,9 +73,8 @@ def read_classes(artifacts):
     tuple of str
         All classes of step 3, also those that no clip has.
     """
-    settings_file = artifacts.split_folder / "settings.json"
-    require(artifacts.split("train"), STEP)
-    return tuple(read_genres(settings_file, STEP))
+    require(artifacts.split("train"), STEP_4)
+    return tuple(read_genres(artifacts.split_settings, STEP_4))
 
 
 def training_fingerprint(artifacts):

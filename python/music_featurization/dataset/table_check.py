@@ -1,11 +1,17 @@
 """Whether the tables of steps 2 to 4 are whole and fit each other and the spectrograms: step 1's --check."""
 
-from music_featurization.artifacts import PipelineError, fingerprint, read_genres, read_json, read_table
+from music_featurization.artifacts import (
+    STEP_2,
+    STEP_3,
+    STEP_4,
+    PipelineError,
+    fingerprint,
+    read_genres,
+    read_json,
+    read_table,
+)
 from music_featurization.dataset import split
 from music_featurization.dataset.tags import GENRE_COLUMNS, TAGGED_COLUMNS
-
-STEP_2 = "datasets_utils/2_assign_genre.py"
-STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
 
 
 def check(artifacts, spectrograms):
@@ -27,7 +33,7 @@ def check(artifacts, spectrograms):
     parts = [artifacts.split(part) for part in split.PARTS]
     yield from _problems_of([artifacts.tagged], STEP_2, lambda: _tagged(artifacts, spectrograms))
     yield from _problems_of([artifacts.genres], STEP_3, lambda: _genres(artifacts, spectrograms))
-    yield from _problems_of(parts, split.STEP, lambda: _parts(artifacts))
+    yield from _problems_of(parts, STEP_4, lambda: _parts(artifacts))
 
 
 def _problems_of(tables, step, find):
@@ -46,7 +52,7 @@ def _problems_of(tables, step, find):
 
 def _tagged(artifacts, spectrograms):
     table = read_table(artifacts.tagged, TAGGED_COLUMNS, STEP_2)
-    read_json(artifacts.tagged.with_suffix(".json"), STEP_2)
+    read_json(artifacts.tagged_settings, STEP_2)
     if table.duplicated().any():
         return f"the row {', '.join(table[table.duplicated()].iloc[0])} is there twice"
     return _without_spectrogram(table, spectrograms)
@@ -54,7 +60,7 @@ def _tagged(artifacts, spectrograms):
 
 def _genres(artifacts, spectrograms):
     table = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)
-    record = artifacts.genres.with_suffix(".json")
+    record = artifacts.genres_settings
     split.refuse_wrong_labels(table, read_genres(record, STEP_3), artifacts.genres, STEP_3)
     return (
         _made_from_another(artifacts.tagged, read_json(record, STEP_3))
@@ -67,7 +73,7 @@ def _parts(artifacts):
     import pandas
 
     table = pandas.concat([split.read_part(artifacts, part)[list(GENRE_COLUMNS)] for part in split.PARTS])
-    made = read_json(artifacts.split_folder / "settings.json", split.STEP, settings=dict)
+    made = read_json(artifacts.split_settings, STEP_4, settings=dict)
     problem = _twice(table) or _made_from_another(artifacts.genres, made)
     if problem or not artifacts.genres.exists():
         return problem

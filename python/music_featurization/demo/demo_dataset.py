@@ -6,6 +6,7 @@ import random
 from typing import NamedTuple
 
 from music_featurization.artifacts import (
+    STEP_0,
     PipelineError,
     read_json,
     remove_unfinished,
@@ -15,7 +16,6 @@ from music_featurization.artifacts import (
 )
 from music_featurization.dataset.genres import GENRE_TAGS, INSTRUMENT_TAGS
 
-MANIFEST = "demo_dataset.json"  # beside the annotations: says that the data set is ours, and its settings
 COMPOSER = 1  # raise it when the same seed no longer gives the same music
 # As unbalanced as music is, and every genre early, so that even a few pieces hold all of them.
 ORDER = """classical rock baroque jazz medieval opera other classical rock baroque jazz medieval
@@ -204,8 +204,8 @@ def claim(files, settings, pieces, overwrite):
     PipelineError
         If there is a data set that was not made here, or one of other settings and `overwrite` is not set.
     """
-    manifest = files.annotations.with_name(MANIFEST)
-    clips = read_json(manifest, "0_make_demo_dataset.py")["clips"] if manifest.exists() else []
+    manifest = files.demo_manifest
+    clips = read_json(manifest, STEP_0)["clips"] if manifest.exists() else []
     for foreign in _not_ours(files, clips, manifest.exists()):
         raise PipelineError(
             f"{foreign} was not made by this script, so it is left alone. "

@@ -6,16 +6,32 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from music_featurization.artifacts import PROVIDED_MODEL, REPOSITORY, Artifacts, fingerprint, read_json
+from music_featurization.artifacts import (
+    FORMAT,
+    PLOT,
+    PREDICTION,
+    PROVIDED_MODEL,
+    REPORT,
+    REPOSITORY,
+    STEP_0,
+    STEP_1,
+    STEP_2,
+    STEP_3,
+    STEP_4,
+    TESTING,
+    TRAINING,
+    Artifacts,
+    fingerprint,
+    read_json,
+)
 from music_featurization.dataset import genres
-from music_featurization.demo import demo_dataset
 from music_featurization.evaluation import test_results
 from music_featurization.feature_tables import feature_table
 from music_featurization.network import networks, recipe
 
 NOT_RECORDED = ("root", "overwrite")
 # Settings of a training that are always printed, and the defaults of others, which are printed if they differ.
-TRAINING = ("network", "epochs", "batch_size", "seed")
+ALWAYS_PRINTED = ("network", "epochs", "batch_size", "seed")
 TRAINING_DEFAULTS = {"weights": networks.PRETRAINED, "fine_tune": False, "early_stop": 0, "keep": "all"}
 
 
@@ -89,22 +105,22 @@ def _settings(path: Path) -> dict:
 
 def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Steps 0 to 4 as far as they were run."""
-    demo = _settings(artifacts.annotations.with_name(demo_dataset.MANIFEST))
+    demo = _settings(artifacts.demo_manifest)
     if demo:
-        yield "datasets_utils/0_make_demo_dataset.py", {name: demo.get(name) for name in ("pieces", "seed")}
+        yield STEP_0, {name: demo.get(name) for name in ("pieces", "seed")}
     if artifacts.spectrogram_settings.exists():
-        yield "datasets_utils/1_generate_spectrograms.py", {}
+        yield STEP_1, {}
     if artifacts.tagged.exists():
-        yield "datasets_utils/2_assign_genre.py", _settings(artifacts.tagged.with_suffix(".json"))
+        yield STEP_2, _settings(artifacts.tagged_settings)
     if artifacts.genres.exists():
-        priority = _settings(artifacts.genres.with_suffix(".json")).get("priority")
+        priority = _settings(artifacts.genres_settings).get("priority")
         is_known = isinstance(priority, list) and priority != list(genres.PRIORITY)
         options = {"genres": [str(genre) for genre in priority]} if is_known else {}
-        yield "datasets_utils/3_remove_double_with_priority.py", options
+        yield STEP_3, options
     if artifacts.split("test").exists():
-        split = _settings(artifacts.split_folder / "settings.json")
+        split = _settings(artifacts.split_settings)
         yield (
-            "datasets_utils/4_save_train_and_test.py",
+            STEP_4,
             {name: split.get(name) for name in ("group_by", "split_by", "split_from")},
         )
 
@@ -113,18 +129,16 @@ def _training(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Training and curves; nothing where the provided network is used."""
     if not artifacts.training_settings.exists():
         return
-    settings = (
-        read_json(artifacts.training_settings, "python/1-training.py", settings=dict | None).get("settings") or {}
-    )
+    settings = read_json(artifacts.training_settings, TRAINING, settings=dict | None).get("settings") or {}
     defaults = TRAINING_DEFAULTS | recipe.RECIPES.get(str(settings.get("network")), {})
-    options = {name: settings[name] for name in TRAINING if name in settings}
+    options = {name: settings[name] for name in ALWAYS_PRINTED if name in settings}
     for name, default in defaults.items():
-        if settings.get(name, default) != default and name not in TRAINING:
+        if settings.get(name, default) != default and name not in ALWAYS_PRINTED:
             options[name] = "off" if default is True else settings[name]
     if settings.get("start_from"):
         options["start_from"] = _checkpoint(settings["start_from"])
-    yield "python/1-training.py", options
-    yield "results_utils/plot_loss_accuracy_curves.py", {}
+    yield TRAINING, options
+    yield PLOT, {}
 
 
 def _checkpoint(made: str) -> str:
@@ -137,12 +151,12 @@ def _testing(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Testing and what follows; another part of the split only if music_dataset.csv was made of it."""
     about = test_results.record(artifacts)
     if about:
-        yield test_results.TESTING, about.get("options") or {}
-    arrays = artifacts.music_dataset.with_suffix(".npz")
+        yield TESTING, about.get("options") or {}
+    arrays = artifacts.music_dataset_arrays
     if arrays.exists():
-        part = str(feature_table.read_npz(arrays, "python/3-format_dataset.py").get("split", "test"))
+        part = str(feature_table.read_npz(arrays, FORMAT).get("split", "test"))
         if part != "test":
-            yield test_results.TESTING, test_results.record(artifacts, part).get("options") or {"split": part}
-        yield "python/3-format_dataset.py", {} if part == "test" else {"split": part}
-    yield test_results.MEASURING, {}
-    yield "results_utils/make_report.py", {}
+            yield TESTING, test_results.record(artifacts, part).get("options") or {"split": part}
+        yield FORMAT, {} if part == "test" else {"split": part}
+    yield PREDICTION, {}
+    yield REPORT, {}

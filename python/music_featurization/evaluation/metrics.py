@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError
+from music_featurization.artifacts import STEP_4, PipelineError
 from music_featurization.dataset.clip_names import parse
 
 ROW_SUM_TOLERANCE = 1e-3  # how far a row of float32 probabilities may be from 1
@@ -172,9 +172,7 @@ def evaluate_with_leakage(truth, predicted, probabilities, classes, tested, trai
         If there is no clip.
     """
     if len(truth) == 0:
-        raise PipelineError(
-            "The test set is empty: there is nothing to measure. Run datasets_utils/4_save_train_and_test.py."
-        )
+        raise PipelineError(f"The test set is empty: there is nothing to measure. Run {STEP_4}.")
     found = evaluate(truth, predicted, probabilities, classes)
     if trained is None:
         return {**found, "leakage": None}

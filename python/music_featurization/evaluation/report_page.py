@@ -7,7 +7,7 @@ from importlib import metadata
 
 import numpy as np
 
-from music_featurization.artifacts import read_json
+from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, read_json
 from music_featurization.audio import decoding
 from music_featurization.dataset import clip_names
 from music_featurization.evaluation import commands, report, test_results
@@ -262,13 +262,13 @@ def _plain(value):
     return "–" if value is None else str(value)
 
 
-def _optional(path, made_by="datasets_utils/1_generate_spectrograms.py", **kinds):
+def _optional(path, made_by=STEP_1, **kinds):
     return read_json(path, made_by, **kinds) if path.exists() else {}
 
 
 def _split(artifacts):
-    path = artifacts.split_folder / "settings.json"
-    return _optional(path, "datasets_utils/4_save_train_and_test.py", settings=dict | None).get("settings") or {}
+    path = artifacts.split_settings
+    return _optional(path, STEP_4, settings=dict | None).get("settings") or {}
 
 
 def versions(artifacts):
@@ -285,7 +285,7 @@ def versions(artifacts):
 
 def _training(artifacts):
     kinds = {"settings": dict | None, "versions": dict | None}
-    return _optional(artifacts.training_settings, "python/1-training.py", **kinds)
+    return _optional(artifacts.training_settings, TRAINING, **kinds)
 
 
 def _commands(artifacts, root):

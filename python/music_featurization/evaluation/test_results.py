@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from music_featurization.artifacts import (
+    PREDICTION,
+    STEP_4,
+    TESTING,
     Artifacts,
     PipelineError,
     fingerprint,
@@ -27,8 +30,6 @@ from music_featurization.network import checkpoints
 if TYPE_CHECKING:
     import pandas
 
-TESTING = "python/2-testing.py"
-MEASURING = "results_utils/manage_prediction.py"
 PARTS = ("test", "val", "train", "all")
 
 
@@ -80,7 +81,7 @@ def files(artifacts, part="test"):
     folder = artifacts.results
     if part == "test":
         prediction, probabilities, features = artifacts.prediction, artifacts.probabilities, artifacts.test_features
-        record = folder / "testing.json"
+        record = artifacts.testing_record
     else:
         prediction = folder / f"prediction_{part}.npy"
         probabilities = folder / f"prediction_probabilities_{part}.npy"
@@ -336,12 +337,12 @@ def read_metrics(artifacts: Artifacts) -> dict:
         If the file is missing or was changed, or was made from other predictions or another split than those that
         exist.
     """
-    found = read_json(artifacts.metrics, MEASURING)
+    found = read_json(artifacts.metrics, PREDICTION)
     if found.pop("checksum", None) != _checksum(found):  # cheaper than a look at each of a hundred numbers
-        raise PipelineError(f"{artifacts.metrics} was changed after it was written. Run {MEASURING} again.")
+        raise PipelineError(f"{artifacts.metrics} was changed after it was written. Run {PREDICTION} again.")
     if found.get("made_from") != _fingerprint(artifacts):
         raise PipelineError(
-            f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {MEASURING} again."
+            f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {PREDICTION} again."
         )
     return found
 
@@ -391,7 +392,7 @@ def _clips_by_name(features, about):
     if not features.exists():
         raise PipelineError(
             "There is neither a split nor a music_dataset_testing.csv to tell which clips were tested. "
-            f"Run datasets_utils/4_save_train_and_test.py and {TESTING} first."
+            f"Run {STEP_4} and {TESTING} first."
         )
     rows = [feature_table.split_row_name(name, classes) for name in feature_table.read_names(features)]
     clips = pandas.DataFrame(

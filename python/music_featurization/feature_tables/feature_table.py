@@ -8,11 +8,10 @@ import csv
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, read_arrays, replacing, require
+from music_featurization.artifacts import TESTING, PipelineError, read_arrays, replacing, require
 from music_featurization.dataset.clip_names import stem
 
 ENDINGS = (".npy", ".jpg")
-TESTING = "python/2-testing.py"
 
 
 def row_name(genre, clip_id, spectrogram):

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, require
+from music_featurization.artifacts import FEATURIZE, TESTING, PipelineError, require
 from music_featurization.dataset.genres import GENRES
 from music_featurization.feature_tables import feature_table, track_table, tracks
 
-MADE_BY = "python/2-testing.py or python/featurize.py"
+MADE_BY = f"{TESTING} or {FEATURIZE}"
 
 
 class Features(NamedTuple):

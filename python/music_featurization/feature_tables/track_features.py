@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from music_featurization import workers
-from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, write_json
+from music_featurization.artifacts import PROVIDED_MODEL, TRAINING, PipelineError, write_json
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.feature_tables import track_table
@@ -51,12 +51,12 @@ def read_classes(model_file):
 
     if Path(model_file).is_file() and model_file != PROVIDED_MODEL and not h5py.is_hdf5(model_file):
         raise PipelineError(
-            f"{model_file} is not a network (a Keras .h5 file). Give a --model made by python/1-training.py, or leave "
+            f"{model_file} is not a network (a Keras .h5 file). Give a --model made by {TRAINING}, or leave "
             "--model out to use the provided one."
         )
     about = checkpoints.read_about(model_file)
     if "classes" not in about:
-        raise PipelineError(f"{model_file} does not say its classes. Give a --model made by python/1-training.py.")
+        raise PipelineError(f"{model_file} does not say its classes. Give a --model made by {TRAINING}.")
     ours = spectrogram.SETTINGS
     made = about.get("spectrogram_settings", ours)
     differing = sorted(key for key in {**made, **ours} if made.get(key) != ours.get(key))

@@ -17,11 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from music_featurization import file_lock
-from music_featurization.artifacts import PipelineError, make_folder, remove_unfinished, replacing, write_table
+from music_featurization.artifacts import (
+    FEATURIZE,
+    PipelineError,
+    make_folder,
+    remove_unfinished,
+    replacing,
+    write_table,
+)
 from music_featurization.feature_tables import feature_table, tracks
 
 ENDINGS = (".csv", ".npz", ".parquet")
-MADE_BY = "python/featurize.py"
 PROBABILITY, FEATURE = "probability_", "feature_"
 ABOUT_FILE = {"note": "", "bytes": 0, "modified": ""}  # columns, and their values in tables made before they were added
 
@@ -122,7 +128,7 @@ def _arrays(table):
         "probabilities": table[_columns(table, PROBABILITY)].to_numpy(np.float32),
         "classes": np.array(classes_of(table), str),
         "model": np.array(table["model"].iloc[0], str),
-        "written_by": np.array(MADE_BY, str),
+        "written_by": np.array(FEATURIZE, str),
         **start,
     }
 
@@ -133,7 +139,7 @@ def is_table(path):
     if path.suffix == ".parquet":
         return True
     if path.suffix == ".npz":
-        return "written_by" in feature_table.read_npz(path, MADE_BY)
+        return "written_by" in feature_table.read_npz(path, FEATURIZE)
     with open(path, "rb") as file:
         return file.read(5) == b"path,"
 
@@ -159,7 +165,7 @@ def read(path):
     path = Path(path)
     try:
         if path.suffix == ".npz":
-            table = _of_arrays(feature_table.read_npz(path, MADE_BY))
+            table = _of_arrays(feature_table.read_npz(path, FEATURIZE))
         elif path.suffix == ".parquet":
             _require_pyarrow(path)
             table = pandas.read_parquet(path)
@@ -172,7 +178,7 @@ def read(path):
             raise ValueError("it has no rows")
         table = _with_about_file(table)
     except (ValueError, KeyError, IndexError, TypeError, pandas.errors.ParserError) as error:
-        raise PipelineError(f"{path} is not a readable table of {MADE_BY} ({error}). Make it again.") from error
+        raise PipelineError(f"{path} is not a readable table of {FEATURIZE} ({error}). Make it again.") from error
     if table["model"].nunique() > 1:
         raise PipelineError(f"{path} contains features of several networks ({', '.join(table['model'].unique())}).")
     return table

@@ -11,12 +11,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError
+from music_featurization.artifacts import STEP_1, TRAINING, PipelineError
 from music_featurization.audio.spectrogram import N_MELS
 from music_featurization.network.front_end import EMBEDDING
 
 PREFETCHED = 4  # batches
-STEP_1, TRAINING = "datasets_utils/1_generate_spectrograms.py", "python/1-training.py"
 Result = TypeVar("Result")
 
 

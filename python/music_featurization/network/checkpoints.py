@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import PipelineError, replacing
+from music_featurization.artifacts import TRAINING, PipelineError, replacing
 from music_featurization.network.keras_backend import first_line
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def read_about(path: Path) -> dict:
     import h5py
 
     if not Path(path).is_file():
-        raise PipelineError(f"{path} does not exist. Give another file, or train a network with python/1-training.py.")
+        raise PipelineError(f"{path} does not exist. Give another file, or train a network with {TRAINING}.")
     try:
         with h5py.File(path, "r") as file:
             about = json.loads(file.attrs.get(ATTRIBUTE, "{}"))
@@ -96,7 +96,7 @@ def _is_list_of_text(value):
 def _unreadable(path, error):
     return PipelineError(
         f"{path} is not a readable Keras .h5 file ({first_line(error)}). Delete it and train again with "
-        "python/1-training.py, or restore it from the repository if it is the provided network."
+        f"{TRAINING}, or restore it from the repository if it is the provided network."
     )
 
 

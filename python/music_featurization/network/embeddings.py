@@ -14,6 +14,8 @@ import numpy as np
 from music_featurization import command_line, workers
 from music_featurization.artifacts import (
     FRONT_END,
+    SETTINGS_FILE,
+    TRAINING,
     Artifacts,
     PipelineError,
     fingerprint,
@@ -28,7 +30,6 @@ from music_featurization.dataset import spectrogram_folder
 from music_featurization.network import front_end
 from music_featurization.network.batches import load_clip
 
-TRAINING = "python/1-training.py"
 DTYPE = "float16"
 FEW = 100  # clips that are embedded in this process: workers would take longer to start
 NAMED = 3  # failures that a message lists
@@ -102,7 +103,7 @@ def _failed(artifacts: Artifacts, failures: dict[str, str], shard: tuple[int, in
 
 def prepare(folder: Path, overwrite: bool = False) -> None:
     """Make the folder ready; refuse embeddings made by another front end, or remove them if `overwrite` is set."""
-    settings_file = folder / "settings.json"
+    settings_file = folder / SETTINGS_FILE
     remove_unfinished(folder)
     if settings_file.exists():
         try:
@@ -120,7 +121,7 @@ def remove(folder: Path, shard: tuple[int, int] | None = None) -> None:
     for name in spectrogram_folder.list_spectrograms(folder) if folder.exists() else ():
         if spectrogram_folder.in_shard(name, shard):
             (folder / name).unlink()
-    for path in [folder / "settings.json", *folder.glob("failures*.csv")] if shard is None else ():
+    for path in [folder / SETTINGS_FILE, *folder.glob("failures*.csv")] if shard is None else ():
         path.unlink(missing_ok=True)
 
 

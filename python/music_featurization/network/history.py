@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, require
+from music_featurization.artifacts import TRAINING, PipelineError, require
 
-TRAINING = "python/1-training.py"
 LARGEST = 3e38  # about that of float32; no picture can show more
 
 

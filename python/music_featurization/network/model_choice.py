@@ -1,10 +1,7 @@
 """Which network is used, and whether it fits the data."""
 
-from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, read_json
+from music_featurization.artifacts import PROVIDED_MODEL, STEP_1, TRAINING, PipelineError, read_json
 from music_featurization.network import checkpoints, history, keras_backend
-
-FIRST_STEP = "datasets_utils/1_generate_spectrograms.py"
-TRAINING = "python/1-training.py"
 
 
 def choose(artifacts):
@@ -52,14 +49,14 @@ def require_compatible(model_file, classes, artifacts):
             f"{model_file} knows the classes {', '.join(about['classes'])}; the data set has {', '.join(classes)}. "
             f"Give another --model, or train one with {TRAINING}."
         )
-    made = read_json(artifacts.spectrogram_settings, FIRST_STEP)
+    made = read_json(artifacts.spectrogram_settings, STEP_1)
     trained = about.get("spectrogram_settings", made)
     differing = sorted(key for key in {**made, **trained} if made.get(key) != trained.get(key))
     if differing:
         of_model, of_data = (", ".join(f"{key} = {of.get(key)}" for key in differing) for of in (trained, made))
         raise PipelineError(
             f"{model_file} was trained on spectrograms with {of_model}; those in {artifacts.spectrograms} have "
-            f"{of_data}. Run {FIRST_STEP} --overwrite to make them again, or give a --model trained on these."
+            f"{of_data}. Run {STEP_1} --overwrite to make them again, or give a --model trained on these."
         )
 
 

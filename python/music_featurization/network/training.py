@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, replacing
+from music_featurization.artifacts import HISTORY_FILE, PipelineError, replacing
 from music_featurization.network import checkpoints, front_end, keras_backend, recipe
 from music_featurization.network.batches import load_clip, load_embedding, training_batches
 from music_featurization.network.networks import RANDOM
@@ -225,7 +225,7 @@ def write_epoch(network: "keras.Model", models: Path, history: dict, about: dict
     if keep == "best":
         for name in names[:best] + names[best + 1 :]:
             (models / name).unlink(missing_ok=True)
-    with replacing(models / "history.pkl") as temporary:
+    with replacing(models / HISTORY_FILE) as temporary:
         temporary.write_bytes(pickle.dumps(history))
 
 

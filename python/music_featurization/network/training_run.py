@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import (
+    STEP_3,
+    TRAINING,
     Artifacts,
     PipelineError,
     fingerprint,
@@ -24,8 +26,6 @@ from music_featurization.network.keras_backend import load_keras, use_precision
 
 if TYPE_CHECKING:
     import keras
-
-TRAINING = "python/1-training.py"
 
 
 def train(
@@ -239,7 +239,7 @@ def check_classes(labels: Sequence[int], validation: Sequence[int], classes: Seq
     if missing:
         raise PipelineError(
             f"No training clip is {' or '.join(missing)}: the network cannot learn it. Add clips, or leave the genre "
-            "out in datasets_utils/3_remove_double_with_priority.py, and run the steps after it again."
+            f"out in {STEP_3}, and run the steps after it again."
         )
     if not len(validation):
         raise PipelineError("The validation part of the split is empty. Add clips and run step 4 again.")

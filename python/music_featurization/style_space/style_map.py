@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError, read_array, read_arrays, replacing
+from music_featurization.artifacts import MAP, TESTING, PipelineError, read_array, read_arrays, replacing
 from music_featurization.audio import decoding
 from music_featurization.dataset import clip_names
 from music_featurization.evaluation import test_results
@@ -33,8 +33,8 @@ class Files(NamedTuple):
 def files(artifacts, table=None):
     """Where the pictures of the style space and the map of a table of features (the test set if None) are stored."""
     stem = Path(table or default_file(artifacts)).stem
-    names = ("style_space.svg", "style_space.html", f"style_space_{stem}.npz")
-    return Files(*(artifacts.results / name for name in names))
+    page = artifacts.style_space_page
+    return Files(page.with_suffix(".svg"), page, page.with_name(f"{page.stem}_{stem}.npz"))
 
 
 def default_file(artifacts):
@@ -105,16 +105,12 @@ def _predicted(artifacts, file, table):
         tables = (of_part.features.resolve(), of_part.features_npz.resolve())
         if file.resolve() in tables and of_part.prediction.exists():
             made = test_results.record(artifacts, part).get("model") or ""
-            what = (
-                f"{file} and {of_part.prediction.name} come from different runs; run {test_results.TESTING} --overwrite"
-            )
+            what = f"{file} and {of_part.prediction.name} come from different runs; run {TESTING} --overwrite"
             features_file.require_same_model(table.model, made, what)
-            labels = read_array(of_part.prediction, test_results.TESTING, dimensions=1).astype(int)
+            labels = read_array(of_part.prediction, TESTING, dimensions=1).astype(int)
             classes = test_results.classes_of(artifacts)
             if len(labels) != len(table.names) or not np.isin(labels, range(len(classes))).all():
-                raise PipelineError(
-                    f"{of_part.prediction} does not fit {file}. Run {test_results.TESTING} --overwrite."
-                )
+                raise PipelineError(f"{of_part.prediction} does not fit {file}. Run {TESTING} --overwrite.")
             return [classes[label] for label in labels]
     return ""
 
@@ -219,7 +215,7 @@ def read_or_make_map(path, features, method="tsne", overwrite=False):
     made_from = f"{method} {hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()[:16]}"
     if path.exists() and not overwrite:
         with contextlib.suppress(PipelineError):  # damaged: it is made again
-            saved = read_arrays(path, "plot_style_space.py", {"made_from": ("U", 0), "points": ("f", 2)})
+            saved = read_arrays(path, MAP, {"made_from": ("U", 0), "points": ("f", 2)})
             if str(saved["made_from"]) == made_from and saved["points"].shape == (len(features), 2):
                 return saved["points"], False
     points = embed(pca(features), method)
