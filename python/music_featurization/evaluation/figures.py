@@ -1,15 +1,21 @@
 """The pictures of the results: confusion matrix and training curves. The same input gives the same bytes."""
 
 import io
-from typing import NamedTuple
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import replacing
+from music_featurization.artifacts import PipelineError, replacing
+from music_featurization.evaluation import palette
+from music_featurization.evaluation.palette import BALANCED, TRAINING, VALIDATION
 
-# Okabe and Ito's palette: told apart by all kinds of colour vision.
-TRAINING, VALIDATION, BALANCED = "#0072B2", "#D55E00", "#009E73"
-GREY = "#666666"
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+GREY = palette.THEMES["light"].muted
 MOST_POINTS = 30  # with more epochs, dots on a curve would hide it
 FITS_A_CELL = 9  # characters of a genre's name that stand level below a column
 LONGEST_NAME = 24  # characters of a genre's name in a picture
@@ -34,51 +40,46 @@ CURVES = {
     ],
 }
 
-STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
-    "font.size": 11,
-    "text.parse_math": False,  # a name may hold a dollar sign
-    "svg.hashsalt": "MusicFeaturization",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+STYLE = palette.settings()
 
 
-def _figure(width, height):
-    """An empty figure that no window system takes part in, and its axes."""
+def new_figure(width: float, height: float) -> "tuple[matplotlib.figure.Figure, matplotlib.axes.Axes]":
+    """Return an empty figure of that many inches, without a window, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def save(figure, *paths):
-    """Write a figure as PNG or SVG artifacts.
+def save(figure: "matplotlib.figure.Figure", *paths: Path) -> None:
+    """Write a figure as artifacts, PNG or SVG by the ending.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    *paths : Path
-        The ending tells the format.
+    Raises
+    ------
+    PipelineError
+        If a path has another ending.
     """
     for path in paths:
+        if path.suffix not in (".svg", ".png"):
+            raise PipelineError(f"{path} does not end in .svg or .png. Give a path that does.")
         with replacing(path) as temporary:
             temporary.write_bytes(render(figure, path.suffix[1:]))
 
 
-def render(figure, kind):
-    """A figure as bytes of `kind` "png" or "svg"."""
+def render(figure: "matplotlib.figure.Figure", kind: str) -> bytes:
+    """Return a figure as a file of kind "png" or "svg"."""
     import matplotlib
 
     content = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # no installed font has it: a box is drawn
         figure.savefig(content, format=kind, dpi=150, metadata=METADATA[kind])
     return content.getvalue()
 
 
-def short(name):
-    """A genre's name, cut with an ellipsis where it is too long for a picture."""
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+def short(name: str, longest: int = LONGEST_NAME) -> str:
+    """Cut a name with an ellipsis where it is too long for a picture."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def confusion_matrix(found, classes):
@@ -103,7 +104,7 @@ def confusion_matrix(found, classes):
     side = 0.85 * len(classes)
     margin = 0.09 * max(map(len, names)) + 1.1
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(max(side + margin, 5.6), side + margin + 0.3)
+        figure, axes = new_figure(max(side + margin, 5.6), side + margin + 0.3)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for row, column in np.ndindex(counts.shape):
             _cell(axes, column, row, counts[row, column], shares[row, column], counts[row].sum())
@@ -157,7 +158,7 @@ def curves(history, name, best):
         return None
     epochs = max(len(values) for _, values in lines)
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(7.5, 4.6)
+        figure, axes = new_figure(7.5, 4.6)
         for line, values in lines:
             _curve(axes, line, values, marker="o" if epochs <= MOST_POINTS else None)
         if best:
