@@ -11,7 +11,28 @@ hypothesis.settings.load_profile("any machine")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--thorough", action="store_true", help="kill 20 times instead of 4 in the test of kill -9")
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="kill 20 times instead of 4 in the test of kill -9, and damage each artifact in every way",
+    )
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A real browser, as a context of playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no Chromium on this machine")
+    quiet = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+    with playwright.sync_playwright() as started:
+        yield started.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=chromium,
+            args=["--no-sandbox", *quiet, "--disable-component-update", "--disable-sync"],
+            viewport={"width": 1300, "height": 850},
+        )
 
 
 @pytest.fixture(scope="session")

@@ -1,23 +1,14 @@
-"""A tiny collection of music in MagnaTagATune's layout, made on the fly, and ways to run the scripts on it."""
+"""A tiny collection of music in MagnaTagATune's layout, made on the fly."""
 
 import csv
-import importlib.util
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import soundfile
+from tiny_pipeline import contents, run_script, start_script  # noqa: F401
 
-from music_featurization import command_line
+from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4  # noqa: F401
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-STEP_1 = "datasets_utils/1_generate_spectrograms.py"
-STEP_2 = "datasets_utils/2_assign_genre.py"
-STEP_3 = "datasets_utils/3_remove_double_with_priority.py"
-STEP_4 = "datasets_utils/4_save_train_and_test.py"
+run, start = run_script, start_script  # until every test imports them from tiny_pipeline
 MP3 = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.84}
 REAL_CLIP = REPOSITORY.parent / "shared/magnatagatune/joram-moments_of_clarity-08-solipsism-59-88.mp3"
 
@@ -64,35 +55,3 @@ def write_annotations(root, rows, tags=TAGS):
         table = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n")
         table.writerow(["clip_id", *tags, "mp3_path"])
         table.writerows([number, *(int(tag in those) for tag in tags), path] for number, those, path in rows)
-
-
-def run(script, root, *args):
-    """Run a script's command line in this process; returns its exit status. Its output is capsys's."""
-    spec = importlib.util.spec_from_file_location("script", REPOSITORY / script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    try:
-        command_line.run(lambda: module.main(["--root", str(root), *map(str, args)]))
-    except SystemExit as end:
-        return end.code
-
-
-def start(script, root, *args, **options):
-    """Start a script as a user does, in a process group of its own that hears Ctrl-C."""
-    command = [sys.executable, str(REPOSITORY / script), "--root", str(root), *map(str, args)]
-    options = {"start_new_session": True, "preexec_fn": _hear_ctrl_c, "text": True, **options}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-
-
-def _hear_ctrl_c():
-    # A shell starts its background jobs deaf to it, and a test run may be one.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def contents(folder):
-    """Bytes of every file below a folder, by its path as the operating system has it."""
-    return {
-        os.path.relpath(os.path.join(where, name), folder): Path(where, name).read_bytes()
-        for where, _, names in os.walk(folder)
-        for name in names
-    }

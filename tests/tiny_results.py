@@ -1,27 +1,21 @@
 """A tiny data set, network and set of results in the real layout, for the tests of what comes after training."""
 
-import importlib.util
 import json
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pandas
+from tiny_pipeline import load_script
 
-from music_featurization.artifacts import Artifacts
+from music_featurization.artifacts import REPOSITORY, Artifacts  # noqa: F401
 from music_featurization.audio import spectrogram
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import test_results
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-
 
 def main_of(script):
-    """The `main` of a script, whose name cannot be imported."""
-    spec = importlib.util.spec_from_file_location("script", REPOSITORY / script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    """Until every test imports load_script from tiny_pipeline."""
+    return load_script(script).main
 
 
 def make_split(root, classes=GENRES, clips_per_class=(3, 1, 2), artist="artist {genre}"):

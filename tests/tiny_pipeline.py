@@ -1,0 +1,72 @@
+"""Ways to run the project's scripts, in this process and as processes of their own, and to compare what they write."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from music_featurization import command_line
+from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError
+
+
+def load_script(script: str) -> ModuleType:
+    """Import a script, whose name is not an identifier; `script` is a path such as `artifacts.STEP_1`."""
+    spec = importlib.util.spec_from_file_location(Path(script).stem, REPOSITORY / script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call_script(script: str, root: Path | Artifacts | None, *args: object) -> int | None:
+    """Call a script's `main` in this process with --root (unless None) and arguments; errors are raised."""
+    root = root.root if isinstance(root, Artifacts) else root
+    return load_script(script).main([*map(str, args), *(["--root", str(root)] if root else [])])
+
+
+def run_script(script: str, root: Path | Artifacts | None, *args: object) -> int:
+    """Run a script as a command, but in this process; return its exit status. It prints to capsys."""
+    try:
+        command_line.run(lambda: call_script(script, root, *args))
+    except SystemExit as end:
+        return end.code
+
+
+def refused(script: str, root: Path | Artifacts | None, *args: object) -> str:
+    """Return the message with which a script refuses its arguments or what is under the root."""
+    with pytest.raises(PipelineError) as error:
+        call_script(script, root, *args)
+    return str(error.value)
+
+
+def start_script(script: str, root: Path, *args: object, **options) -> subprocess.Popen:
+    """Start a script as a user does, in a session of its own that receives Ctrl-C."""
+    command = [sys.executable, str(REPOSITORY / script), "--root", str(root), *map(str, args)]
+    options = {"start_new_session": True, "preexec_fn": _receive_ctrl_c, "text": True, **options}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def _receive_ctrl_c():
+    # A shell starts its background jobs with it ignored, and a test run may be one.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def error_line(stderr: str | bytes) -> str:
+    """Return the error on stderr, which must be a single line beside the progress bar."""
+    text = stderr.decode() if isinstance(stderr, bytes) else stderr
+    lines = [line for line in text.splitlines() if line.strip() and "clip/s" not in line]
+    assert len(lines) == 1 and lines[0].startswith("error: "), text
+    return lines[0]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every file below a folder, by its relative path."""
+    return {
+        os.path.relpath(os.path.join(where, name), folder): Path(where, name).read_bytes()
+        for where, _, names in os.walk(folder)
+        for name in names
+    }
