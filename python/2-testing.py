@@ -19,9 +19,9 @@ except ImportError as error:
 
 from music_featurization import workers
 from music_featurization.artifacts import STEP_1, STEP_4, Artifacts, PipelineError
-from music_featurization.dataset import split
+from music_featurization.dataset import spectrogram_folder, split
 from music_featurization.evaluation import commands, test_results
-from music_featurization.network import checkpoints, embeddings, model_choice, networks
+from music_featurization.network import checkpoints, embeddings, networks
 
 NAMED = 5  # how many missing spectrograms a message lists
 
@@ -32,9 +32,10 @@ def main(argv=None):
     files = test_results.files(where, args.split)
 
     clips, classes = test_results.read_clips(where, args.split), tuple(split.read_classes(where))
-    model_file, why = (args.model, "given by --model") if args.model else model_choice.choose(where)
+    model_file, why = (args.model, "given by --model") if args.model else checkpoints.best(where)
     print(f"model: {model_file} ({why})")
-    model_choice.require_compatible(model_file, classes, where)
+    spectrogram_folder.require_our_settings(where.spectrograms)
+    checkpoints.require_compatible(model_file, classes)
     options = commands.given_options(parser, args)
     about = test_results.about_run(where, args.split, model_file, classes, options)
     if not args.overwrite and test_results.is_up_to_date(files, about):
@@ -82,7 +83,7 @@ def classify(model_file, clips, batch_size, classes, embedded):
     """Compute probabilities (N, C) and features (N, 512) of clips, files of spectrograms or of embeddings."""
     from music_featurization.network import prediction
 
-    model = model_choice.load(model_file, classes)
+    model = checkpoints.load(model_file, classes)
     with command_line.progress(None, len(clips), "clip") as bar:
         return prediction.predict(
             model, clips, batch_size, progress=lambda done: bar.update(done - bar.n), embedded=embedded

@@ -25,11 +25,12 @@ from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, fingerprint
 
 def main(argv=None):
     args = parse(argv)
-    from music_featurization.feature_tables import track_features, track_table, tracks
+    from music_featurization.feature_tables import track_table, tracks
+    from music_featurization.network import checkpoints
 
     out = args.out or Artifacts(args.root).features
     track_table.require_format(out)
-    classes, model = track_features.read_classes(args.model), fingerprint(args.model)
+    classes, model = checkpoints.require_compatible(args.model), fingerprint(args.model)
     found, left_out = tracks.find(args.paths, out)
     for line in left_out.lines():
         print(line)
@@ -57,12 +58,12 @@ def parse(argv):
 def featurize(args, out, found, classes, model):
     """Make or complete the table; returns the exit status."""
     from music_featurization.feature_tables import track_features, track_table
-    from music_featurization.network import model_choice
+    from music_featurization.network import checkpoints
 
     tables = [] if args.overwrite else track_table.read_done(out, model, args.windows)
     tables, to_do = track_table.compare(tables, found, out)
     print(f"{len(found)} tracks: {len(found) - len(to_do)} done, {len(to_do)} to do", flush=True)
-    network = model_choice.load(args.model, classes) if to_do else None
+    network = checkpoints.load(args.model, classes) if to_do else None
     if args.overwrite:
         track_table.remove(out)  # not before everything that can be checked has been checked
     options = {"by_window": args.windows, "jobs": args.jobs}

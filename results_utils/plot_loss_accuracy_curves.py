@@ -13,7 +13,7 @@ except ImportError as error:
 
 from music_featurization.artifacts import TRAINING, Artifacts, PipelineError
 from music_featurization.evaluation import figures
-from music_featurization.network import history
+from music_featurization.network import checkpoints, history
 
 REQUIRED = ("loss", "val_loss", "categorical_accuracy", "val_categorical_accuracy")
 
@@ -58,7 +58,7 @@ def describe(epochs, best, models):
         )
         if best <= len(epochs.get(key, []))
     ]
-    checkpoint = history.checkpoint(models, epochs, best) or "its checkpoint is not there"
+    checkpoint = checkpoints.of_epoch(models, epochs, best) or "its checkpoint is not there"
     return f"best epoch: {best} of {len(epochs['val_loss'])} ({', '.join(values)}): {checkpoint}"
 
 

@@ -21,7 +21,7 @@ from music_featurization.network.prediction import predict
 
 @pytest.fixture(scope="module")
 def provided():
-    return checkpoints.load(PROVIDED_MODEL)
+    return checkpoints.load(PROVIDED_MODEL), checkpoints.read_about(PROVIDED_MODEL)
 
 
 def test_provided_network_loads_and_says_what_it_is(provided):

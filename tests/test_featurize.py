@@ -96,7 +96,7 @@ def test_features_are_the_means_over_windows(table, music, model, tmp_path):
     for number, file in enumerate(files):
         window = samples[number * whole : (number + 1) * whole]
         np.save(file, spectrogram.log_mel([window]).astype(np.float16))
-    probabilities, features = prediction.predict(checkpoints.load(model)[0], files)
+    probabilities, features = prediction.predict(checkpoints.load(model), files)
     assert np.abs(features[0] - features[1]).max() > 1e-4
     row = track_table.read(table).query("path.str.endswith('long.wav')")
     assert track_table.features_of(row)[0] == pytest.approx(features.mean(axis=0), rel=1e-5, abs=1e-6)

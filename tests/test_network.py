@@ -289,9 +289,9 @@ def test_a_network_that_says_nothing_of_its_front_end_has_another(about):
 
 def test_file_is_small_and_keeps_what_is_known_about_it(crnn, file, tmp_path):
     assert file.stat().st_size < 12e6
-    assert checkpoints.load(file)[1] == ABOUT
+    assert checkpoints.read_about(file) == ABOUT
     crnn.save(tmp_path / "foreign.h5")
-    assert checkpoints.load(tmp_path / "foreign.h5")[1] == {}
+    assert checkpoints.read_about(tmp_path / "foreign.h5") == {}
     about = ABOUT | {"classes": ["opéra"]}
     checkpoints.save(crnn, tmp_path / "net.h5", about)
     assert checkpoints.read_about(tmp_path / "net.h5") == about

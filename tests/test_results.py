@@ -129,8 +129,8 @@ def train_on_this_split(where, path, seed=1):
     make_model(path, seed=seed)
     from music_featurization.network import checkpoints
 
-    model, about = checkpoints.load(path)
-    checkpoints.save(model, path, {**about, "split": split.training_fingerprint(where)})
+    about = checkpoints.read_about(path)
+    checkpoints.save(checkpoints.load(path), path, {**about, "split": split.training_fingerprint(where)})
     return path
 
 
@@ -197,11 +197,11 @@ def test_testing_names_missing_and_corrupt_spectrograms(trained, tmp_path):
 
 
 def test_provided_network_is_taken_where_nothing_was_trained(where, monkeypatch, tmp_path):
-    from music_featurization.network import model_choice
+    from music_featurization.network import checkpoints
 
-    monkeypatch.setattr(model_choice, "PROVIDED_MODEL", tmp_path / "best_model.h5")
-    path, why = model_choice.choose(where)
-    assert path == tmp_path / "best_model.h5" and "holds no epoch_" in why
+    monkeypatch.setattr(checkpoints, "PROVIDED_MODEL", tmp_path / "best_model.h5")
+    path, why = checkpoints.best(where)
+    assert path == tmp_path / "best_model.h5" and "contains no epoch_" in why
 
 
 @pytest.mark.parametrize(
@@ -209,25 +209,25 @@ def test_provided_network_is_taken_where_nothing_was_trained(where, monkeypatch,
 )
 def test_best_checkpoint_is_one_of_this_history(where, kept, chosen):
     """Epoch 3 is best but its file is gone; an epoch 2 with another accuracy is from another training."""
-    from music_featurization.network import history
+    from music_featurization.network import checkpoints
 
     make_history(where, [1.5, 1.4, 1.3])
     for name in kept:
         (where.models / f"epoch_{name}.h5").touch()
-    path, why = history.best_checkpoint(where.models, where.history)
+    path, why = checkpoints.best(where)
     assert path.name == f"epoch_{chosen}.h5" and "of the checkpoints still there" in why
 
 
 def test_checkpoints_without_a_usable_history_are_an_error(where):
-    from music_featurization.network import history
+    from music_featurization.network import checkpoints
 
     make_history(where, [float("nan")])
     (where.models / "epoch_01_0.4000.h5").touch()
     with pytest.raises(PipelineError, match=r"no validation loss.*--model"):
-        history.best_checkpoint(where.models, where.history)
+        checkpoints.best(where)
     where.history.unlink()
     with pytest.raises(PipelineError, match=r"no history\.pkl.*--model"):
-        history.best_checkpoint(where.models, where.history)
+        checkpoints.best(where)
 
 
 # 3-format_dataset.py

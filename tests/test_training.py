@@ -59,7 +59,7 @@ def last_checkpoint(where):
 
 
 def weights_of(path):
-    return checkpoints.load(path)[0].get_weights()
+    return checkpoints.load(path).get_weights()
 
 
 def equal(one, other):
@@ -100,7 +100,7 @@ def test_artifacts_and_that_it_learns(trained):
     kept = history(trained)
     assert sorted(kept) == sorted(training.HISTORY_KEYS) and {len(values) for values in kept.values()} == {3}
     assert kept["loss"][-1] < kept["loss"][0] and kept["val_loss"][-1] < kept["val_loss"][0]
-    names = [training.checkpoint_name(i, a) for i, a in enumerate(kept["val_categorical_accuracy"], 1)]
+    names = [checkpoints.file_name(i, a) for i, a in enumerate(kept["val_categorical_accuracy"], 1)]
     assert sorted(contents(trained.models)) == sorted([*names, "history.pkl", "training.json"])
     about = checkpoints.read_about(last_checkpoint(trained))
     assert about["classes"] == CLASSES and about["spectrogram_settings"] == spectrogram.SETTINGS
@@ -113,7 +113,7 @@ def test_artifacts_and_that_it_learns(trained):
 
 
 def test_frozen_front_end_is_the_file_unchanged(trained):
-    embedder = front_end.embedder_of(checkpoints.load(last_checkpoint(trained))[0])
+    embedder = front_end.embedder_of(checkpoints.load(last_checkpoint(trained)))
     provided = {weight.path: weight for weight in keras.saving.load_model(FRONT_END, compile=False).weights}
     assert all(np.array_equal(weight, provided[weight.path]) for weight in embedder.weights)
 
@@ -163,8 +163,7 @@ def test_2_testing_uses_the_embeddings_and_agrees_with_spectrograms(trained, cap
     assert run(TESTING, trained.root, "--overwrite") == 0
     clips = list(test_results.read_clips(trained, "test")["spectrogram"])
     assert all((trained.embeddings / name).exists() for name in clips)
-    # The best epoch may be another one than the last.
-    model = checkpoints.load(next(trained.models.glob(f"epoch_{1 + np.argmin(history(trained)['val_loss']):02d}_*")))[0]
+    model = checkpoints.load(checkpoints.best(trained)[0])
     probabilities, features = prediction.predict(model, [trained.spectrograms / name for name in clips])
     assert np.abs(np.load(trained.probabilities) - probabilities).max() < 2e-3
     assert len(features) == len(clips)
@@ -177,7 +176,7 @@ def test_start_from_and_fine_tune(trained, where):
     assert train(where, "--start-from", first, "--fine-tune", "--learning-rate", "0.01") == 0
     about = checkpoints.read_about(last_checkpoint(where))
     assert about["front_end"]["fine_tuned"] and about["front_end"]["pretrained"] and about["start_from"]
-    before, after = (front_end.embedder_of(checkpoints.load(path)[0]) for path in (first, last_checkpoint(where)))
+    before, after = (front_end.embedder_of(checkpoints.load(path)) for path in (first, last_checkpoint(where)))
     same = dict(
         zip((weight.path for weight in after.weights), equal(before.get_weights(), after.get_weights()), strict=True)
     )
@@ -191,7 +190,7 @@ def test_weights_none_trains_all_layers(where):
     about = checkpoints.read_about(last_checkpoint(where))
     assert not about["front_end"]["pretrained"] and about["front_end"]["heard"] is None
     one, two = (weights_of(path) for path in sorted(where.models.glob("epoch_*.h5")))
-    network = checkpoints.load(last_checkpoint(where))[0]
+    network = checkpoints.load(last_checkpoint(where))
     paths = [weight.path for weight in network.weights]
     same = {path for path, unchanged in zip(paths, equal(one, two), strict=True) if unchanged}
     assert same == {"cut_windows/kernel", "standardise/moving_mean", "standardise/moving_variance"} | {
@@ -278,7 +277,7 @@ def test_interrupted_and_resumed_in_any_precision(where, tiny, monkeypatch, caps
     assert "2 epochs done, 1 to do" in capsys.readouterr().out
     keras_backend.use_precision("float32")
     assert contents(where.models) == whole
-    assert {layer.compute_dtype for layer in checkpoints.load(last_checkpoint(where))[0].layers} == {"float32"}
+    assert {layer.compute_dtype for layer in checkpoints.load(last_checkpoint(where)).layers} == {"float32"}
 
 
 def test_seed_decides(where, tiny):
@@ -311,7 +310,7 @@ def test_keep_best_leaves_the_epoch_of_lowest_validation_loss(where, tiny, monke
     monkeypatch.setattr(training, "evaluate", lambda *args: evaluate(*args) | {"val_loss": next(losses)})
     assert train(where, *TINY, "--keep", "best", epochs=3) == 0
     kept = [path.name for path in where.models.glob("epoch_*.h5")]
-    assert kept == [training.checkpoint_name(2, history(where)["val_categorical_accuracy"][1])]
+    assert kept == [checkpoints.file_name(2, history(where)["val_categorical_accuracy"][1])]
 
 
 def test_loss_that_is_no_number_stops_with_advice(where, tiny, capsys):

@@ -2,7 +2,7 @@
 
 from keras import Input, Model, layers
 
-from music_featurization.network.crnn import FEATURE_LAYER
+from music_featurization.network.checkpoints import FEATURE_LAYER
 
 
 def musictagger(n_classes: int, mels: int = 96) -> Model:

@@ -21,7 +21,7 @@ from music_featurization import command_line
 from music_featurization.artifacts import PROVIDED_MODEL, STEP_3, Artifacts, read_table
 from music_featurization.dataset import clip_names, spectrogram_folder
 from music_featurization.dataset.genres import GENRES
-from music_featurization.network import checkpoints, model_choice, networks
+from music_featurization.network import checkpoints, networks
 from music_featurization.network.prediction import predict
 
 
@@ -79,8 +79,7 @@ def read(root):
 
 def provided(root):
     """Measure the provided network on the clips of a root: scores, recall of each class, rank and kNN of features."""
-    model_choice.require_compatible(PROVIDED_MODEL, GENRES, Artifacts(root))
-    clips, network = read(root), model_choice.load(PROVIDED_MODEL, GENRES)
+    clips, network = read(root), checkpoints.load(PROVIDED_MODEL, GENRES)
     embedded = networks.has_provided_front_end(checkpoints.read_about(PROVIDED_MODEL))
     probabilities, features = predict(network, clips.for_training(embedded).paths, embedded=embedded)
     labels = list(range(len(GENRES)))

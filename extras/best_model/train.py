@@ -129,7 +129,8 @@ def main(argv=None):
                 "trained_on": f"{len(names)} composed clips and {len(virtual[0])} virtual clips",
             },
         )  # fmt: skip
-        network, known = checkpoints.load(max(Path(scratch).glob("epoch_*.h5")))
+        last = checkpoints.list_files(Path(scratch))[-1]
+        network, known = checkpoints.load(last), checkpoints.read_about(last)
     shift_by_prior(network)
     checkpoints.save(network, args.output, known)
     print(args.output)

@@ -112,7 +112,7 @@ def predict(path: Path_ | Sequence[Path_], *, model: Path_ = PROVIDED_MODEL) -> 
     >>> max(genres, key=genres.get)                                 # doctest: +SKIP
     'jazz'
     """
-    classes, network = track_features.read_classes(Path(model)), _network(Path(model))
+    classes, network = checkpoints.require_compatible(Path(model)), _network(Path(model))
 
     def of_one(one: Path_) -> dict[str, float]:
         rows = np.stack([prediction.predict_clip(network, clip)[0] for clip in _windows(one, None)])
@@ -192,9 +192,8 @@ def _windows(path: Path_, every: float | None) -> list[np.ndarray]:
 
 @functools.cache
 def _network(model: Path):
-    load_keras()
-    track_features.read_classes(model)  # refuses networks for other spectrograms
-    return checkpoints.load(model)[0]
+    checkpoints.require_compatible(model)
+    return checkpoints.load(model)
 
 
 @functools.cache

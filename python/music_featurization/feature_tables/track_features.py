@@ -19,51 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from music_featurization import workers
-from music_featurization.artifacts import PROVIDED_MODEL, TRAINING, PipelineError, write_json
+from music_featurization.artifacts import PipelineError, write_json
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.feature_tables import track_table
-from music_featurization.network import checkpoints
 
 WINDOW_SECONDS = 29.1  # the length of the clips that the network was trained on
 SHORTEST_SECONDS = 3.0  # of a track, and of its remainder after the last whole window
 TIME_LIMIT = 3600  # seconds per track: there are recordings of a day
 FEWEST_AT_A_TIME = 64  # tracks; their spectrograms take about 150 MB of disk
-
-
-def read_classes(model_file):
-    """Classes of a network, which must be one for spectrograms like ours.
-
-    Parameters
-    ----------
-    model_file : Path
-
-    Returns
-    -------
-    tuple of str
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or unreadable, does not say its classes, or was trained on other spectrograms.
-    """
-    import h5py
-
-    if Path(model_file).is_file() and model_file != PROVIDED_MODEL and not h5py.is_hdf5(model_file):
-        raise PipelineError(
-            f"{model_file} is not a network (a Keras .h5 file). Give a --model made by {TRAINING}, or leave "
-            "--model out to use the provided one."
-        )
-    about = checkpoints.read_about(model_file)
-    if "classes" not in about:
-        raise PipelineError(f"{model_file} does not say its classes. Give a --model made by {TRAINING}.")
-    ours = spectrogram.SETTINGS
-    made = about.get("spectrogram_settings", ours)
-    differing = sorted(key for key in {**made, **ours} if made.get(key) != ours.get(key))
-    if differing:
-        theirs, here = (", ".join(f"{key} = {of.get(key)}" for key in differing) for of in (made, ours))
-        raise PipelineError(f"{model_file} was trained on spectrograms with {theirs}; those of tracks have {here}.")
-    return tuple(about["classes"])
 
 
 def windows(

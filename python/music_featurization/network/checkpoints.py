@@ -1,34 +1,134 @@
-"""Checkpoints: one legacy Keras .h5 file that holds the network, its classes and how it was made.
+"""Checkpoints: which file to use, whether it fits the data, reading and writing it.
 
-`keras.saving.load_model(path)` in a bare Python reads the network; what else is known about it (`about`) is a JSON text
-in the file's attribute `about`, so that a checkpoint never loses the names of its classes.
+A checkpoint is a legacy Keras .h5 file, which `keras.saving.load_model(path)` reads in bare Python. How the network was
+made and the names of its classes are stored with it, as JSON text in the attribute `about`.
 """
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import TRAINING, PipelineError, replacing
-from music_featurization.network.keras_backend import first_line
+from music_featurization.artifacts import PROVIDED_MODEL, TRAINING, Artifacts, PipelineError, replacing
+from music_featurization.audio import spectrogram
+from music_featurization.network import history
+from music_featurization.network.keras_backend import first_line, load_keras
 
 if TYPE_CHECKING:
     import keras
 
+FEATURE_LAYER, FEATURES = "activation_1", 512  # in every network; Dense `dense_1` before it
 ATTRIBUTE = "about"
 
 
-def save(model, path, about):
+def file_name(epoch: int, accuracy: float) -> str:
+    """Return `epoch_NN_A.AAAA.h5`."""
+    return f"epoch_{epoch:02d}_{accuracy:.4f}.h5"
+
+
+def list_files(models: Path) -> list[Path]:
+    """Return the checkpoints in a folder, in the order of their epochs."""
+    return sorted(models.glob("epoch_*.h5"))
+
+
+def best(artifacts: Artifacts) -> tuple[Path, str]:
+    """Choose the network to use if none is given.
+
+    Returns
+    -------
+    path : Path
+        The checkpoint of lowest validation loss, or the provided network if there is no checkpoint.
+    reason : str
+        For the user.
+
+    Raises
+    ------
+    PipelineError
+        If there are checkpoints, but no history that says which is best.
+    """
+    models, file = artifacts.models, artifacts.history
+    if not list_files(models):
+        return PROVIDED_MODEL, f"the provided network, because {models} contains no epoch_*.h5"
+    advice = f"Give --model FILE, or run {TRAINING} --overwrite to train again."
+    if not file.exists():
+        raise PipelineError(f"{models} contains checkpoints but no {file.name}, which says which is best. {advice}")
+    epochs = history.read(file)
+    for rank, epoch in enumerate(history.ranked_epochs(epochs)):
+        if path := of_epoch(models, epochs, epoch):
+            which = "lowest validation loss" if rank == 0 else "lowest validation loss of the checkpoints still there"
+            return path, f"epoch {epoch}, {which}: {epochs['val_loss'][epoch - 1]:.4f}"
+    raise PipelineError(f"{file} has no validation loss for any checkpoint of {models}. {advice}")
+
+
+def of_epoch(models: Path, epochs: dict[str, list[float]], epoch: int) -> Path | None:
+    """Return the checkpoint of an epoch (from 1) of this history; None if it is missing or of another training.
+
+    The accuracy in its name must be the one in the history.
+    """
+    accuracies = epochs.get("val_categorical_accuracy", [])
+    known = epoch <= len(accuracies)
+    files = models.glob(file_name(epoch, accuracies[epoch - 1]) if known else f"epoch_{epoch:02d}_*.h5")
+    return min(files, default=None)
+
+
+def require_compatible(model_file: Path, classes: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Check that a network was trained on spectrograms like ours and, if given, on these classes.
+
+    Parameters
+    ----------
+    model_file : Path
+    classes : sequence of str, optional
+        The classes of the data set, in label order. A file of other origin, which does not contain the names of its
+        classes, is accepted with them.
+
+    Returns
+    -------
+    tuple of str
+        The classes of the network.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, unreadable or does not fit.
+    """
+    about = read_about(model_file)
+    require_our_spectrograms(model_file, about)
+    known = about.get("classes", classes)
+    if known is None:
+        raise PipelineError(f"{model_file} does not contain the names of its classes. Give one made by {TRAINING}.")
+    if classes is not None and tuple(known) != tuple(classes):
+        raise PipelineError(
+            f"{model_file} knows the classes {', '.join(known)}; the data set has {', '.join(classes)}. "
+            f"Give another --model, or train one with {TRAINING}."
+        )
+    return tuple(known)
+
+
+def require_our_spectrograms(model_file: Path, about: dict) -> None:
+    """Raise a PipelineError if a network's `about` says that it was trained on other spectrograms."""
+    ours = spectrogram.SETTINGS
+    trained = about.get("spectrogram_settings", ours)
+    differing = sorted(key for key in {**trained, **ours} if trained.get(key) != ours.get(key))
+    if differing:
+        theirs, here = (", ".join(f"{key} = {of.get(key)}" for key in differing) for of in (trained, ours))
+        raise PipelineError(
+            f"{model_file} was trained on spectrograms with {theirs}; those in this project have {here}. "
+            f"Give a network trained on these, or train one with {TRAINING}."
+        )
+
+
+def save(model: "keras.Model", path: Path, about: dict) -> None:
     """Write a network without its optimizer's state (two thirds of the size) as a whole artifact.
 
     Parameters
     ----------
     model : keras.Model
-        The network; standard layers only, so that it loads without our code.
+        Standard layers only, so that it loads without our code.
     path : Path
         Ends in `.h5`.
     about : dict
-        What JSON can hold; at least `classes` (genres in label order) and `spectrogram_settings`.
+        JSON values; at least `classes` (genres in label order) and `spectrogram_settings`.
     """
     import h5py
 
@@ -40,39 +140,56 @@ def save(model, path, about):
             file.attrs[ATTRIBUTE] = json.dumps(about, ensure_ascii=False)
 
 
-def load(path):
-    """Read a network and what is known about it.
+def load(path: Path, classes: Sequence[str] | None = None) -> "keras.Model":
+    """Read a network, not compiled.
 
     Parameters
     ----------
     path : Path
         A checkpoint of ours, or any Keras .h5 file.
+    classes : sequence of str, optional
+        If given, the network must compute features and as many probabilities from spectrograms.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or is not a readable Keras .h5 file, or the network does not fit.
+    """
+    read_about(path)
+    keras = load_keras()
+    from music_featurization.network.crnn import TimeDistributed
+
+    try:
+        model = keras.saving.load_model(path, custom_objects={"TimeDistributed": TimeDistributed}, compile=False)
+    except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
+        raise _unreadable(path, error) from error
+    if classes is not None:
+        _require_fit(path, model, len(classes))
+    return model
+
+
+def _require_fit(path: Path, model: "keras.Model", n_classes: int) -> None:
+    layers = [layer.name for layer in model.layers]
+    if FEATURE_LAYER not in layers or len(model.input_shape) != 3 or model.output_shape[-1] != n_classes:
+        raise PipelineError(
+            f"{path} does not fit: its input is {model.input_shape} and its output {model.output_shape}; needed are "
+            f"(clips, mels, frames), a layer {FEATURE_LAYER} and {n_classes} classes. Train one with {TRAINING}."
+        )
+
+
+def read_about(path: Path) -> dict:
+    """Read what is known about a checkpoint, without loading the network.
 
     Returns
     -------
-    model : keras.Model
-        Not compiled.
-    about : dict
+    dict
         As given to `save`; empty for a file that was not written by it.
 
     Raises
     ------
     PipelineError
-        If the file is missing or is not a readable Keras .h5 file.
+        If the file is missing or is not a readable .h5 file.
     """
-    import keras
-
-    from music_featurization.network.crnn import TimeDistributed
-
-    about = read_about(path)
-    try:
-        return keras.saving.load_model(path, custom_objects={"TimeDistributed": TimeDistributed}, compile=False), about
-    except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
-        raise _unreadable(path, error) from error
-
-
-def read_about(path: Path) -> dict:
-    """Read what is known about a checkpoint, without loading the network. Raises as `load` does."""
     import h5py
 
     if not Path(path).is_file():
@@ -89,13 +206,13 @@ def read_about(path: Path) -> dict:
         raise _unreadable(path, error) from error
 
 
-def _is_list_of_text(value):
+def _is_list_of_text(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _unreadable(path, error):
+def _unreadable(path: Path, error: Exception) -> PipelineError:
     return PipelineError(
-        f"{path} is not a readable Keras .h5 file ({first_line(error)}). Delete it and train again with "
+        f"{path} is not a network: it is not a readable Keras .h5 file ({first_line(error)}). Give a file made by "
         f"{TRAINING}, or restore it from the repository if it is the provided network."
     )
 

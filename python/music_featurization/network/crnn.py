@@ -7,9 +7,9 @@ right for clips of one length only, see `TimeDistributed`; calling the network a
 import numpy as np
 from keras import Input, Model, initializers, layers, ops
 
+from music_featurization.network.checkpoints import FEATURE_LAYER, FEATURES
 from music_featurization.network.front_end import EMBEDDING, PARTS, WINDOW
 
-FEATURES, FEATURE_LAYER = 512, "activation_1"
 UNITS = 32  # of the recurrent layer, in each direction
 INPUT_DROPOUT, DROPOUT = 0.5, 0.5
 LENGTH = 20.0  # of a window's vector

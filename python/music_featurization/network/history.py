@@ -2,7 +2,6 @@
 
 import math
 import pickle
-from pathlib import Path
 
 import numpy as np
 
@@ -113,62 +112,3 @@ def ranked_epochs(history):
     """Epochs (from 1) with a finite validation loss, the lowest first, the first of equals first."""
     losses = enumerate(history.get("val_loss", []), start=1)
     return [epoch for _, epoch in sorted((loss, epoch) for epoch, loss in losses if math.isfinite(loss))]
-
-
-def checkpoint(models, history, epoch):
-    """File of one epoch of this history.
-
-    Parameters
-    ----------
-    models : Path
-        Folder of `epoch_NN_A.AAAA.h5`.
-    history : dict of str to list of float
-    epoch : int
-        From 1.
-
-    Returns
-    -------
-    Path or None
-        None when there is no file of that epoch with the accuracy the history gives it: a file with another accuracy
-        is from another training.
-    """
-    found = sorted(Path(models).glob(f"epoch_{epoch:02d}_*.h5"))
-    accuracies = history.get("val_categorical_accuracy", [])
-    if epoch <= len(accuracies):
-        found = [path for path in found if path.name == f"epoch_{epoch:02d}_{accuracies[epoch - 1]:.4f}.h5"]
-    return found[0] if found else None
-
-
-def best_checkpoint(models, history_file):
-    """The checkpoint of lowest validation loss, and why it is that one.
-
-    Parameters
-    ----------
-    models : Path
-        Folder of the checkpoints.
-    history_file : Path
-        The history of their training.
-
-    Returns
-    -------
-    tuple of (Path, str) or None
-        None when the folder holds no checkpoint.
-
-    Raises
-    ------
-    PipelineError
-        If there are checkpoints but nothing that tells which is best.
-    """
-    existing = sorted(Path(models).glob("epoch_*.h5"))
-    if not existing:
-        return None
-    wanted = f"Give --model FILE, or run {TRAINING} --overwrite to train again."
-    if not history_file.exists():
-        raise PipelineError(f"{models} holds checkpoints but no {history_file.name}, which tells the best. {wanted}")
-    history = read(history_file)
-    for rank, epoch in enumerate(ranked_epochs(history)):
-        path = checkpoint(models, history, epoch)
-        if path:
-            which = "lowest validation loss" if rank == 0 else "lowest validation loss of the checkpoints still there"
-            return path, f"epoch {epoch}, {which}: {history['val_loss'][epoch - 1]:.4f}"
-    raise PipelineError(f"{history_file} has no validation loss for any checkpoint of {models}. {wanted}")

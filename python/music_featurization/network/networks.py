@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import FRONT_END, PipelineError, fingerprint, require_same_settings
+from music_featurization.artifacts import FRONT_END, PipelineError, fingerprint
 from music_featurization.network import checkpoints
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def load_network(path: Path, network_name: str, classes: Sequence[str], *, fine_
 
     from music_featurization.network import front_end
 
-    model, about = checkpoints.load(path)
+    model, about = checkpoints.load(path), checkpoints.read_about(path)
     if model.name != network_name:
         raise PipelineError(f"{path} contains the network {model.name}, not {network_name}. Give --network.")
     if embedder := front_end.embedder_of(model):
@@ -85,7 +85,7 @@ def load_network(path: Path, network_name: str, classes: Sequence[str], *, fine_
     return keras.Model(model.input, classifier(model.get_layer("genres").input), name=model.name)
 
 
-def require_same_network(path: Path, network_name: str, spectrogram_settings: dict) -> dict:
+def require_same_network(path: Path, network_name: str) -> dict:
     """Check by a checkpoint's `about` that training can start from it, and return that `about`.
 
     Raises
@@ -96,8 +96,7 @@ def require_same_network(path: Path, network_name: str, spectrogram_settings: di
     about = checkpoints.read_about(path)
     if about.get("network", network_name) != network_name:
         raise PipelineError(f"{path} contains the network {about['network']}, not {network_name}. Give --network.")
-    if "spectrogram_settings" in about:
-        require_same_settings(path, about["spectrogram_settings"], spectrogram_settings)
+    checkpoints.require_our_spectrograms(path, about)
     return about
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from music_featurization.network import front_end
 from music_featurization.network.batches import load_clip, load_embedding
+from music_featurization.network.checkpoints import FEATURE_LAYER
 
 if TYPE_CHECKING:
     import keras
@@ -99,7 +100,7 @@ def _with_features(model: "keras.Model", inputs) -> "keras.Model":
     import keras
 
     if model not in _made:
-        _made[model] = keras.Model(inputs, [model.outputs[0], model.get_layer("activation_1").output])
+        _made[model] = keras.Model(inputs, [model.outputs[0], model.get_layer(FEATURE_LAYER).output])
     return _made[model]
 
 

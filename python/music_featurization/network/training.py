@@ -211,14 +211,9 @@ def evaluate(network: "keras.Model", validation: Clips, batch_size: int) -> dict
     }
 
 
-def checkpoint_name(epoch: int, accuracy: float) -> str:
-    """Return `epoch_NN_A.AAAA.h5`."""
-    return f"epoch_{epoch:02d}_{accuracy:.4f}.h5"
-
-
 def write_epoch(network: "keras.Model", models: Path, history: dict, about: dict, keep: str) -> None:
     """Write the checkpoint of the last epoch and the history; with keep "best" remove the other checkpoints."""
-    names = [checkpoint_name(i, accuracy) for i, accuracy in enumerate(history["val_categorical_accuracy"], 1)]
+    names = [checkpoints.file_name(i, accuracy) for i, accuracy in enumerate(history["val_categorical_accuracy"], 1)]
     best = int(np.argmin(history["val_loss"]))
     if keep == "all" or best == len(names) - 1:
         checkpoints.save(network, models / names[-1], about | {"epoch": len(names)})

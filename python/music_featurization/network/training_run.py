@@ -21,7 +21,7 @@ from music_featurization.artifacts import (
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.dataset.split import PARTS, read_classes, read_part, training_fingerprint
-from music_featurization.network import embeddings, history, networks, recipe, training
+from music_featurization.network import checkpoints, embeddings, history, networks, recipe, training
 from music_featurization.network.keras_backend import load_keras, use_precision
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def train(
     classes, made_with = list(read_classes(artifacts)), spectrogram.SETTINGS
     check_classes(tables["train"]["label"], tables["val"]["label"], classes)
     settings = recipe.complete(network, changes, len(tables["train"]))
-    front_end = _describe_front_end(network, weights, fine_tune, start_from, made_with)
+    front_end = _describe_front_end(network, weights, fine_tune, start_from)
     asked = {
         **{"network": network, "weights": weights or networks.PRETRAINED, "fine_tune": fine_tune},
         **{"epochs": epochs, "seed": seed, "early_stop": early_stop, "keep": keep, **settings},
@@ -143,14 +143,12 @@ def _versions() -> dict[str, str]:
     return versions | {"python": platform.python_version(), "backend": keras.backend.backend()}
 
 
-def _describe_front_end(
-    network: str, weights: str | None, fine_tune: bool, start_from: Path | None, made_with: dict
-) -> dict | None:
+def _describe_front_end(network: str, weights: str | None, fine_tune: bool, start_from: Path | None) -> dict | None:
     if start_from is None:
         return networks.describe_front_end(network, weights or networks.PRETRAINED, fine_tune)
     if weights:
         raise PipelineError("Give --start-from or --weights, not both: a checkpoint contains its weights.")
-    about = networks.require_same_network(start_from, network, made_with)
+    about = networks.require_same_network(start_from, network)
     return networks.describe_front_end(network, networks.PRETRAINED, fine_tune, about)
 
 
@@ -188,7 +186,7 @@ def is_finished(artifacts: Artifacts, settings: dict, overwrite: bool) -> bool:
         If the folder contains checkpoints of a run with other settings and `overwrite` is not set.
     """
     models, record = artifacts.models, artifacts.training_settings
-    files = [*sorted(models.glob("epoch_*.h5")), *_exist(artifacts.history, models / training.STATE)]
+    files = [*checkpoints.list_files(models), *_exist(artifacts.history, models / training.STATE)]
     if overwrite or not files:
         return False
     if not record.exists():
@@ -214,7 +212,7 @@ def begin(artifacts: Artifacts, settings: dict, versions: dict, overwrite: bool)
     remove_unfinished(artifacts.models)
     state = artifacts.models / training.STATE
     if overwrite:
-        for path in [*artifacts.models.glob("epoch_*.h5"), artifacts.history, state]:
+        for path in [*checkpoints.list_files(artifacts.models), artifacts.history, state]:
             path.unlink(missing_ok=True)
     if not state.exists():
         write_json(artifacts.training_settings, {"settings": settings, "versions": versions})

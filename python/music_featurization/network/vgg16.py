@@ -4,7 +4,7 @@ import numpy as np
 from keras import Input, Model, layers, regularizers
 
 from music_featurization.artifacts import PipelineError
-from music_featurization.network.crnn import FEATURE_LAYER, FEATURES
+from music_featurization.network.checkpoints import FEATURE_LAYER, FEATURES
 from music_featurization.network.keras_backend import first_line
 
 IMAGE_SIZE = 216

@@ -86,16 +86,16 @@ def features_of_recording(track, model_file, made_by, file):
         If the network is another one, or the recording cannot be used.
     """
     from music_featurization.feature_tables import track_features, track_table, tracks
-    from music_featurization.network import model_choice
+    from music_featurization.network import checkpoints
 
-    classes, model = track_features.read_classes(model_file), fingerprint(model_file)
+    classes, model = checkpoints.require_compatible(model_file), fingerprint(model_file)
     what = f"{file} was made by another network than {model_file}; give the right one as --model"
     features_file.require_same_model(made_by, model, what)
     with tempfile.TemporaryDirectory() as folder:
         failure = track_features.prepare(tracks.describe(track, file).path, folder=folder)
         if failure:
             raise PipelineError(f"{track}: {failure}.")
-        network, found = model_choice.load(model_file, classes), [tracks.describe(track, file)]
+        network, found = checkpoints.load(model_file, classes), [tracks.describe(track, file)]
         table = track_features.classify(network, found, folder, classes, model)
     return track_table.features_of(table)[0]
 
