@@ -432,7 +432,7 @@ def test_recording_given_as_model(tmp_path):
         message = refused(
             main, song, "--model", song, "--out" if main is featurize else "--features", tmp_path / "f.csv"
         )
-        assert f"{song} is not a network" in message and "delete" not in message.lower()
+        assert f"{song} is not a readable Keras .h5 file" in message and "delete" not in message.lower()
     assert song.exists()
 
 

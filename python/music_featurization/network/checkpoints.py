@@ -212,7 +212,7 @@ def _is_list_of_text(value: object) -> bool:
 
 def _unreadable(path: Path, error: Exception) -> PipelineError:
     return PipelineError(
-        f"{path} is not a network: it is not a readable Keras .h5 file ({first_line(error)}). Give a file made by "
+        f"{path} is not a readable Keras .h5 file ({first_line(error)}). Give a file made by "
         f"{TRAINING}, or restore it from the repository if it is the provided network."
     )
 
