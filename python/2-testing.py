@@ -49,7 +49,7 @@ def main(argv=None):
     inputs = [folder / name for name in clips["spectrogram"]]
     probabilities, features = classify(model_file, inputs, args.batch_size, classes, embedded)
     trained = test_results.training_clips(where, about)
-    test_results.write(files, clips, classes, probabilities, features, about, trained)
+    test_results.write(files, clips, classes, probabilities, features, about, trained, where.mp3_files)
     print(test_results.describe(args.split, test_results.accuracies(clips, probabilities, trained), files.features))
 
 

@@ -12,7 +12,7 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import FORMAT, TESTING, Artifacts, fingerprint, require
+from music_featurization.artifacts import TESTING, Artifacts, PipelineError, fingerprint, require
 from music_featurization.dataset.genres import style_space_codes
 from music_featurization.evaluation import test_results
 from music_featurization.feature_tables import feature_table
@@ -30,17 +30,23 @@ def main(argv=None):
     if not args.overwrite and is_up_to_date(where.music_dataset, arrays, source):
         print(f"nothing to do: {where.music_dataset} was made from this {table.name}")
         return
-    names, features = feature_table.read_csv(table, made_by)
     classes = test_results.classes_of(where)
-    codes = style_space_codes(classes)
-    genres, clips = zip(*(feature_table.split_row_name(name, classes) for name in names), strict=True)
-    coded = [(codes[genre], clip) for genre, clip in zip(genres, clips, strict=True)]
+    content = feature_table.read(test_results.newest_table(where, args.split), classes)
+    codes, genres = style_space_codes(classes), content.genres
+    if unknown := sorted(set(genres) - set(codes)):
+        raise PipelineError(
+            f"{table} has the genre {', '.join(unknown)}, which is none of {', '.join(classes)}. "
+            f"Run {made_by} --overwrite."
+        )
+    coded = [(codes[genre], clip) for genre, clip in zip(genres, content.names, strict=True)]
     arrays.unlink(missing_ok=True)  # comes back last: it tells what both files were made from
-    feature_table.write_csv(where.music_dataset, coded, features)
-    model = test_results.record(where, args.split).get("model", "unknown")
-    feature_table.write_npz(arrays, features, clips, genres, model=model, source=source, split=args.split)
+    feature_table.write_without_header(where.music_dataset, coded, content.features)
+    model = content.model_fingerprint or test_results.record(where, args.split).get("model", "")
+    rows = content.rows.assign(model=model, source=source, split=args.split)
+    feature_table.write(arrays, content._replace(rows=rows))
     counts = ", ".join(f"{genre} ({codes[genre]}) {genres.count(genre)}" for genre in classes)
-    print(f"{len(names)} clips of {args.split} with {features.shape[1]} features: {counts}: {where.music_dataset}")
+    size = f"{len(genres)} clips of {args.split} with {content.features.shape[1]} features"
+    print(f"{size}: {counts}: {where.music_dataset}")
 
 
 def parse(argv):
@@ -54,7 +60,8 @@ def is_up_to_date(table, arrays, source):
     """Tell whether both files exist and were made from the CSV with this fingerprint."""
     if not (table.exists() and arrays.exists()):
         return False
-    return str(feature_table.read_npz(arrays, FORMAT).get("source")) == source
+    rows = feature_table.read(arrays).rows
+    return "source" in rows and rows["source"].iloc[0] == source
 
 
 if __name__ == "__main__":

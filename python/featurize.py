@@ -25,16 +25,16 @@ from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, fingerprint
 
 def main(argv=None):
     args = parse(argv)
-    from music_featurization.feature_tables import track_table, tracks
+    from music_featurization.feature_tables import feature_table, table_run, tracks
     from music_featurization.network import checkpoints
 
     out = args.out or Artifacts(args.root).features
-    track_table.require_format(out)
+    feature_table.require_format(out)
     classes, model = checkpoints.require_compatible(args.model), fingerprint(args.model)
     found, left_out = tracks.find(args.paths, out)
     for line in left_out.lines():
         print(line)
-    with track_table.owned(out):
+    with table_run.owned(out):
         return featurize(args, out, found, classes, model)
 
 
@@ -57,27 +57,27 @@ def parse(argv):
 
 def featurize(args, out, found, classes, model):
     """Make or complete the table; returns the exit status."""
-    from music_featurization.feature_tables import track_features, track_table
+    from music_featurization.feature_tables import table_run, track_features
     from music_featurization.network import checkpoints
 
-    tables = [] if args.overwrite else track_table.read_done(out, model, args.windows)
-    tables, to_do = track_table.compare(tables, found, out)
+    tables = [] if args.overwrite else table_run.read_done(out, model, args.windows)
+    tables, to_do = table_run.compare(tables, found, out)
     print(f"{len(found)} tracks: {len(found) - len(to_do)} done, {len(to_do)} to do", flush=True)
     network = checkpoints.load(args.model, classes) if to_do else None
     if args.overwrite:
-        track_table.remove(out)  # not before everything that can be checked has been checked
+        table_run.remove(out)  # not before everything that can be checked has been checked
     options = {"by_window": args.windows, "jobs": args.jobs}
     failures = track_features.complete(out, tables, network, to_do, classes, model, **options) if to_do else {}
-    track_table.write_failures(out, failures)
+    table_run.write_failures(out, failures)
     if failures:
-        print(f"{len(failures)} failed; why: {track_table.failures_file(out)}")
-    table = track_table.finish(out, tables)
-    if not len(table):
+        print(f"{len(failures)} failed; why: {table_run.failures_file(out)}")
+    table = table_run.finish(out, tables)
+    if table is None:
         return 1
-    if noted := table.loc[table["note"] != "", "path"].nunique():
+    if noted := table.rows.loc[table.rows["note"] != "", "recording"].nunique():
         print(f"{noted} used in part; why: the column note")
-    genres = ", ".join(f"{genre} {count}" for genre, count in Counter(table["genre"]).most_common())
-    print(f"{len(table)} {'windows' if args.windows else 'tracks'} ({genres}): {out}")
+    genres = ", ".join(f"{genre} {count}" for genre, count in Counter(table.genres).most_common())
+    print(f"{len(table.rows)} {'windows' if args.windows else 'tracks'} ({genres}): {out}")
     return 0
 
 

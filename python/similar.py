@@ -34,16 +34,19 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     from music_featurization.evaluation import test_results
-    from music_featurization.feature_tables import features_file
+    from music_featurization.feature_tables import feature_table
     from music_featurization.file_tree import in_a_line
     from music_featurization.style_space import neighbours
 
     where = Artifacts(args.root)
     file = args.features or where.features
-    table = neighbours.by_track(features_file.read(file, test_results.classes_of(where)))
+    table = neighbours.by_track(feature_table.read(file, test_results.classes_of(where)))
     row = neighbours.find(args.track, table.names, table.recordings)
     if row is None:
-        wanted, name = neighbours.features_of_recording(args.track, args.model, table.model, file), args.track
+        wanted, name = (
+            neighbours.features_of_recording(args.track, args.model, table.model_fingerprint, file),
+            args.track,
+        )
     else:
         wanted, name = table.features[row], table.names[row]
     print(f"nearest to {in_a_line(name)} of {len(table.names)} in {file}:")

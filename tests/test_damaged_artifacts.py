@@ -10,7 +10,7 @@ import tiny_results
 from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, run
 
 from music_featurization.artifacts import Artifacts
-from music_featurization.feature_tables import track_table
+from music_featurization.feature_tables import feature_table, track_features
 
 CHECK = (STEP_1, "--check")
 TESTING, FORMAT = "python/2-testing.py", "python/3-format_dataset.py"
@@ -71,10 +71,10 @@ def finished(_collection_with_spectrograms, tmp_path_factory):
     where.training_settings.write_text('{"settings": {"network": "crnn"}, "versions": {"keras": "3"}}')
     rng = np.random.default_rng(1)
     numbers = rng.random((6, 2), np.float32), rng.random((6, 512), np.float32)
-    leading = {"path": [f"{letter}.mp3" for letter in "abcdef"], "seconds": [29.1] * 6}
-    table = track_table.rows(leading, *numbers, ("jazz", "rock"), "0123")
-    for ending in track_table.ENDINGS:
-        track_table.write(where.results / f"features{ending}", table)
+    columns = {"recording": [f"{letter}.mp3" for letter in "abcdef"], "seconds": [29.1] * 6}
+    table = track_features.rows(columns, *numbers, ("jazz", "rock"), "0123")
+    for ending in feature_table.FORMATS:
+        feature_table.write(where.results / f"features{ending}", table)
     for script in (CURVES, TESTING, FORMAT, MEASURE, REPORT, MAP):
         assert call(script, root) == 0
     return root

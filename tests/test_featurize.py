@@ -16,7 +16,7 @@ from music_featurization import workers
 from music_featurization.artifacts import PipelineError, fingerprint
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset.genres import GENRES
-from music_featurization.feature_tables import track_features, track_table
+from music_featurization.feature_tables import feature_table, table_run, track_features
 from music_featurization.network import prediction
 from music_featurization.style_space import neighbours
 
@@ -98,9 +98,10 @@ def test_features_are_the_means_over_windows(table, music, model, tmp_path):
         np.save(file, spectrogram.log_mel([window]).astype(np.float16))
     probabilities, features = prediction.predict(checkpoints.load(model), files)
     assert np.abs(features[0] - features[1]).max() > 1e-4
-    row = track_table.read(table).query("path.str.endswith('long.wav')")
-    assert track_table.features_of(row)[0] == pytest.approx(features.mean(axis=0), rel=1e-5, abs=1e-6)
-    assert row["probability_opera"].item() == pytest.approx(probabilities[:, 2].mean(), rel=1e-5)
+    content = feature_table.read(table)
+    row = content.names.index(str(music / "long.wav"))
+    assert content.features[row] == pytest.approx(features.mean(axis=0), rel=1e-5, abs=1e-6)
+    assert content.rows["probability_opera"][row] == pytest.approx(probabilities[:, 2].mean(), rel=1e-5)
 
 
 def test_failures_have_reasons(table, music):
@@ -121,10 +122,11 @@ def test_nothing_is_left_beside_the_table(table):
 def test_other_formats_hold_the_same(table, ending, tmp_path):
     if ending == ".parquet":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    expected = track_table.read(table)
-    track_table.write(tmp_path / f"a{ending}", expected)
-    pandas.testing.assert_frame_equal(track_table.read(tmp_path / f"a{ending}"), expected, check_dtype=False)
-    assert track_table.classes_of(expected) == GENRES
+    expected = feature_table.read(table)
+    feature_table.write(tmp_path / f"a{ending}", expected)
+    copy = feature_table.read(tmp_path / f"a{ending}")
+    pandas.testing.assert_frame_equal(copy.rows, expected.rows, check_dtype=False)
+    assert (copy.features == expected.features).all() and copy.recordings == expected.recordings
 
 
 def test_run_again_adds_what_is_missing(music, model, tmp_path, capsys):
@@ -138,16 +140,13 @@ def test_run_again_adds_what_is_missing(music, model, tmp_path, capsys):
     soundfile.write(more, sound(3.5), RATE)
     featurize([str(more), *first])
     assert "3 tracks: 2 done, 1 to do" in capsys.readouterr().out
-    content = track_table.read(out)
-    assert len(content) == 3
-    before = track_features_of(made, tmp_path)
-    kept = content[content["path"].isin(before["path"])].reset_index(drop=True)
-    pandas.testing.assert_frame_equal(kept, before)
-
-
-def track_features_of(content, folder):
-    (folder / "before.npz").write_bytes(content)
-    return track_table.read(folder / "before.npz")
+    content = feature_table.read(out)
+    assert len(content.rows) == 3
+    out.write_bytes(made)
+    before = feature_table.read(out)
+    kept = content.select(content.rows["recording"].isin(before.names).to_numpy())
+    pandas.testing.assert_frame_equal(kept.rows, before.rows)
+    assert (kept.features == before.features).all()
 
 
 def test_interrupted_run_keeps_finished_batches(music, model, tmp_path, monkeypatch, capsys):
@@ -166,25 +165,25 @@ def test_interrupted_run_keeps_finished_batches(music, model, tmp_path, monkeypa
     monkeypatch.setattr(track_features, "classify", interrupted)
     with pytest.raises(KeyboardInterrupt):
         featurize(args)
-    assert not out.exists() and track_table.partial_folder(out).is_dir()
+    assert not out.exists() and table_run.partial_folder(out).is_dir()
     capsys.readouterr()
     monkeypatch.setattr(track_features, "classify", classify)
     featurize(args)
     printed = capsys.readouterr().out
     assert "7 tracks: " in printed and "7 tracks: 0 done" not in printed
-    assert len(track_table.read(out)) == 4
-    assert not track_table.partial_folder(out).exists()
+    assert len(feature_table.read(out).rows) == 4
+    assert not table_run.partial_folder(out).exists()
 
 
 def test_windows_are_rows(music, model, tmp_path):
     out = tmp_path / "w.csv"
     args = [str(music / "long.wav"), "--model", str(model), "--out", str(out)]
     featurize([*args, "--windows"])
-    content = track_table.read(out)
+    content = feature_table.read(out).rows
     assert content["start"].tolist() == [0, 29.1] and content["seconds"].tolist() == [29.1, 29.1]
     assert "contains windows by the network" in refused(featurize, *args)
     featurize([*args, "--overwrite"])
-    assert "start" not in track_table.read(out)
+    assert "start" not in feature_table.read(out).rows
 
 
 def test_table_of_another_network_is_refused(table, music, tmp_path):
@@ -249,7 +248,7 @@ def test_names_that_no_table_can_hold_fail_alone(music, model, tmp_path):
         file.write(content.read())
     out = tmp_path / "f.csv"
     featurize([str(tmp_path / "m"), str(music / "clip.mp3"), "--model", str(model), "--out", str(out)])
-    assert len(track_table.read(out)) == 1
+    assert len(feature_table.read(out).rows) == 1
     assert "not valid UTF-8" in (tmp_path / "f.failures.csv").read_text()
 
 

@@ -21,7 +21,6 @@ from tiny_results import (
 )
 
 from music_featurization.artifacts import Artifacts, PipelineError, fingerprint
-from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import test_results
 from music_featurization.feature_tables import feature_table
 
@@ -70,10 +69,13 @@ def test_testing_writes_the_contract(trained, capsys):
     columns = zip(clips["genre"], clips["clip_id"], stems, strict=True)
     assert [row[0] for row in rows] == [f"{genre}.{clip_id}_{name}" for genre, clip_id, name in columns]
     assert {len(row) for row in rows} == {513}
-    arrays = feature_table.read_npz(trained.test_features.with_suffix(".npz"), "")
-    assert (np.array([row[1:] for row in rows], dtype=np.float32) == arrays["features"]).all()
-    assert len(np.unique(arrays["features"], axis=0)) == 12
-    assert arrays["genres"].tolist() == clips["genre"].tolist() and arrays["classes"].tolist() == list(GENRES)
+    table = feature_table.read(trained.test_features.with_suffix(".npz"))
+    assert (np.array([row[1:] for row in rows], dtype=np.float32) == table.features).all()
+    assert len(np.unique(table.features, axis=0)) == 12
+    for column in ("clip_id", "spectrogram", "genre"):
+        assert table.rows[column].tolist() == clips[column].tolist()
+    recordings = [trained.mp3_files / name.replace(".npy", ".mp3") for name in clips["spectrogram"]]
+    assert table.recordings == list(map(str, recordings))
 
 
 def test_testing_again_does_only_what_changed(trained, capsys):
@@ -106,7 +108,7 @@ def test_interrupted_testing_does_not_pass_for_finished(where, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(feature_table, "write_csv", interrupted)
+    monkeypatch.setattr(feature_table, "write_without_header", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_results(where, seed=2)
     assert not test_results.files(where).exist()
@@ -119,7 +121,7 @@ def test_other_parts_leave_the_results_of_test_alone(trained):
     for part, count in (("val", 6), ("all", 36)):
         run(classify_clips, trained, "--split", part, "--batch-size", 5)
         assert len(np.load(test_results.files(trained, part).prediction)) == count
-        assert len(feature_table.read_names(trained.results / f"music_dataset_{part}.csv")) == count
+        assert len(feature_table.read_row_names(trained.results / f"music_dataset_{part}.csv")) == count
     assert [path.read_bytes() for path in test_results.files(trained)] == before
 
 
@@ -141,7 +143,7 @@ def test_clips_that_were_in_training_are_marked(trained, tmp_path, capsys, part)
     said = capsys.readouterr().out
     clips, files = test_results.read_clips(trained, part), test_results.files(trained, part)
     known = clips["spectrogram"].isin(test_results.read_clips(trained, "train")["spectrogram"]).to_numpy()
-    marks = feature_table.read_npz(files.features_npz, "")["in_training"]
+    marks = feature_table.read(files.features_npz).rows["in_training"]
     assert (marks == np.where(known, "yes", "no")).all() and known.sum() == 18
     right = np.load(files.prediction) == clips["label"].to_numpy()
     accuracy = json.loads(files.record.read_text())["accuracy"]
@@ -158,7 +160,7 @@ def test_no_clip_is_marked_for_a_network_of_another_split(trained, capsys):
     run(classify_clips, trained, "--split", "all", "--overwrite")
     assert "which were in training is unknown" in capsys.readouterr().out
     files = test_results.files(trained, "all")
-    assert set(feature_table.read_npz(files.features_npz, "")["in_training"]) == {"unknown"}
+    assert set(feature_table.read(files.features_npz).rows["in_training"]) == {"unknown"}
     assert list(json.loads(files.record.read_text())["accuracy"]) == ["all"]
 
 
@@ -247,9 +249,9 @@ def test_music_dataset_reads_as_the_style_space_experiment_does(where, capsys):
     assert codes == [expected[genre] for genre in clips["genre"]] and set(codes) == {1, 2, 3, 4, 5, 6}
     assert names == [f"{row.clip_id}_{row.spectrogram[2:-4]}" for row in clips.itertuples()]
     assert {len(row) for row in features} == {512}
-    arrays = feature_table.read_npz(where.music_dataset.with_suffix(".npz"), "")
-    assert (np.array(features, dtype=np.float32) == arrays["features"]).all()
-    assert arrays["names"].tolist() == names and arrays["model"] == "0123"
+    table = feature_table.read(where.music_dataset.with_suffix(".npz"))
+    assert (np.array(features, dtype=np.float32) == table.features).all()
+    assert table.names == names and table.model_fingerprint == "0123"
     capsys.readouterr()
     run(format_dataset, where)
     assert "nothing to do" in capsys.readouterr().out
@@ -276,7 +278,7 @@ def test_all_clips_feed_the_style_space_experiment(tmp_path, capsys):
     assert features[drawn].shape == (50, 512) and np.isfinite(features).all()
     assert (np.bincount(codes)[1:] == 10).all() and len({row[1] for row in rows}) == 60
     run(format_dataset, where)  # the test set again
-    assert len(feature_table.read_names(where.music_dataset)) == 12
+    assert len(feature_table.read_row_names(where.music_dataset)) == 12
 
 
 def test_other_genres_get_codes_from_1(tmp_path):
@@ -321,10 +323,10 @@ def test_any_name_and_number_survive_the_csv(tmp_path_factory, genre, clip_id, n
     path = tmp_path_factory.mktemp("table") / "table.csv"
     written = feature_table.row_name(genre, clip_id, f"f/{name}.npy")
     features = np.array([numbers], dtype=np.float32)
-    feature_table.write_csv(path, [(written,)], features)
-    names, read = feature_table.read_csv(path)
-    assert names == [written] == feature_table.read_names(path)
-    assert (read == features).all()
+    feature_table.write_without_header(path, [(written,)], features)
+    table = feature_table.read(path, SONGS)
+    assert feature_table.read_row_names(path) == [written] and table.names == [f"{clip_id}_{name}"]
+    assert (table.features == features).all() and table.genres == [genre]
     assert feature_table.split_row_name(written, SONGS) == (genre, f"{clip_id}_{name}")
 
 

@@ -20,7 +20,7 @@ from tiny_results import main_of, make_results, make_split
 
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.evaluation import test_results
-from music_featurization.feature_tables import feature_table, track_table
+from music_featurization.feature_tables import feature_table, track_features
 from music_featurization.style_space import page as style_space_page
 from music_featurization.style_space import style_map
 from music_featurization.style_space import walk as style_walk
@@ -202,10 +202,10 @@ def test_own_tracks_are_a_space_too(tmp_path):
     (tmp_path / "b c.mp3").touch()
     paths = [str(tmp_path / name) for name in ("b c.mp3", "d-e-0-29.mp3", "f.mp3", "g.mp3", "h.mp3")]
     probabilities = rng.dirichlet(np.ones(2), 5).astype(np.float32)
-    table = track_table.rows(
-        {"path": paths, "seconds": [9.0] * 5}, probabilities, rng.normal(size=(5, 512)), ["x", "y"], "m"
+    table = track_features.rows(
+        {"recording": paths, "seconds": [9.0] * 5}, probabilities, rng.normal(size=(5, 512)), ["x", "y"], "m"
     )
-    track_table.write(tmp_path / "own.csv", table)
+    feature_table.write(tmp_path / "own.csv", table)
     clips, features = style_map.read(Artifacts(tmp_path), tmp_path / "own.csv")
     assert features.shape == (5, 512) and clips["predicted"].tolist() == clips["genre"].tolist()
     assert clips["recording"].tolist() == [paths[0], "", "", "", ""] and clips["where"].tolist() == paths
@@ -443,11 +443,13 @@ def test_search_by_artist(page):
 def test_eight_thousand_clips_are_usable(tmp_path, browser):
     rng = np.random.default_rng(0)
     where, genre = Artifacts(tmp_path), rng.integers(0, 2, 8000)
-    names = [f"{'xy'[kind]}.{number}_artist_{number % 300}-album-01-song-0-29.npy" for number, kind in enumerate(genre)]
+    names = [f"artist_{number % 300}-album-01-song-0-29.npy" for number in range(8000)]
     where.results.mkdir()
     arrays = where.test_features.with_suffix(".npz")
     features = rng.normal(size=(8000, 2)).astype(np.float32)
-    feature_table.write_npz(arrays, features, names, ["xy"[kind] for kind in genre], model="m")
+    columns = {"clip_id": range(8000), "spectrogram": names, "recording": "", "model": "m"}
+    rows = pandas.DataFrame({**columns, "genre": ["xy"[kind] for kind in genre]})
+    feature_table.write(arrays, feature_table.FeatureTable(rows, features, where.mp3_files))
     clips, _ = style_map.read(where)
     text = style_space_page.page(clips, features, ["x", "y"], {"x": 0, "y": 1}, "", where.results)
     assert len(text) < 7e6

@@ -20,7 +20,7 @@ from tiny_results import main_of, make_model
 from music_featurization import file_lock, workers
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.audio import decoding
-from music_featurization.feature_tables import features_file, track_features, track_table, tracks
+from music_featurization.feature_tables import feature_table, table_run, track_features, tracks
 from music_featurization.style_space import neighbours, search, style_map, walk
 
 featurize = main_of("python/featurize.py")
@@ -54,7 +54,7 @@ def write(path, seconds=4, seed=0):
 
 
 def names(out):
-    return track_table.read(out)["path"].tolist()
+    return feature_table.read(out).names
 
 
 def refused(main, *args):
@@ -111,10 +111,10 @@ def test_same_names_on_two_disks_are_two_tracks(run, tmp_path, monkeypatch):
         write(tmp_path / disk / "music/song.wav", seconds=4 + number, seed=number)
         monkeypatch.chdir(tmp_path / disk)
         assert "1 tracks: 0 done, 1 to do" in run("music", "--out", out)
-    table = track_table.read(out)
-    assert table["path"].tolist() == [str(tmp_path / disk / "music/song.wav") for disk in ("disk1", "disk2")]
-    assert table["seconds"].tolist() == [4, 5]
-    assert abs(np.subtract(*track_table.features_of(table))).max() > 0
+    table = feature_table.read(out)
+    assert table.names == [str(tmp_path / disk / "music/song.wav") for disk in ("disk1", "disk2")]
+    assert table.rows["seconds"].tolist() == [4, 5]
+    assert abs(np.subtract(*table.features)).max() > 0
 
 
 @pytest.mark.parametrize("ending", [".csv", ".npz", ".parquet"])
@@ -131,7 +131,7 @@ def test_recordings_are_found_from_anywhere(run, tmp_path, monkeypatch, capsys, 
     for way in ("music/a.wav", "../lib/music/a.wav", below, "A.wav"):
         similar([str(way), "--features", f"f{ending}"])
         assert capsys.readouterr().out.startswith(f"nearest to music/a.wav of 2 in f{ending}")
-    table = features_file.read(Path(f"f{ending}"))
+    table = feature_table.read(Path(f"f{ending}"))
     assert walk.find_end("../usb/b.wav", clips, np.zeros((2, 1)), ["x"]) == 0
     assert neighbours.find(str(elsewhere), table.names, table.recordings) == 0
 
@@ -139,7 +139,7 @@ def test_recordings_are_found_from_anywhere(run, tmp_path, monkeypatch, capsys, 
 def test_recording_with_the_name_of_another_is_not_the_other(run, tmp_path, monkeypatch):
     write(tmp_path / "lib/song.wav"), write(tmp_path / "usb/song.wav", seed=1)
     run(tmp_path / "lib", "--out", tmp_path / "lib/f.csv")
-    table = features_file.read(tmp_path / "lib/f.csv")
+    table = feature_table.read(tmp_path / "lib/f.csv")
     monkeypatch.chdir(tmp_path / "usb")
     assert neighbours.find("song.wav", table.names, table.recordings) is None
 
@@ -149,7 +149,7 @@ def test_table_and_music_move_together(run, tmp_path):
     run(tmp_path / "old", "--out", tmp_path / "old/f.csv")
     (tmp_path / "old").rename(tmp_path / "new")
     assert "1 done, 0 to do" in run(tmp_path / "new", "--out", tmp_path / "new/f.csv")
-    assert features_file.read(tmp_path / "new/f.csv").recordings == [str(tmp_path / "new/music/a.wav")]
+    assert feature_table.read(tmp_path / "new/f.csv").recordings == [str(tmp_path / "new/music/a.wav")]
 
 
 @pytest.mark.parametrize("windows", [(), ("--windows",)])
@@ -158,8 +158,8 @@ def test_changed_file_is_done_again(run, tmp_path, windows):
     run(tmp_path / "m", "--out", out, *windows)
     write(song, 5, seed=7)
     assert "2 tracks: 1 done, 1 to do" in run(tmp_path / "m", "--out", out, *windows)
-    table = track_table.read(out)
-    assert table["path"].tolist() == ["m/a.wav", "m/b.wav"] and table["seconds"].tolist() == [5, 4]
+    table = feature_table.read(out)
+    assert table.names == ["m/a.wav", "m/b.wav"] and table.rows["seconds"].tolist() == [5, 4]
     os.utime(other, (1, 1))  # of the same size
     assert "2 tracks: 1 done, 1 to do" in run(tmp_path / "m", "--out", out, *windows)
     assert "2 tracks: 2 done, 0 to do" in run(tmp_path / "m", "--out", out, *windows)
@@ -183,27 +183,11 @@ def test_rows_of_the_last_part_are_used(tmp_path):
     """A changed track of an interrupted run, finished by a run on other tracks."""
 
     def table(path, starts, size):
-        leading = {"path": [path] * len(starts), "start": starts, "seconds": 1.0, "bytes": size}
-        return track_table.rows(leading, np.ones((len(starts), 1)), np.ones((len(starts), 2)), ["x"], "m")
+        columns = {"recording": [path] * len(starts), "start": starts, "seconds": 1.0, "bytes": size}
+        return track_features.rows(columns, np.ones((len(starts), 1)), np.ones((len(starts), 2)), ["x"], "m")
 
-    made = track_table.finish(tmp_path / "f.csv", [table("a", [0, 29, 58], 1), table("b", [0], 1), table("a", [0], 2)])
-    assert sorted(made[["path", "bytes"]].itertuples(index=False, name=None)) == [("a", 2), ("b", 1)]
-
-
-@pytest.mark.parametrize("ending", [".csv", ".npz", ".parquet"])
-def test_table_without_the_new_columns_is_read(ending, run, tmp_path):
-    song, out = write(tmp_path / "a.wav"), tmp_path / f"f{ending}"
-    run(song, "--out", out)
-    table = track_table.read(out)
-    if ending == ".npz":
-        with np.load(out) as saved:
-            np.savez(out, **{key: saved[key] for key in saved.files if key not in ("notes", "bytes", "modified")})
-    elif ending == ".csv":
-        table.drop(columns=["note", "bytes", "modified"]).to_csv(out, index=False)
-    else:
-        table.drop(columns=["note", "bytes", "modified"]).to_parquet(out, index=False)
-    assert track_table.read(out).columns.tolist() == table.columns.tolist()
-    assert "0 done, 1 to do" in run(song, "--out", out)
+    made = table_run.finish(tmp_path / "f.csv", [table("a", [0, 29, 58], 1), table("b", [0], 1), table("a", [0], 2)])
+    assert sorted(made.rows[["recording", "bytes"]].itertuples(index=False, name=None)) == [("a", 2), ("b", 1)]
 
 
 @pytest.mark.parametrize("time_of_change", [0, -1e10, 1e11, 253402300800])
@@ -252,16 +236,16 @@ def test_note_on_a_recording_that_is_used_in_part(run, tmp_path, monkeypatch):
     write(tmp_path / "whole.wav"), write(tmp_path / "short.wav", 62, seed=1)
     for out in ("f.csv", "f.npz", "f.parquet"):
         assert "1 used in part; why: the column note" in run(tmp_path, "--out", tmp_path / out)
-        assert track_table.read(tmp_path / out)["note"].tolist() == ["ends early: 4.0 of 240.0 s", ""]
+        assert feature_table.read(tmp_path / out).rows["note"].tolist() == ["ends early: 4.0 of 240.0 s", ""]
     run(tmp_path, "--out", tmp_path / "w.csv", "--windows")
-    assert track_table.read(tmp_path / "w.csv")["note"].tolist() == ["ends early: 4.0 of 240.0 s"] * 3 + [""]
+    assert feature_table.read(tmp_path / "w.csv").rows["note"].tolist() == ["ends early: 4.0 of 240.0 s"] * 3 + [""]
 
 
 def test_recording_that_lost_its_end_is_used_and_noted(run, tmp_path):
     song, out = write(tmp_path / "a.wav", 8), tmp_path / "f.csv"
     os.truncate(song, song.stat().st_size // 2)
     run(song, "--out", out)
-    (row,) = track_table.read(out)[["seconds", "note"]].itertuples(index=False)
+    (row,) = feature_table.read(out).rows[["seconds", "note"]].itertuples(index=False)
     assert row.seconds == pytest.approx(4, abs=0.01) and row.note == "ends early: 4.0 of 8.0 s"
 
 
@@ -270,7 +254,7 @@ def test_recording_that_lost_its_end_is_used_and_noted(run, tmp_path):
 
 def test_second_run_is_refused(run, refused_run, tmp_path):
     song, out = write(tmp_path / "a.wav"), tmp_path / "f.csv"
-    with track_table.owned(out):
+    with table_run.owned(out):
         message = refused_run(song, "--out", out)
         run(song, "--out", tmp_path / "other.csv")
     assert f"{out} is being made by another run (process {os.getpid()} on " in message and "--out" in message
@@ -389,16 +373,14 @@ def test_output_is_checked_before_anything_is_decoded(refused_run, tmp_path, mon
 
 @pytest.mark.parametrize("folder", ["out", "out/f.csv.partial", "out/f.csv.partial/spectrograms"])
 def test_folder_without_permission_is_named(refused_run, tmp_path, monkeypatch, folder):
-    from music_featurization.feature_tables import track_table
-
-    song, temporary = write(tmp_path / "a.wav"), track_table.tempfile.TemporaryFile
+    song, temporary = write(tmp_path / "a.wav"), table_run.tempfile.TemporaryFile
 
     def refuse(dir):
         if dir == tmp_path / folder:
             raise PermissionError(13, "Permission denied", f"{dir}/tmp123")
         return temporary(dir=dir)
 
-    monkeypatch.setattr(track_table.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(table_run.tempfile, "TemporaryFile", refuse)
     message = refused_run(song, "--out", tmp_path / "out/f.csv")
     assert f"cannot be written: Permission denied ({tmp_path / folder})" in message
 
@@ -428,7 +410,7 @@ def test_blame_of_what_fails_while_a_track_is_prepared(tmp_path, monkeypatch):
 def test_recording_given_as_model(tmp_path):
     song = write(tmp_path / "a.wav")
     for main in (featurize, similar):
-        track_table.write(tmp_path / "f.csv", one_row("b.wav"))
+        feature_table.write(tmp_path / "f.csv", one_row("b.wav"))
         message = refused(
             main, song, "--model", song, "--out" if main is featurize else "--features", tmp_path / "f.csv"
         )
@@ -438,8 +420,10 @@ def test_recording_given_as_model(tmp_path):
 
 def one_row(*paths):
     count = len(paths)
-    leading = {"path": list(paths), "seconds": [4.0] * count}
-    return track_table.rows(leading, np.ones((count, 1)), np.random.default_rng(0).normal(size=(count, 4)), ["x"], "m")
+    columns = {"recording": list(paths), "seconds": [4.0] * count}
+    return track_features.rows(
+        columns, np.ones((count, 1)), np.random.default_rng(0).normal(size=(count, 4)), ["x"], "m"
+    )
 
 
 def test_overwrite_deletes_nothing_before_the_network_is_loaded(run, tmp_path, model):
@@ -490,7 +474,7 @@ def test_no_path_is_a_formula(run, tmp_path, name):
     write(tmp_path / f"{name[0]}junk.wav", seconds=1)
     run(tmp_path, "--out", out)
     assert names(out) == [f"./{name}"]
-    assert features_file.read(out).recordings == [str(song)]
+    assert feature_table.read(out).recordings == [str(song)]
     assert "2 tracks: 1 done, 1 to do" in run(tmp_path, "--out", out)
     for path in (out, tmp_path / "f.failures.csv"):
         with open(path, encoding="utf-8", newline="") as file:

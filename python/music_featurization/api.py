@@ -14,7 +14,7 @@ import numpy as np
 
 from music_featurization.artifacts import FRONT_END, PROVIDED_MODEL, PipelineError
 from music_featurization.audio import decoding, spectrogram
-from music_featurization.feature_tables import features_file, track_features
+from music_featurization.feature_tables import feature_table, track_features
 from music_featurization.network import checkpoints, front_end, prediction
 from music_featurization.network.keras_backend import load_keras
 
@@ -154,12 +154,12 @@ def tags(path: Path_ | Sequence[Path_]) -> Any:
     return _each(path, of_one)
 
 
-def load_features(path: Path_) -> features_file.Features:
+def load_features(path: Path_) -> feature_table.FeatureTable:
     """Read a table of features that a script wrote: `.csv`, `.npz` or `.parquet`.
 
     Returns
     -------
-    music_featurization.feature_tables.features_file.Features
+    music_featurization.feature_tables.feature_table.FeatureTable
         A named tuple with `names`, `genres`, `features` (float32, shape (N, 512)), and others.
 
     Raises
@@ -167,7 +167,7 @@ def load_features(path: Path_) -> features_file.Features:
     PipelineError
         If the file is missing or is no such table.
     """
-    return features_file.read(Path(path))
+    return feature_table.read(path)
 
 
 def _each(path: Path_ | Sequence[Path_], function: Callable[[Path_], Any]) -> Any:

@@ -24,7 +24,7 @@ from music_featurization.artifacts import (
 from music_featurization.dataset import magnatagatune
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import metrics
-from music_featurization.feature_tables import feature_table
+from music_featurization.feature_tables import feature_table, tracks
 from music_featurization.network import checkpoints
 
 if TYPE_CHECKING:
@@ -88,6 +88,14 @@ def files(artifacts, part="test"):
         features = folder / f"music_dataset_{part}.csv"
         record = folder / f"testing_{part}.json"
     return Files(prediction, probabilities, features, features.with_suffix(".npz"), record)
+
+
+def newest_table(artifacts: Artifacts, part: str = "test") -> Path:
+    """Return the .npz of features, or the CSV beside it where that is newer or alone."""
+    table, arrays = files(artifacts, part).features, files(artifacts, part).features_npz
+    if arrays.exists() and not (table.exists() and table.stat().st_mtime_ns > arrays.stat().st_mtime_ns):
+        return arrays
+    return table
 
 
 def read_clips(artifacts, part):
@@ -215,7 +223,7 @@ def describe(part: str, found: dict, features: Path) -> str:
     return line
 
 
-def write(paths, clips, classes, probabilities, features, about, trained=None):
+def write(paths, clips, classes, probabilities, features, about, trained=None, mp3_files=None):
     """Write the results of one part of the split.
 
     Parameters
@@ -231,6 +239,8 @@ def write(paths, clips, classes, probabilities, features, about, trained=None):
         As `about_run` returns it; `accuracies` are added to it in the record.
     trained : set of str or None
         As `training_clips` returns it: the .npz says of every clip whether it was `in_training` (yes, no, unknown).
+    mp3_files : Path, optional
+        The folder of the recordings, whose paths are stored in the .npz.
     """
     paths.record.unlink(missing_ok=True)  # comes back last: an interrupted run does not pass for a finished one
     for path, array in (
@@ -241,17 +251,13 @@ def write(paths, clips, classes, probabilities, features, about, trained=None):
             np.save(temporary, array)
     columns = zip(clips["genre"], clips["clip_id"], clips["spectrogram"], strict=True)
     names = [feature_table.row_name(*row) for row in columns]
-    feature_table.write_csv(paths.features, [(name,) for name in names], features)
+    feature_table.write_without_header(paths.features, [(name,) for name in names], features)
     known = ["unknown" if trained is None else "yes" if name in trained else "no" for name in clips["spectrogram"]]
-    feature_table.write_npz(
-        paths.features_npz,
-        features,
-        names,
-        clips["genre"],
-        classes=list(classes),
-        model=about["model"],
-        in_training=known,
-    )
+    rows = clips[["clip_id", "spectrogram", "genre"]].assign(model=about["model"], in_training=known, recording="")
+    if mp3_files is not None:
+        rows["recording"] = [tracks.find_recording(mp3_files, name) for name in rows["spectrogram"]]
+    table = feature_table.FeatureTable(rows, features, mp3_files or paths.features.parent)
+    feature_table.write(paths.features_npz, table)
     write_json(paths.record, {**about, "accuracy": accuracies(clips, probabilities, trained)})
 
 
@@ -394,7 +400,7 @@ def _clips_by_name(features, about):
             "There is neither a split nor a music_dataset_testing.csv to tell which clips were tested. "
             f"Run {STEP_4} and {TESTING} first."
         )
-    rows = [feature_table.split_row_name(name, classes) for name in feature_table.read_names(features)]
+    rows = [feature_table.split_row_name(name, classes) for name in feature_table.read_row_names(features)]
     clips = pandas.DataFrame(
         {
             "clip_id": [clip.partition("_")[0] for _, clip in rows],
@@ -433,7 +439,7 @@ def _check_values(paths, predicted, probabilities, classes):
 
 def _check_names(artifacts, features, clips, classes):
     """Equal numbers of clips do not make equal clips: another seed or grouping gives another test set."""
-    tested = [feature_table.split_row_name(name, classes) for name in feature_table.read_names(features)]
+    tested = [feature_table.split_row_name(name, classes) for name in feature_table.read_row_names(features)]
     columns = zip(clips["genre"], clips["clip_id"], clips["spectrogram"], strict=True)
     of_split = [feature_table.split_row_name(feature_table.row_name(*row), classes) for row in columns]
     for number, (ours, theirs) in enumerate(zip(tested, of_split, strict=False), start=1):

@@ -1,38 +1,276 @@
-"""Tables of features, one row per clip: the CSVs that the StyleSpace experiment reads, and the same as .npz.
+"""Tables of features: one row per clip of the data set, per recording of one's own, or per time step of one.
 
-A CSV row of 2-testing.py is `<genre>.<clip_id>_<name>.npy` and the features; one of 3-format_dataset.py is the genre's
+An .npz contains one array per column and the features:
+
+| array | content |
+|---|---|
+| `features` | float32, shape (N, 512) |
+| `clip_id`, `spectrogram` | tables of 2-testing.py and 3-format_dataset.py only: as in the split's CSVs |
+| `recording` | path with `/`, relative to `folder`, or absolute; "" where it is not known |
+| `genre` | tables of 2-testing.py and 3-format_dataset.py: the true one; of featurize.py: the predicted one |
+| `model` | one text: fingerprint of the network, "" where it is not known |
+| `folder` | one text: folder of the recordings, relative to the file's |
+
+and those that its writer adds, see `music_featurization.feature_tables.track_features`. featurize.py writes the same
+columns to .csv and .parquet, where `recording` is called `path`. The CSVs that the StyleSpace experiment reads have no
+header: a row of 2-testing.py is `<genre>.<clip_id>_<name>.npy` and the features, one of 3-format_dataset.py the genre's
 code, `<clip_id>_<name>` and the features. The published original wrote `.jpg` for `.npy`.
 """
 
 import csv
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import TESTING, PipelineError, read_arrays, replacing, require
+from music_featurization.artifacts import (
+    FEATURIZE,
+    TESTING,
+    PipelineError,
+    read_arrays,
+    replacing,
+    require,
+    write_table,
+)
 from music_featurization.dataset.clip_names import stem
+from music_featurization.dataset.genres import GENRES
 
+if TYPE_CHECKING:
+    import pandas
+
+FORMATS = (".csv", ".npz", ".parquet")
 ENDINGS = (".npy", ".jpg")
+MADE_BY = f"{TESTING} or {FEATURIZE}"
+FEATURE, NUMBERS = "feature_", ("probability_", "mtt_", "msd_", "feature_")  # columns of float32 begin with these
+PER_FILE = ("model", "source", "split")  # columns of one value: in the .npz a single text
+TRACK_COLUMNS = ("recording", "seconds", "genre", "model", "note", "bytes", "modified")
 
 
-def row_name(genre, clip_id, spectrogram):
-    """First field of a row of 2-testing.py: `<genre>.<clip_id>_<name>.npy`."""
-    return f"{genre}.{clip_id}_{stem(spectrogram)}.npy"
+class FeatureTable(NamedTuple):
+    """N rows of features.
+
+    `rows` has the columns of the file except the features, `features` is float32, shape (N, D), and `folder` is the
+    folder to which recordings are relative.
+    """
+
+    rows: "pandas.DataFrame"
+    features: np.ndarray
+    folder: Path
+
+    @property
+    def are_tracks(self) -> bool:
+        """Whether the rows are recordings of one's own, and not clips of the data set."""
+        return "clip_id" not in self.rows
+
+    @property
+    def names(self) -> list[str]:
+        """`<clip_id>_<name>` of clips, the path of a recording in the table otherwise."""
+        if self.are_tracks:
+            return self.rows["recording"].tolist()
+        return [clip_name(*row) for row in zip(self.rows["clip_id"], self.rows["spectrogram"], strict=True)]
+
+    @property
+    def genres(self) -> list[str]:
+        """Genre of each row."""
+        return self.rows["genre"].tolist()
+
+    @property
+    def recordings(self) -> list[str]:
+        """Absolute path of each row's recording, "" where it is not known."""
+        folder = os.path.realpath(self.folder)
+        return [path and os.path.normpath(os.path.join(folder, path)) for path in self.rows["recording"]]
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Fingerprint of the network that made the features, "" where it is not known."""
+        return self.rows["model"].iloc[0] if len(self.rows) else ""
+
+    def select(self, chosen: np.ndarray) -> "FeatureTable":
+        """Return the rows of a mask, or of row numbers."""
+        index = np.asarray(chosen)
+        return self._replace(rows=self.rows.iloc[index].reset_index(drop=True), features=self.features[index])
 
 
-def split_row_name(name, classes):
-    """Take the first field of a row of 2-testing.py apart.
+def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """Join tables of one folder, of which there must be one at least."""
+    import pandas
+
+    rows = pandas.concat([table.rows for table in tables], ignore_index=True)
+    return FeatureTable(rows, np.concatenate([table.features for table in tables]), tables[0].folder)
+
+
+def require_format(path: Path) -> None:
+    """Raise a PipelineError if the name's ending is not that of a format, or the format needs a package."""
+    if path.suffix not in FORMATS:
+        raise PipelineError(f"{path}: the name's ending chooses the format; it is one of {', '.join(FORMATS)}.")
+    if path.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise PipelineError(
+                f"{path}: .parquet needs pyarrow, which is not installed. Run: python3 -m pip install pyarrow, "
+                "or choose a name that ends in .csv or .npz."
+            ) from error
+
+
+def write(path: Path, table: FeatureTable) -> None:
+    """Write a table in the format of the name's ending; float32 numbers are read back exactly from each."""
+    if path.suffix == ".npz":
+        folder = os.path.relpath(os.path.realpath(table.folder), os.path.realpath(path.parent)).replace(os.sep, "/")
+        arrays = {name: _array(table.rows[name]) for name in table.rows}
+        arrays |= {name: arrays[name][:1].reshape(()) for name in PER_FILE if name in arrays}
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, features=table.features.astype(np.float32), folder=folder, **arrays)
+        return
+    frame = _frame(table)
+    if path.suffix == ".csv":
+        numbers = [name for name in frame if name.startswith(NUMBERS)]
+        # 9 significant digits give a float32 back; pandas alone would write fewer for some, more for others.
+        write_table(path, frame.assign(**{name: frame[name].map("{:.9g}".format) for name in numbers}))
+        return
+    with replacing(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def _array(column: "pandas.Series") -> np.ndarray:
+    return column.to_numpy() if column.dtype.kind in "biuf" else column.to_numpy(str)
+
+
+def _frame(table: FeatureTable) -> "pandas.DataFrame":
+    import pandas
+
+    names = [f"{FEATURE}{number:03d}" for number in range(table.features.shape[1])]
+    features = pandas.DataFrame(table.features, columns=names)
+    return pandas.concat([table.rows.rename(columns={"recording": "path"}), features], axis=1)
+
+
+def read(path: str | os.PathLike, classes: Sequence[str] = GENRES) -> FeatureTable:
+    """Read a table of features that a script wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        `.npz`, featurize.py's `.csv` or `.parquet`, or the CSV without a header of 2-testing.py.
+    classes : sequence of str
+        The genres with which rows of the CSV without a header can begin.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, is no such table, has no row, has the features of several networks, or has features that
+        are not finite.
+    """
+    path = Path(path)
+    require(path, MADE_BY)
+    if path.suffix == ".npz":
+        table = _read_npz(path)
+    elif path.suffix == ".parquet" or _has_header(path):
+        table = _read_frame(path)
+    else:
+        table = _read_without_header(path, classes)
+    models = table.rows["model"].unique().tolist()
+    if not models:
+        raise PipelineError(f"{path} contains no row. Run {MADE_BY} again.")
+    if len(models) > 1:
+        raise PipelineError(f"{path} contains features of several networks ({', '.join(models)}).")
+    if not np.isfinite(table.features).all():
+        raise PipelineError(f"{path} contains features that are not finite numbers. Run {MADE_BY} again.")
+    return table
+
+
+def _read_npz(path: Path) -> FeatureTable:
+    import pandas
+
+    required = {"features": ("f", 2), "recording": ("U", 1), "genre": ("U", 1), "model": ("U", 0), "folder": ("U", 0)}
+    arrays = read_arrays(path, MADE_BY, required)
+    features, folder = arrays.pop("features").astype(np.float32), path.parent / str(arrays.pop("folder"))
+    columns = {name: array if array.ndim else array.item() for name, array in arrays.items()}
+    try:
+        rows = pandas.DataFrame(columns, index=range(len(features)))
+    except ValueError as error:
+        raise _unreadable(path, error) from error
+    _require_columns(path, rows)
+    return FeatureTable(rows, features, folder)
+
+
+def _has_header(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(5) == b"path,"
+
+
+def _read_frame(path: Path) -> FeatureTable:
+    """Read featurize.py's table in .csv or .parquet."""
+    import pandas
+
+    try:
+        if path.suffix == ".parquet":
+            require_format(path)
+            frame = pandas.read_parquet(path)
+        else:
+            header = pandas.read_csv(path, nrows=0, encoding="utf-8").columns
+            types = {name: np.float32 if name.startswith(NUMBERS) else str for name in header}
+            types |= {"start": float, "end": float, "seconds": float, "bytes": np.int64}
+            frame = pandas.read_csv(path, dtype=types, keep_default_na=False, encoding="utf-8")
+        frame = frame.rename(columns={"path": "recording"})
+        names = [name for name in frame if name.startswith(FEATURE)]
+        features = frame[names].to_numpy(np.float32)
+    except (ValueError, KeyError, IndexError, TypeError, pandas.errors.ParserError) as error:
+        raise _unreadable(path, error) from error
+    if not names:
+        raise _unreadable(path, "it lacks features")
+    rows = frame.drop(columns=names)
+    _require_columns(path, rows)
+    return FeatureTable(rows, features, path.parent)
+
+
+def _require_columns(path: Path, rows: "pandas.DataFrame") -> None:
+    required = ("clip_id", "spectrogram") if "clip_id" in rows else TRACK_COLUMNS
+    if missing := [name for name in required if name not in rows]:
+        raise _unreadable(path, f"it lacks {', '.join(missing)}")
+
+
+def _unreadable(path: Path, reason: object) -> PipelineError:
+    return PipelineError(f"{path} is not a readable table of {MADE_BY} ({reason}). Make it again with --overwrite.")
+
+
+def require_same_model(made: str, wanted: str, what: str) -> None:
+    """Raise a PipelineError if features of two networks would be compared.
+
+    Parameters
+    ----------
+    made, wanted : str
+        Fingerprints; "" is not known, and passes.
+    what : str
+        For the message: what is compared with what, and what to do.
+    """
+    if made and wanted and made != wanted:
+        raise PipelineError(f"{what} (networks {made} and {wanted}): their features cannot be compared.")
+
+
+# The CSVs without a header
+
+
+def clip_name(clip_id: object, spectrogram: str) -> str:
+    """Return `<clip_id>_<name>`."""
+    return f"{clip_id}_{stem(spectrogram)}"
+
+
+def row_name(genre: str, clip_id: object, spectrogram: str) -> str:
+    """Return the first field of a row of 2-testing.py: `<genre>.<clip_id>_<name>.npy`."""
+    return f"{genre}.{clip_name(clip_id, spectrogram)}.npy"
+
+
+def split_row_name(name: str, classes: Sequence[str]) -> tuple[str, str]:
+    """Split the first field of a row of 2-testing.py into the genre and `<clip_id>_<name>`.
 
     Parameters
     ----------
     name : str
         `<genre>.<clip_id>_<name>.npy`, or `.jpg`.
     classes : sequence of str
-        The genres there are: a genre may itself hold a dot.
-
-    Returns
-    -------
-    genre, clip : str
-        `clip` is `<clip_id>_<name>`.
+        The possible genres: a genre may contain a dot.
 
     Raises
     ------
@@ -51,16 +289,15 @@ def split_row_name(name, classes):
     return genre, clip.removesuffix(ending)
 
 
-def write_csv(path, leading, features):
-    """Write a table without a header.
+def write_without_header(path: Path, leading: Sequence[tuple], features: np.ndarray) -> None:
+    """Write a CSV without a header.
 
     Parameters
     ----------
     path : Path
-        The artifact.
-    leading : sequence of tuple of str
+    leading : sequence of tuple
         The fields before the features, one tuple per row.
-    features : array of float32, shape (N, D)
+    features : numpy.ndarray, float32, shape (N, D)
         Written with 9 significant digits, from which float32 is read back exactly.
     """
     numbers = ",".join(["%.9g"] * features.shape[1])
@@ -70,53 +307,38 @@ def write_csv(path, leading, features):
             file.write(",".join(map(_quoted, fields)) + "," + numbers % tuple(row.tolist()) + "\n")
 
 
-def _quoted(field):
+def _quoted(field: object) -> str:
     text = str(field)
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
 
-def read_csv(path, made_by=TESTING):
-    """Read the table that 2-testing.py writes.
+def _read_without_header(path: Path, classes: Sequence[str]) -> FeatureTable:
+    import pandas
 
-    Parameters
-    ----------
-    path : Path
-        The artifact.
-    made_by : str
-        The script that makes it, for the error message.
-
-    Returns
-    -------
-    names : list of str, length N
-    features : numpy.ndarray of float32, shape (N, D)
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or empty, or a row is not a name and as many numbers as in the first row.
-    """
-    require(path, made_by)
-    names, rows = [], []
-    for line, row in _rows(path, made_by):
+    names, features = [], []
+    for line, row in _rows(path):
         try:
-            rows.append(np.array([float(number) for number in row[1:]], dtype=np.float32))
+            features.append(np.array([float(number) for number in row[1:]], dtype=np.float32))
         except ValueError as error:
-            raise _bad_row(path, line, str(error), made_by) from error
-        names.append(row[0])
-        if not len(rows[-1]) or len(rows[-1]) != len(rows[0]):
-            raise _bad_row(path, line, f"{len(rows[-1])} features where the first row has {len(rows[0])}", made_by)
-    if not rows:
-        raise PipelineError(f"{path} is empty. Run {made_by} --overwrite.")
-    return names, np.stack(rows)
+            raise _bad_row(path, line, error) from error
+        names.append(split_row_name(row[0], classes))
+        if not len(features[-1]) or len(features[-1]) != len(features[0]):
+            raise _bad_row(path, line, f"{len(features[-1])} features where the first row has {len(features[0])}")
+    if not names:
+        raise PipelineError(f"{path} is empty. Run {TESTING} --overwrite.")
+    genres, clips = zip(*names, strict=True)
+    ids, _, stems = zip(*(clip.partition("_") for clip in clips), strict=True)
+    columns = {"clip_id": ids, "spectrogram": [f"{name}.npy" for name in stems], "recording": "", "genre": genres}
+    return FeatureTable(pandas.DataFrame({**columns, "model": ""}), np.stack(features), path.parent)
 
 
-def read_names(path, made_by=TESTING):
-    """First field of every row of a table; see `read_csv`."""
-    require(path, made_by)
-    return [row[0] for _, row in _rows(path, made_by)]
+def read_row_names(path: Path) -> list[str]:
+    """Read the first field of every row of a CSV of 2-testing.py."""
+    require(path, TESTING)
+    return [row[0] for _, row in _rows(path)]
 
 
-def _rows(path, made_by):
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         try:
@@ -124,48 +346,8 @@ def _rows(path, made_by):
                 if row:
                     yield reader.line_num, row
         except (csv.Error, UnicodeDecodeError) as error:
-            raise _bad_row(path, reader.line_num + 1, str(error), made_by) from error
+            raise _bad_row(path, reader.line_num + 1, error) from error
 
 
-def _bad_row(path, line, reason, made_by):
-    return PipelineError(f"{path}, line {line}: {reason}. Run {made_by} --overwrite.")
-
-
-def write_npz(path, features, names, genres, **about):
-    """Write the same table as numpy arrays, which load in an instant where the CSV takes minutes.
-
-    Parameters
-    ----------
-    path : Path
-        The artifact.
-    features : array of float32, shape (N, D)
-    names, genres : sequence of str, length N
-    **about : str or sequence of str
-        What else to keep, such as `model`, the fingerprint of the network that made the features.
-    """
-    texts = {key: np.array(value, dtype=str) for key, value in {"names": names, "genres": genres, **about}.items()}
-    with replacing(path) as temporary:
-        np.savez_compressed(temporary, features=np.asarray(features, dtype=np.float32), **texts)
-
-
-def read_npz(path, made_by):
-    """Read what `write_npz` wrote.
-
-    Parameters
-    ----------
-    path : Path
-        The artifact.
-    made_by : str
-        The script that makes it, for the error message.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        `features`, `names`, `genres` and whatever else was kept.
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or damaged, or lacks one of the three.
-    """
-    return read_arrays(path, made_by, {"features": ("f", 2), "names": ("U", 1), "genres": ("U", 1)})
+def _bad_row(path: Path, line: int, reason: object) -> PipelineError:
+    return PipelineError(f"{path}, line {line}: {reason}. Run {TESTING} --overwrite.")

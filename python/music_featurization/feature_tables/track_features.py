@@ -22,7 +22,7 @@ from music_featurization import workers
 from music_featurization.artifacts import PipelineError, write_json
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import spectrogram_folder
-from music_featurization.feature_tables import track_table
+from music_featurization.feature_tables import feature_table, table_run
 
 WINDOW_SECONDS = 29.1  # the length of the clips that the network was trained on
 SHORTEST_SECONDS = 3.0  # of a track, and of its remainder after the last whole window
@@ -162,33 +162,48 @@ def classify(network, found, folder, classes, model, by_window=False):
 
     Returns
     -------
-    pandas.DataFrame
-        See `track_table.rows`.
+    FeatureTable
     """
     from music_featurization.network import prediction
 
-    made = _read_prepared(folder, found)
-    files = [prepared(folder, track.path) / name for track, of in zip(found, made, strict=True) for name in of["files"]]
+    prepared_tracks = _read_prepared(folder, found)
+    files = [
+        prepared(folder, track.path) / name
+        for track, windows_of in zip(found, prepared_tracks, strict=True)
+        for name in windows_of["files"]
+    ]
     probabilities, features = prediction.predict(network, files)
-    counts = [len(of["files"]) for of in made]
-    leading = {
-        "path": [track.name for track in found],
-        "note": [of["note"] for of in made],
+    counts = [len(windows_of["files"]) for windows_of in prepared_tracks]
+    columns = {
+        "recording": [track.name for track in found],
+        "note": [windows_of["note"] for windows_of in prepared_tracks],
         "bytes": [track.bytes for track in found],
         "modified": [track.modified for track in found],
     }
     if by_window:
-        leading = {name: np.repeat(np.array(values, dtype=object), counts) for name, values in leading.items()}
-        leading["bytes"] = leading["bytes"].astype(np.int64)
+        columns = {name: np.repeat(np.array(values, dtype=object), counts) for name, values in columns.items()}
         for name in ("start", "seconds"):
-            leading[name] = [round(number, 3) for of in made for number in of[name]]
+            columns[name] = [round(number, 3) for windows_of in prepared_tracks for number in windows_of[name]]
     else:
-        leading["seconds"] = [round(sum(of["seconds"]), 3) for of in made]
+        columns["seconds"] = [round(sum(windows_of["seconds"]), 3) for windows_of in prepared_tracks]
         ends = np.cumsum(counts)[:-1]
         probabilities, features = (
-            np.stack([part.mean(axis=0) for part in np.split(of, ends)]) for of in (probabilities, features)
+            np.stack([part.mean(axis=0) for part in np.split(array, ends)]) for array in (probabilities, features)
         )
-    return track_table.rows(leading, probabilities, features, classes, model)
+    return rows(columns, probabilities, features, classes, model, folder)
+
+
+def rows(columns, probabilities, features, classes, model, folder="."):
+    """Make a table of tracks."""
+    import pandas
+
+    order = ["recording", "start", "seconds", "genre", "model", "note", "bytes", "modified"]
+    genres = [classes[label] for label in probabilities.argmax(axis=1)]
+    columns = {"note": "", "bytes": 0, "modified": "", "genre": genres, "model": model, **columns}
+    frame = pandas.DataFrame({name: columns[name] for name in order if name in columns})
+    numbers = {f"probability_{name}": column for name, column in zip(classes, probabilities.T, strict=True)}
+    frame = frame.assign(**{name: column.astype(np.float32) for name, column in numbers.items()})
+    return feature_table.FeatureTable(frame.astype({"bytes": np.int64}), features.astype(np.float32), Path(folder))
 
 
 def in_batches(network, to_do, folder, classes, model, *, by_window=False, jobs, progress):
@@ -205,7 +220,7 @@ def in_batches(network, to_do, folder, classes, model, *, by_window=False, jobs,
 
     Yields
     ------
-    table : pandas.DataFrame or None
+    table : FeatureTable or None
         Rows of the tracks of a batch; None if none of them could be used.
     failures : dict of str to str
         Reason by name of the track, for the others of the batch.
@@ -247,7 +262,7 @@ def complete(out, tables, network, to_do, classes, model, *, by_window, jobs):
     ----------
     out : Path
         The table.
-    tables : list of pandas.DataFrame
+    tables : list of FeatureTable
         The finished rows are added here.
     network, to_do, classes, model, by_window, jobs
         As for `in_batches`.
@@ -268,14 +283,15 @@ def complete(out, tables, network, to_do, classes, model, *, by_window, jobs):
             bar.update(0)
 
         options = {"by_window": by_window, "jobs": jobs, "progress": progress}
-        folder = track_table.spectrograms_folder(out)
+        folder = table_run.spectrograms_folder(out)
         for table, failed, seconds in in_batches(network, to_do, folder, classes, model, **options):
             if table is not None:
-                track_table.keep_part(out, table)
+                table = table._replace(folder=out.parent)
+                table_run.keep_part(out, table)
                 tables.append(table)
             failures.update(failed)
             spent.update(seconds)
-            bar.update(len(failed) + (0 if table is None else table["path"].nunique()))
+            bar.update(len(failed) + (0 if table is None else table.rows["recording"].nunique()))
     if done := len(to_do) - len(failures):
         print(speed(done, time.perf_counter() - began, spent))
     return failures

@@ -132,3 +132,10 @@ def identity(path: str | os.PathLike) -> tuple | str:
     if not found.st_ino:  # a file system without such numbers
         return os.path.realpath(path)
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns  # some file systems give a number twice
+
+
+def find_recording(folder: str | os.PathLike, spectrogram: str) -> str:
+    """Return the path of the recording of a spectrogram, both relative to their folders; an .mp3 if there is none."""
+    base = spectrogram.removesuffix(".npy")
+    paths = [base + ending for ending in (*decoding.FILE_ENDINGS, *map(str.upper, decoding.FILE_ENDINGS))]
+    return next((path for path in paths if os.path.isfile(os.path.join(folder, path))), f"{base}.mp3")

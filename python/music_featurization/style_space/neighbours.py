@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 
 from music_featurization.artifacts import PipelineError, fingerprint
-from music_featurization.feature_tables import features_file
+from music_featurization.feature_tables import feature_table
 from music_featurization.style_space import search
 
 
@@ -15,22 +15,20 @@ def by_track(table):
 
     Parameters
     ----------
-    table : features_file.Features
+    table : FeatureTable
 
     Returns
     -------
-    features_file.Features
+    FeatureTable
         `genres` are those of the first window where the table has windows.
     """
-    if table.starts is None:
+    if "start" not in table.rows:
         return table
-    names, first, numbers = np.unique(table.names, return_index=True, return_inverse=True)
-    sums = np.zeros((len(names), table.features.shape[1]))
+    _, first, numbers = np.unique(table.names, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), table.features.shape[1]))
     np.add.at(sums, numbers, table.features)
     means = (sums / np.bincount(numbers)[:, None]).astype(np.float32)
-    genres = [table.genres[row] for row in first]
-    recordings = table.recordings and [table.recordings[row] for row in first]
-    return table._replace(names=names.tolist(), genres=genres, features=means, starts=None, recordings=recordings)
+    return table._replace(rows=table.rows.iloc[first].drop(columns="start").reset_index(drop=True), features=means)
 
 
 def find(track, names, recordings=None):
@@ -85,19 +83,19 @@ def features_of_recording(track, model_file, made_by, file):
     PipelineError
         If the network is another one, or the recording cannot be used.
     """
-    from music_featurization.feature_tables import track_features, track_table, tracks
+    from music_featurization.feature_tables import track_features, tracks
     from music_featurization.network import checkpoints
 
     classes, model = checkpoints.require_compatible(model_file), fingerprint(model_file)
     what = f"{file} was made by another network than {model_file}; give the right one as --model"
-    features_file.require_same_model(made_by, model, what)
+    feature_table.require_same_model(made_by, model, what)
     with tempfile.TemporaryDirectory() as folder:
         failure = track_features.prepare(tracks.describe(track, file).path, folder=folder)
         if failure:
             raise PipelineError(f"{track}: {failure}.")
         network, found = checkpoints.load(model_file, classes), [tracks.describe(track, file)]
         table = track_features.classify(network, found, folder, classes, model)
-    return track_table.features_of(table)[0]
+    return table.features[0]
 
 
 def nearest(wanted, features, top, leave_out=None):

@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from music_featurization.artifacts import MAP, TESTING, PipelineError, read_array, read_arrays, replacing
-from music_featurization.audio import decoding
 from music_featurization.dataset import clip_names
 from music_featurization.evaluation import test_results
-from music_featurization.feature_tables import features_file
+from music_featurization.feature_tables import feature_table, tracks
 
 COMPONENTS, PERPLEXITY, RANDOM_STATE = 50, 50, 20
 METHODS = {"tsne": "t-SNE", "umap": "UMAP"}
@@ -39,11 +38,7 @@ def files(artifacts, table=None):
 
 def default_file(artifacts):
     """The features of the test set: the .npz beside 2-testing.py's CSV, unless the CSV is newer."""
-    of_test = test_results.files(artifacts)
-    table, arrays = of_test.features, of_test.features_npz
-    if arrays.exists() and not (table.exists() and table.stat().st_mtime > arrays.stat().st_mtime):
-        return arrays
-    return table
+    return test_results.newest_table(artifacts)
 
 
 def read(artifacts, file=None):
@@ -70,15 +65,16 @@ def read(artifacts, file=None):
     import pandas
 
     file = Path(file or default_file(artifacts))
-    table = features_file.read(file, test_results.classes_of(artifacts))
+    table = feature_table.read(file, test_results.classes_of(artifacts))
     clips = pandas.DataFrame({"name": table.names, "genre": table.genres}, dtype=str)
-    are_tracks = table.recordings is not None
+    are_tracks = table.are_tracks
     clips["predicted"] = table.genres if are_tracks else _predicted(artifacts, file, table)
-    where = table.recordings if are_tracks else _recordings(artifacts, table.names)
+    recordings = table.recordings
+    where = recordings if are_tracks or any(recordings) else _recordings(artifacts, table.names)
     clips["where"] = pandas.Series(where, dtype=object)  # pandas' text is UTF-8, and a path may be anything
     recordings = [path if path and os.path.isfile(path) else "" for path in where]
     clips["recording"] = pandas.Series(recordings, dtype=object)
-    starts = table.starts or [None] * len(clips)
+    starts = table.rows["start"] if "start" in table.rows else [None] * len(clips)
     named = [_describe(name, are_tracks, start) for name, start in zip(table.names, starts, strict=True)]
     clips[["artist", "song", "seconds"]] = pandas.DataFrame(named, dtype=str)
     return clips, table.features
@@ -106,7 +102,7 @@ def _predicted(artifacts, file, table):
         if file.resolve() in tables and of_part.prediction.exists():
             made = test_results.record(artifacts, part).get("model") or ""
             what = f"{file} and {of_part.prediction.name} come from different runs; run {TESTING} --overwrite"
-            features_file.require_same_model(table.model, made, what)
+            feature_table.require_same_model(table.model_fingerprint, made, what)
             labels = read_array(of_part.prediction, TESTING, dimensions=1).astype(int)
             classes = test_results.classes_of(artifacts)
             if len(labels) != len(table.names) or not np.isin(labels, range(len(classes))).all():
@@ -124,13 +120,12 @@ def _recordings(artifacts, names):
         f"{clip_id}_{clip_names.stem(path)}": path
         for clip_id, path in zip(clips["clip_id"], clips["spectrogram"], strict=True)
     }
-    return [_recording(artifacts.mp3_files, known[name]) if name in known else "" for name in names]
-
-
-def _recording(folder, spectrogram):
-    base = os.path.join(folder, spectrogram.removesuffix(".npy"))
-    paths = [base + ending for ending in (*decoding.FILE_ENDINGS, *map(str.upper, decoding.FILE_ENDINGS))]
-    return next((path for path in paths if os.path.isfile(path)), paths[0])
+    return [
+        os.path.join(artifacts.mp3_files, tracks.find_recording(artifacts.mp3_files, known[name]))
+        if name in known
+        else ""
+        for name in names
+    ]
 
 
 def pca(features):
