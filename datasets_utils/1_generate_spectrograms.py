@@ -10,6 +10,9 @@ Makes what is missing and says so; run it again after an interruption. Clips tha
 datasets/spectrograms/failures.csv with the reason.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 try:
     from music_featurization import command_line
 except ImportError as error:
@@ -21,33 +24,7 @@ from music_featurization.dataset import spectrogram_folder, table_check
 from music_featurization.network import embeddings
 
 
-def main(argv=None):
-    args = parse(argv)
-    paths = Artifacts(args.root)
-    if args.check:
-        return check(paths)
-    if not paths.mp3_files.is_dir():
-        raise PipelineError(
-            f"{paths.mp3_files} does not exist. Put MagnaTagATune's folders 0-9 and a-f there (README, 'The data set'),"
-            " or run `make demo` to try everything on music that the project composes itself."
-        )
-    if args.overwrite:
-        spectrogram_folder.remove(paths.spectrograms, args.shard)
-        embeddings.remove(paths.embeddings, args.shard)  # they are made from the spectrograms
-    spectrogram_folder.prepare(paths.spectrograms)
-    counts = spectrogram_folder.generate_missing(
-        paths.spectrograms,
-        paths.mp3_files,
-        jobs=args.jobs,
-        time_limit=args.time_limit,
-        dask=args.dask,
-        shard=args.shard,
-        retry_failed=args.retry_failed,
-    )
-    return 1 if counts["failed"] and not counts["done"] else 0
-
-
-def parse(argv):
+def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes"
@@ -60,35 +37,47 @@ def parse(argv):
     parser.add_argument("--shard", type=command_line.shard, metavar="I/N", help="do only the I-th of N parts")
     parser.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work: its scheduler's address")
     parser.add_argument(
-        "--time-limit",
-        type=command_line.positive,
-        default=workers.TIME_LIMIT,
-        metavar="S",
-        help="seconds for one clip",
+        "--time-limit", type=command_line.positive, default=workers.TIME_LIMIT, metavar="S", help="seconds for one clip"
     )
-    return parser.parse_args(argv)
+    options = vars(parser.parse_args(argv))
+    artifacts = Artifacts(options.pop("root"))
+    return check(artifacts) if options.pop("check") else generate(artifacts, **options)
 
 
-def check(paths):
-    """List every spectrogram and table that is wrong; exit status 1 if there is any."""
-    spectrogram_folder.require_our_settings(paths.spectrograms)
-    spectrograms = dict(spectrogram_folder.check(paths.spectrograms))
-    wrong = _list_wrong("spectrograms", spectrograms, ": delete them and run step 1 again")
-    tables = {path.relative_to(paths.root): problem for path, problem in table_check.check(paths, spectrograms)}
-    embedded = dict(embeddings.check(paths))
+def generate(artifacts: Artifacts, *, overwrite: bool, shard: tuple[int, int] | None, **options) -> int:
+    """Make the spectrograms; `options` are those of `spectrogram_folder.generate_missing`."""
+    if not artifacts.mp3_files.is_dir():
+        raise PipelineError(
+            f"{artifacts.mp3_files} does not exist. Put MagnaTagATune's folders 0-9 and a-f there (README, "
+            "'The data set'), or run `make demo` to try everything on music that the project composes itself."
+        )
+    if overwrite:
+        spectrogram_folder.remove(artifacts.spectrograms, shard)
+        embeddings.remove(artifacts.embeddings, shard)  # they are made from the spectrograms
+    counts = spectrogram_folder.generate_missing(artifacts, shard=shard, **options)
+    return 1 if counts["failed"] and not counts["done"] else 0
+
+
+def check(artifacts: Artifacts) -> int:
+    """List every spectrogram, embedding and table that is wrong; the exit status is 1 if there is any."""
+    spectrogram_folder.require_our_settings(artifacts.spectrograms)
+    spectrograms = dict(spectrogram_folder.check(artifacts))
+    wrong = list_wrong("spectrograms", spectrograms, ": delete them and run step 1 again")
+    embedded = dict(embeddings.check(artifacts))
     if embedded:
-        wrong += _list_wrong("files of embeddings", embedded, f": delete them and run {TRAINING} again")
+        wrong += list_wrong("files of embeddings", embedded, f": delete them and run {TRAINING} again")
+    tables = dict(table_check.check(artifacts, spectrograms))
     if tables:
-        wrong += _list_wrong("tables", tables)
+        wrong += list_wrong("tables", tables)
     return 1 if wrong or not spectrograms else 0
 
 
-def _list_wrong(what, problems, advice=""):
-    found = {path: problem for path, problem in problems.items() if problem}
-    for path, problem in found.items():
+def list_wrong(kind: str, problems: dict[str, str | None] | dict[Path, str | None], advice: str = "") -> int:
+    wrong = {path: problem for path, problem in problems.items() if problem}
+    for path, problem in wrong.items():
         print(f"{path}: {problem}")
-    print(f"{len(problems)} {what} checked, {len(found)} wrong{advice if found else ''}")
-    return len(found)
+    print(f"{len(problems)} {kind} checked, {len(wrong)} wrong{advice if wrong else ''}")
+    return len(wrong)
 
 
 if __name__ == "__main__":

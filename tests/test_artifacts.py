@@ -71,7 +71,8 @@ def test_made_is_told_by_settings_and_inputs(tmp_path):
     output, about = tmp_path / "out.csv", tmp_path / "out.json"
     assert not artifacts.is_up_to_date([output], about, {"a": 1}, "x")
     output.touch()
-    artifacts.record_provenance(about, {"a": 1}, "x")
+    with artifacts.recording(about, {"a": 1}, "x"):
+        pass
     assert artifacts.is_up_to_date([output], about, {"a": 1}, "x")
     assert not artifacts.is_up_to_date([output], about, {"a": 1}, "y")
     assert not artifacts.is_up_to_date([output], about, {"a": 2}, "x", overwrite=True)

@@ -9,6 +9,7 @@ import soundfile
 import tiny_music
 from tiny_music import STEP_1, run
 
+from music_featurization.artifacts import Artifacts
 from music_featurization.dataset import spectrogram_folder
 
 KINDS = 24  # of damage; see `_damage`
@@ -114,7 +115,7 @@ def test_every_file_ends_as_a_spectrogram_or_a_failure(originals, tmp_path, caps
     files = {path.name for path in folder.iterdir() if path.is_file()}
     assert len(files) > 570
     assert run(STEP_1, tmp_path, "--time-limit", 30) == 0
-    made = list(spectrogram_folder.check(tmp_path / "datasets/spectrograms"))
+    made = list(spectrogram_folder.check(Artifacts(tmp_path)))
     failed = spectrogram_folder.read_failures(tmp_path / "datasets/spectrograms")
     assert [path for path, problem in made if problem] == []
     assert {path[:-4] for path, _ in made} | {name.rpartition(".")[0] for name in failed} == {

@@ -69,7 +69,7 @@ def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, caps
         ("val_labels.txt", lambda text: text + "1\n", "val_files.txt has"),
         ("train_files.txt", lambda text: text.replace("jazz.", "jazz", 1), "is not genre.<clip_id>_<name>.jpg"),
         ("train_labels.txt", lambda text: "5\n" + text.split("\n", 1)[1], "is not the label of classical"),
-        ("test_files.txt", lambda text: None, "stands in both"),
+        ("test_files.txt", lambda text: None, "is in both"),
         ("test_files.txt", lambda text: re.sub(r"\.\d+_", ".9_", text), "None of the"),
     ],
 )

@@ -423,8 +423,11 @@ def test_clips_missing_on_either_side_are_named(collection_with_spectrograms, ca
     rewrite(root, lambda text: b"\n".join(line for line in text.split(b"\n") if not line.startswith(b'"105"')))
     run_all(root, (STEP_2,))
     said = capsys.readouterr().out
-    assert f"1 clips annotated, but without a spectrogram: {gone}" in said
-    assert f"1 clips with a spectrogram, but not annotated: {tiny_music.clip_path(5).replace('.mp3', '.npy')}" in said
+    assert f"1 clips annotated, but without a spectrogram, skipped: {gone}" in said
+    assert (
+        f"1 clips with a spectrogram, but not annotated, skipped: {tiny_music.clip_path(5).replace('.mp3', '.npy')}"
+        in said
+    )
     assert not {"100", "105"} & set(table(root, "tagged_spectrograms.csv")["clip_id"])
 
 
@@ -539,7 +542,7 @@ def _change(path, old, new):
         (lambda data: shutil.copy(data / "train_test_val/train.csv", data / "train_test_val/test.csv"), "train.csv",
          "is there twice"),
         (lambda data: (data / "train_test_val/val.csv").unlink(), "train.csv", "val.csv does not exist"),
-        (lambda data: _change(data / "train_test_val/test.csv", ",rock,5", ",jazz,4"), "train.csv", "does not stand"),
+        (lambda data: _change(data / "train_test_val/test.csv", ",rock,5", ",jazz,4"), "train.csv", "not the same"),
         (lambda data: next(data.glob("spectrograms/*/*.npy")).unlink(), "tagged_spectrograms.csv", "no spectrogram"),
     ],
 )  # fmt: skip

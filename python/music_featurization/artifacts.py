@@ -1,6 +1,6 @@
-"""Where every artifact is stored, and the rules all of them keep: whole or absent, made once, never mixed.
+"""The names of all artifacts, and their rules: whole or absent, made once, never mixed.
 
-The folder layout is the contract between the scripts; a script asks `Artifacts(root)` for a path and never spells one.
+The folder layout is the contract between the scripts. A script takes every path from `Artifacts(root)`.
 """
 
 import contextlib
@@ -11,12 +11,16 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import UnionType
+
     import numpy
+    import pandas
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # The scripts, as messages name them.
@@ -37,7 +41,7 @@ FEATURIZE = "python/featurize.py"
 SETTINGS_FILE = "settings.json"  # in a folder of artifacts: the settings they were made with
 HISTORY_FILE = "history.pkl"
 SECONDS_OF_A_DAY = 86400
-UNFINISHED = ".unfinished-"  # what is still being written; a dot file, so that every listing skips it
+UNFINISHED = ".unfinished-"  # begins the name of a file that is being written: a dot file, which every listing skips
 
 
 class PipelineError(Exception):
@@ -108,31 +112,27 @@ class Artifacts:
         return self.results / f"{name}.svg"
 
 
-# The networks that come with the project; they do not move with --root.
+# The networks that come with the project, independent of --root.
 PROVIDED_MODEL = REPOSITORY / "models" / "best_model.h5"
 FRONT_END = REPOSITORY / "models" / "front_end.h5"
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: Path) -> Iterator[Path]:
     """Write an artifact so that it is either whole or absent.
 
-    Parameters
-    ----------
-    path : Path
-        The artifact's final name; its folder is made if need be. What killed processes left unfinished in that folder
-        is removed when this process first writes there.
+    Makes the folder if it is missing, and removes from it once per process what killed processes left unfinished.
 
     Yields
     ------
     Path
-        A temporary name in the same folder, with the same ending. On a clean exit it replaces `path`; on an exception
-        it is removed and `path` is left as it was.
+        A temporary name in the same folder, with the same ending. After the block it replaces `path`; after an
+        exception it is removed, and `path` is left as it was.
     """
     path = Path(path)
     make_folder(path.parent)
     _sweep(path.parent)
-    # A digest instead of the name: a long name would not leave room for what is added.
+    # A digest instead of the name: a long name would leave no room for the host and the process.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
     temporary = path.with_name(f"{UNFINISHED}{socket.gethostname()}-{os.getpid()}-{digest}{path.suffix}")
     try:
@@ -144,7 +144,7 @@ def replacing(path):
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it that are missing, any number: `Path.mkdir` recurses, and has a limit."""
+    """Make a folder and all missing ones above it. `Path.mkdir` is recursive, and so limited in depth."""
     missing = []
     while not path.is_dir() and path != path.parent:
         missing.append(path)
@@ -154,158 +154,131 @@ def make_folder(path: Path) -> None:
 
 
 def remove_unfinished(folder: Path, *, below: bool = True) -> None:
-    """Remove what killed processes left unfinished: on this machine, or on any a day ago.
-
-    Parameters
-    ----------
-    folder : Path
-    below : bool
-        In the folders below it too. Links are not followed.
-    """
-    folders = [folder]
+    """Remove from a folder, and from those below it, what killed processes left unfinished; links are not followed."""
+    folders = [os.fspath(folder)]
     while folders:
-        folder = folders.pop()
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(folder) as entries:
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError),
+            os.scandir(folders.pop()) as entries,
+        ):
             for entry in list(entries):
                 if below and entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 elif entry.name.startswith(UNFINISHED):
-                    _remove_if_unfinished(Path(entry.path))
+                    with contextlib.suppress(FileNotFoundError):  # its process has finished it meanwhile
+                        if _is_abandoned(entry):
+                            os.unlink(entry.path)
 
 
-def _remove_if_unfinished(path):
-    mark = f"{UNFINISHED}{socket.gethostname()}-"
-    pid = path.name.removeprefix(mark).split("-")[0]
-    ours = path.name.startswith(mark) and pid.isdigit()
-    with contextlib.suppress(FileNotFoundError):  # its process has finished it meanwhile
-        if not _alive(int(pid)) if ours else time.time() - path.stat().st_mtime > SECONDS_OF_A_DAY:
-            path.unlink()
-
-
-@functools.cache  # once per process: a folder of many thousands of files takes a while to list
-def _sweep(folder):
+@functools.cache  # listing a folder of many thousands of files takes a while
+def _sweep(folder: Path) -> None:
     remove_unfinished(folder, below=False)
 
 
-def _alive(pid):
+def _is_abandoned(entry: os.DirEntry) -> bool:
+    """Whether the process that writes a file is dead; of another machine's, whether the file is a day old."""
+    mark = f"{UNFINISHED}{socket.gethostname()}-"
+    pid = entry.name.removeprefix(mark).split("-")[0]
+    if not entry.name.startswith(mark) or not pid.isdigit() or os.name != "posix":
+        return time.time() - entry.stat().st_mtime > SECONDS_OF_A_DAY
     try:
-        os.kill(pid, 0)
+        os.kill(int(pid), 0)  # sends nothing; on Windows it would end the process
     except ProcessLookupError:
-        return False
-    except PermissionError:
+        return True
+    except PermissionError:  # another user's
         pass
-    return True
+    return False
 
 
-def write_text(path, text):
-    """Write UTF-8 text with `\\n` line ends as a whole artifact; a name's byte that is not UTF-8 becomes `\\udcNN`."""
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with `\\n` line ends; a byte of a file name that is not UTF-8 becomes `\\udcNN`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def write_json(path, content):
-    """Write a dict as an indented JSON artifact."""
+def write_json(path: Path, content: dict) -> None:
+    """Write a dict as indented JSON."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, made_by: str, **kinds: type) -> dict:
+def write_table(path: Path, table: "pandas.DataFrame") -> None:
+    """Write a table as CSV: UTF-8, comma-separated, `\\n`, no index."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # in a name; Python 3.11 leaves it unquoted, and readers take it for the end of a line
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)
+
+
+def require(path: Path, made_by: str) -> None:
+    """Raise a PipelineError that names the script to run if a path does not exist."""
+    if not Path(path).exists():
+        raise PipelineError(f"{path} does not exist. Run {made_by} first.")
+
+
+@contextlib.contextmanager
+def _reading(path: Path, made_by: str, kind: str) -> Iterator[None]:
+    """Turn what a damaged artifact raises into a PipelineError that names the script to run again."""
+    require(path, made_by)
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # the header of an array or a zip file can raise almost anything if it is damaged
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise PipelineError(f"{path} is not {kind} ({reason}). Delete it and run {made_by} again.") from error
+
+
+def read_json(path: Path, made_by: str, **kinds: "type | UnionType") -> dict[str, Any]:
     """Read a JSON artifact, which is always an object.
 
     Parameters
     ----------
     path : Path
-        The artifact.
     made_by : str
-        The script that makes it, for the error message.
+        The script that makes it, for the error message; also in the other readers.
     **kinds : type
-        Type that the value of a key must have; `list` is a list of texts. A key may be absent if None is of that type.
-
-    Returns
-    -------
-    dict
+        Type that the value of a key must have; `list` is a list of str. A key may be absent if None is of that type.
 
     Raises
     ------
     PipelineError
         If it is missing or damaged, is no object, or a value is of another type.
     """
-    require(path, made_by)
-    again = f"Delete it and run {made_by} again."
-    try:
+    with _reading(path, made_by, "readable JSON"):
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise PipelineError(f"{path} is not readable JSON ({_short(error)}). {again}") from error
-    if not isinstance(content, dict):
-        raise PipelineError(f"{path} is not a JSON object. {again}")
-    for key, kind in kinds.items():
-        value = content.get(key)
-        texts = value if isinstance(value, list) else []
-        if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
-            raise PipelineError(f"{path} has no valid {key!r} in it. {again}")
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
+        for key, kind in kinds.items():
+            value = content.get(key)
+            items = value if isinstance(value, list) else []
+            if not isinstance(value, kind) or not all(isinstance(item, str) for item in items):
+                raise ValueError(f"{key!r} is missing or of another type")
     return content
 
 
 def read_genres(path: Path, made_by: str) -> list[str]:
-    """Genres in label order, from the record of step 3 or 4.
-
-    Parameters
-    ----------
-    path : Path
-        Beside the artifact; see `record_provenance`.
-    made_by : str
-        The script that makes it, for the error message.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or damaged, or does not list the genres.
-    """
+    """Read the genres in label order from the record of step 3 or 4; PipelineError as in `read_json`."""
     genres = read_json(path, made_by, settings=dict)["settings"].get("genres")
-    if not (isinstance(genres, list) and genres and all(isinstance(genre, str) for genre in genres)):
-        raise PipelineError(f"{path} does not list the genres. Delete it and run {made_by} again.")
+    with _reading(path, made_by, "readable JSON"):
+        if not (isinstance(genres, list) and genres and all(isinstance(genre, str) for genre in genres)):
+            raise ValueError("it does not list the genres")
     return genres
 
 
 def read_array(path: Path, made_by: str, dimensions: int) -> "numpy.ndarray":
-    """Read a .npy artifact of numbers.
-
-    Parameters
-    ----------
-    path : Path
-        The artifact. No more memory is used than the file has bytes, whatever its header says.
-    made_by : str
-        The script that makes it, for the error message.
-    dimensions : int
-        How many it must have.
-
-    Returns
-    -------
-    numpy.ndarray
+    """Read a .npy artifact of numbers, with no more memory than the file has bytes, whatever its header says.
 
     Raises
     ------
     PipelineError
-        If the file is missing or damaged, or is another kind of array.
+        If it is missing or damaged, or is not an array of numbers in so many dimensions.
     """
     import numpy as np
 
-    require(path, made_by)
-    again = f"Delete it and run {made_by} again."
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # the header is compared with the file's size
-        if not isinstance(array, np.ndarray):
-            raise ValueError("it is a .npz file")
-    except OSError:
-        raise
-    except Exception as error:  # a damaged header can raise almost anything
-        raise PipelineError(f"{path} is not a readable array ({_short(error)}). {again}") from error
-    if array.ndim != dimensions or array.dtype.kind not in "iuf":
-        what = f"{array.dtype} in {array.ndim} dimensions instead of numbers in {dimensions}"
-        raise PipelineError(f"{path} is not a readable array ({what}). {again}")
+    with _reading(path, made_by, "a readable array"):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # compares the header with the size of the file
+        if not isinstance(array, np.ndarray) or array.ndim != dimensions or array.dtype.kind not in "iuf":
+            raise ValueError(f"numbers in {dimensions} dimensions are needed")
     return np.array(array)
 
 
@@ -314,13 +287,11 @@ def read_arrays(path: Path, made_by: str, required: dict[str, tuple[str, int]]) 
 
     Parameters
     ----------
-    path : Path
-        The artifact.
-    made_by : str
-        The script that makes it, for the error message.
+    path, made_by
+        As in `read_json`.
     required : dict of str to (str, int)
         Kinds (of `numpy.dtype.kind`) and number of dimensions of the arrays that must be in it. Those with dimensions
-        must have one length.
+        must be of one length.
 
     Returns
     -------
@@ -330,98 +301,48 @@ def read_arrays(path: Path, made_by: str, required: dict[str, tuple[str, int]]) 
     Raises
     ------
     PipelineError
-        If the file is missing or damaged, or an array is missing or of another kind.
+        If it is missing or damaged, or an array is missing or of another kind.
     """
     import numpy as np
 
-    require(path, made_by)
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            content = {key: saved[key] for key in saved.files}
-        wrong = [key for key, of in required.items() if key not in content or not _is_of(content[key], *of)]
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)} missing or of another kind")
-        if len({len(content[key]) for key, (_, dimensions) in required.items() if dimensions}) > 1:
+    with _reading(path, made_by, "a readable table of arrays"):
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        for key, (kinds, dimensions) in required.items():
+            if key not in arrays or arrays[key].dtype.kind not in kinds or arrays[key].ndim != dimensions:
+                raise ValueError(f"{key} is missing or of another kind")
+        if len({len(arrays[key]) for key, (_, dimensions) in required.items() if dimensions}) > 1:
             raise ValueError(f"{', '.join(required)} are not of one length")
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    except Exception as error:  # a damaged zip file can raise almost anything
-        raise PipelineError(
-            f"{path} is not a readable table of arrays ({_short(error)}). Delete it and run {made_by} again."
-        ) from error
-    return content
+    return arrays
 
 
-def _is_of(array, kinds, dimensions):
-    return array.dtype.kind in kinds and array.ndim == dimensions
-
-
-def _short(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-
-
-def require(path, made_by):
-    """Raise a PipelineError that names the script to run if `path` does not exist."""
-    if not Path(path).exists():
-        raise PipelineError(f"{path} does not exist. Run {made_by} first.")
-
-
-def write_table(path, table):
-    """Write a pandas.DataFrame as a CSV artifact: UTF-8, comma-separated, `\\n`, no index."""
-    text = table.to_csv(index=False, lineterminator="\n")
-    if "\r" in text:  # part of a name; Python 3.11 leaves it unquoted, and readers take it for the end of a line
-        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    write_text(path, text)
-
-
-def read_table(path, columns, made_by):
-    """Read a CSV artifact with a header; every field is text, exactly as in the file.
-
-    Parameters
-    ----------
-    path : Path
-        The artifact.
-    columns : sequence of str
-        The columns it must have.
-    made_by : str
-        The script that makes it, for the error message.
-
-    Returns
-    -------
-    pandas.DataFrame
-        All columns as str, except `label`, an int.
+def read_table(path: Path, columns: Sequence[str], made_by: str) -> "pandas.DataFrame":
+    """Read a CSV artifact with a header; every field is text, exactly as in the file, and `label` an int.
 
     Raises
     ------
     PipelineError
-        If the file is missing, is not a CSV, lacks a column, or has a clip_id or label that is not a whole number.
+        If it is missing, is not a CSV, lacks a column, or has a clip_id or label that is not a whole number.
     """
     import pandas
 
-    require(path, made_by)
-    again = f"Delete it and run {made_by} again."
-    try:
+    with _reading(path, made_by, "a readable CSV"):
         # An artist may be called "nan" or "NA": nothing is missing unless it is empty.
         table = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (ValueError, pandas.errors.ParserError) as error:
-        raise PipelineError(f"{path} is not a readable CSV ({_short(error)}). {again}") from error
-    if table.isna().any(axis=None) or not isinstance(table.index, pandas.RangeIndex):
-        raise PipelineError(f"{path} has rows with more or fewer fields than the header. {again}")
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise PipelineError(f"{path} lacks the column {', '.join(missing)}. {again}")
-    for column in {"clip_id", "label"} & set(columns):
-        wrong = ~table[column].map(str).str.fullmatch(r"[0-9]{1,18}")
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            raise PipelineError(
-                f"{path}, row {row + 1}: {column} is {table[column].iloc[row]!r}, not a whole number. {again}"
-            )
+        if table.isna().any(axis=None) or not isinstance(table.index, pandas.RangeIndex):
+            raise ValueError("it has rows with more or fewer fields than the header")
+        if missing := [column for column in columns if column not in table]:
+            raise ValueError(f"it lacks the column {', '.join(missing)}")
+        for column in {"clip_id", "label"} & set(columns):
+            wrong = ~table[column].map(str).str.fullmatch(r"[0-9]{1,18}")
+            if wrong.any():
+                row = int(wrong.to_numpy().argmax())
+                raise ValueError(f"row {row + 1}: {column} is {table[column].iloc[row]!r}, not a whole number")
     return table.astype({"label": int}) if "label" in table else table
 
 
-def fingerprint(*paths, text=""):
-    """Short SHA-256 over the contents of files, and a text: tells whether an input has changed since it was used."""
+def fingerprint(*paths: Path, text: str = "") -> str:
+    """Return a short SHA-256 of the contents of files and of a text, to notice that an input has changed."""
     digest = hashlib.sha256(os.fsencode(text))
     for path in paths:
         with open(path, "rb") as file:
@@ -429,26 +350,22 @@ def fingerprint(*paths, text=""):
     return digest.hexdigest()[:16]
 
 
-def is_up_to_date(outputs, settings_file, settings, inputs, overwrite=False):
-    """Tell whether a step's outputs exist, made with these settings from these inputs.
+def is_up_to_date(
+    outputs: Sequence[Path], settings_file: Path, settings: dict, inputs: str, overwrite: bool = False
+) -> bool:
+    """Return whether a step's outputs exist and were made from these inputs; see `recording`.
 
     Parameters
     ----------
-    outputs : list of Path
-        The step's artifacts.
+    outputs : sequence of Path
     settings_file : Path
-        The JSON file `record_provenance` wrote beside them.
+        The record beside them.
     settings : dict
         The settings of this run.
     inputs : str
-        Fingerprint of what the outputs are derived from.
+        Fingerprint of the inputs.
     overwrite : bool
-        Make them again whatever exists.
-
-    Returns
-    -------
-    bool
-        True when nothing is to do. False when something is missing, was made from other inputs, or `overwrite` is set.
+        Return False in any case.
 
     Raises
     ------
@@ -457,35 +374,27 @@ def is_up_to_date(outputs, settings_file, settings, inputs, overwrite=False):
     """
     if overwrite or not all(output.exists() for output in outputs) or not settings_file.exists():
         return False
-    made = read_json(settings_file, "the same command", settings=dict)
-    require_same_settings(outputs[0], made["settings"], settings)
-    return made.get("inputs") == inputs
+    record = read_json(settings_file, "the same command", settings=dict)
+    require_same_settings(outputs[0], record["settings"], settings)
+    return record.get("inputs") == inputs
 
 
-def require_same_settings(what, made, asked):
-    """Raise a PipelineError that names both settings if they differ.
+@contextlib.contextmanager
+def recording(settings_file: Path, settings: dict, inputs: str) -> Iterator[None]:
+    """Record the settings and inputs of outputs that the block writes; without a record they are not up to date."""
+    settings_file.unlink(missing_ok=True)
+    yield
+    write_json(settings_file, {"settings": settings, "inputs": inputs})
 
-    Parameters
-    ----------
-    what : Path
-        The artifact in question.
-    made, asked : dict
-        The settings it was made with, and those of this run.
-    """
-    if made == asked:
+
+def require_same_settings(path: Path, recorded: object, wanted: dict) -> None:
+    """Raise a PipelineError that names both settings if an artifact was made with others than this run's."""
+    if recorded == wanted:
         return
-    made = made if isinstance(made, dict) else {}
-    differing = [key for key in {**made, **asked} if made.get(key) != asked.get(key)]
-    of = {
-        name: ", ".join(f"{key} = {settings.get(key)}" for key in differing)
-        for name, settings in (("made", made), ("asked", asked))
-    }
+    recorded = recorded if isinstance(recorded, dict) else {}
+    differing = [key for key in {**recorded, **wanted} if recorded.get(key) != wanted.get(key)]
+    theirs, ours = (", ".join(f"{key} = {settings.get(key)}" for key in differing) for settings in (recorded, wanted))
     raise PipelineError(
-        f"{what} was made with other settings ({of['made']}) than this run's ({of['asked']}). "
+        f"{path} was made with other settings ({theirs}) than this run's ({ours}). "
         "Run with the settings it was made with, give --overwrite to make it again, or use another --root."
     )
-
-
-def record_provenance(settings_file, settings, inputs):
-    """Write down the settings and the fingerprint of the inputs of a step's outputs, for `is_up_to_date`."""
-    write_json(settings_file, {"settings": settings, "inputs": inputs})

@@ -8,13 +8,14 @@ These are the settings of the networks trained on MagnaTagATune (musicnn and oth
 import functools
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from music_featurization.audio import decoding
 
 # Written beside the spectrograms and into every network trained on them.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "sample_rate": decoding.SAMPLE_RATE,
     "n_fft": 512,
     "hop_length": 256,
@@ -138,9 +139,9 @@ def mel_filters() -> np.ndarray:
     return (triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).astype(np.float32)
 
 
-def _hz_to_mel(hz):
+def _hz_to_mel(hz: float) -> float:
     return hz * 3 / 200 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
 
 
-def _mel_to_hz(mel):
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))

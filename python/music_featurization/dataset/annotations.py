@@ -1,5 +1,7 @@
 """The one loader of `annotations_final.csv`: it owns every quirk of that file."""
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Collection
 from pathlib import Path
@@ -13,14 +15,14 @@ if TYPE_CHECKING:
     import pandas
 
 
-def read(path):
+def read(path: Path) -> tuple[pandas.DataFrame, pandas.DataFrame]:
     """Read MagnaTagATune's annotations.
 
     Parameters
     ----------
     path : Path
-        Tab-separated (commas and semicolons are understood), every field quoted or not, with or without a byte-order
-        mark, any line end: `clip_id`, tag columns of 0 and 1, `mp3_path`.
+        Tab-separated (or by commas or semicolons), every field quoted or not, with or without a byte-order mark, any
+        line end: `clip_id`, tag columns of 0 and 1, `mp3_path`.
 
     Returns
     -------
@@ -55,6 +57,24 @@ def read(path):
         )
     except (ValueError, pandas.errors.ParserError) as error:
         raise PipelineError(f"{path} is not a readable table: {error}. Copy it from the data set again.") from error
+    _require_columns(path, header)
+    clips = _clips(path, table)
+    tags = _tags(path, table.drop(columns=["clip_id", "mp3_path"]).loc[clips.index])
+    return clips.reset_index(drop=True), tags.reset_index(drop=True)
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    """Return the names of the columns, and what separates them."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from error
+    separator = "\t" if "\t" in first else max(",;", key=first.count) if set(",;") & set(first) else "\t"
+    return next(csv.reader([first.rstrip("\r\n")], delimiter=separator), []), separator
+
+
+def _require_columns(path: Path, header: list[str]) -> None:
     if "" in header:
         raise PipelineError(
             f"{path}, column {header.index('') + 1} has no name, as if a row number had been saved with the table. "
@@ -66,31 +86,15 @@ def read(path):
                 f"{path} has no column {column}; it has {', '.join(repr(name[:30])[1:-1] for name in header[:5])}, ... "
                 "The first line must be that of MagnaTagATune's annotations_final.csv."
             )
-    clips = _clips(path, table)
-    tags = _tags(path, table.drop(columns=["clip_id", "mp3_path"]).loc[clips.index])
-    return clips.reset_index(drop=True), tags.reset_index(drop=True)
 
 
-def _header(path):
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-    except UnicodeDecodeError as error:
-        raise PipelineError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from error
-    separator = "\t" if "\t" in first else max(",;", key=first.count) if set(",;") & set(first) else "\t"
-    return next(csv.reader([first.rstrip("\r\n")], delimiter=separator), []), separator
-
-
-def _clips(path, table):
-    """`clip_id` as int and `mp3_path`, sorted, each row once."""
-    import pandas
-
+def _clips(path: Path, table: pandas.DataFrame) -> pandas.DataFrame:
+    """Return `clip_id` as int and `mp3_path`, sorted, each row once."""
     wrong = ~table["clip_id"].str.fullmatch(r"\d{1,18}")
     if wrong.any():
-        line = wrong.idxmax() + 2
-        raise PipelineError(f"{path}, line {line}: clip_id is {table['clip_id'][line - 2]!r}, not a whole number.")
-    table = table.drop_duplicates()
-    clips = pandas.DataFrame({"clip_id": table["clip_id"].astype("int64"), "mp3_path": table["mp3_path"]})
+        row = int(wrong.to_numpy().argmax())
+        raise PipelineError(f"{path}, line {row + 2}: clip_id is {table['clip_id'].iloc[row]!r}, not a whole number.")
+    clips = table.drop_duplicates()[["clip_id", "mp3_path"]].astype({"clip_id": "int64"})
     twice = clips["clip_id"][clips["clip_id"].duplicated()].unique()
     if len(twice):
         raise PipelineError(
@@ -100,25 +104,25 @@ def _clips(path, table):
     return clips.sort_values("clip_id", kind="stable")
 
 
-def _tags(path, table):
-    """Tag columns as bool, under their names with `_`; columns that then have one name are merged."""
+def _tags(path: Path, table: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the tag columns as bool, under their names with `_`; columns that then have one name are merged."""
     import pandas
 
-    tags = {}
+    tags: dict[str, pandas.Series] = {}
     for column in table:
         one, zero = (1, 0) if pandas.api.types.is_numeric_dtype(table[column]) else ("1", "0")
         is_set = table[column] == one
         wrong = ~is_set & (table[column] != zero)
         if wrong.any():
-            at = wrong.idxmax()
-            raise PipelineError(f"{path}, line {at + 2}: tag {column!r} is {str(table[column][at])!r}, not 0 or 1.")
-        name = tag_name(column)
+            row = int(table.index[wrong].min())
+            raise PipelineError(f"{path}, line {row + 2}: tag {column!r} is {str(table[column][row])!r}, not 0 or 1.")
+        name = tag_name(str(column))
         tags[name] = tags[name] | is_set if name in tags else is_set
     return pandas.DataFrame(tags, index=table.index)
 
 
-def find_spectrograms(clips: "pandas.DataFrame", spectrograms: Collection[str], path: Path) -> "pandas.Series":
-    """Spectrogram of each clip, whatever normal form of Unicode the two names are in.
+def find_spectrograms(clips: pandas.DataFrame, spectrograms: Collection[str], path: Path) -> pandas.Series:
+    """Find the spectrogram of each clip, whichever normal form of Unicode the two names are in.
 
     Parameters
     ----------
@@ -132,7 +136,7 @@ def find_spectrograms(clips: "pandas.DataFrame", spectrograms: Collection[str], 
     Returns
     -------
     pandas.Series of str
-        Where there is a spectrogram its path, elsewhere as in `clips`.
+        Path of the spectrogram if there is one, otherwise as in `clips`.
 
     Raises
     ------
@@ -140,17 +144,17 @@ def find_spectrograms(clips: "pandas.DataFrame", spectrograms: Collection[str], 
         If no clip has one. The message compares the paths and says what to do.
     """
     by_form = {composed(name): name for name in spectrograms}
-    exact = dict.fromkeys(spectrograms)
-    found = clips["spectrogram"].map(lambda name: name if name in exact else by_form.get(composed(name), name))
-    if len(clips) and not found.isin(exact).any():
+    exact = set(spectrograms)
+    matches = clips["spectrogram"].map(lambda name: name if name in exact else by_form.get(composed(name), name))
+    if len(clips) and not matches.isin(exact).any():
         raise PipelineError(_why_none(clips, sorted(spectrograms), path))
-    return found
+    return matches
 
 
-def _why_none(clips, spectrograms, path):
+def _why_none(clips: pandas.DataFrame, spectrograms: list[str], path: Path) -> str:
     by_name = {_name(composed(spectrogram)): spectrogram for spectrogram in reversed(spectrograms)}
-    plain = clips["spectrogram"].str.replace("\\", "/").map(composed)
-    wanted = next((name for name in plain if _name(name) in by_name), "")
+    annotated = clips["spectrogram"].str.replace("\\", "/").map(composed)
+    wanted = next((name for name in annotated if _name(name) in by_name), "")
     example = by_name.get(_name(wanted), spectrograms[0])
     advice = "Write mp3_path relative to datasets/mp3_files, with / between folders and the names that the files have"
     if wanted and composed(example).endswith(f"/{wanted}"):
@@ -162,5 +166,5 @@ def _why_none(clips, spectrograms, path):
     )
 
 
-def _name(path):
+def _name(path: str) -> str:
     return path.rsplit("/", 1)[-1]

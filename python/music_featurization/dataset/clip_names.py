@@ -16,33 +16,26 @@ class ClipName(NamedTuple):
     end: int | None
 
 
-def parse(path):
-    """Artist, song and position of a clip, from its file name.
+def parse(path: str) -> ClipName:
+    """Read artist, song and position from the file name of a clip or its spectrogram.
 
-    Parameters
-    ----------
-    path : str
-        Path or name of a clip or its spectrogram, with `/` between folders, with or without a file ending.
-
-    Returns
-    -------
-    ClipName
-        The artist is what precedes the first `-`; the song is the name less `-start-end`.
+    The artist is what precedes the first `-`; the song is the name without `-start-end`.
     """
     name = stem(path)
     excerpt = EXCERPT.match(name)
-    song = excerpt["song"] if excerpt else name
-    start, end = (int(excerpt["start"]), int(excerpt["end"])) if excerpt else (None, None)
-    return ClipName(artist=name.split("-", 1)[0], song=song, start=start, end=end)
+    artist = name.split("-", 1)[0]
+    if not excerpt:
+        return ClipName(artist, name, None, None)
+    return ClipName(artist, excerpt["song"], int(excerpt["start"]), int(excerpt["end"]))
 
 
 def composed(text: str) -> str:
-    """Text in Unicode's normal form C: a Mac writes "é" in names of files as two characters, a keyboard as one."""
+    """Return text in Unicode's normal form C: in file names, a Mac writes "é" as two characters, a keyboard as one."""
     return unicodedata.normalize("NFC", text)
 
 
-def stem(path):
-    """File name without folders and without its ending (`a/b.c/x.y.mp3` gives `x.y`)."""
+def stem(path: str) -> str:
+    """Return the file name without folders and without its ending (`a/b.c/x.y.mp3` gives `x.y`)."""
     name = path.rsplit("/", 1)[-1]
     head, dot, _ = name.rpartition(".")
     return head if dot and head else name

@@ -1,7 +1,9 @@
 """The genres and instruments of MagnaTagATune: which tags count, and every order and code in which they appear.
 
-Each list lives here and nowhere else. The tag lists are those of the published original, spaces already written as `_`.
+The tag lists are those of the published original, with `_` for a space.
 """
+
+from collections.abc import Sequence
 
 from music_featurization.dataset.clip_names import composed
 
@@ -39,39 +41,17 @@ SYNONYMS = {
 
 
 def tag_name(text: str) -> str:
-    """Name of a tag or genre as it is compared and stored: `_` for a space, in Unicode's normal form C."""
+    """Return the name of a tag or genre as it is compared and stored: `_` for a space, in Unicode's normal form C."""
     return composed(text.strip().replace(" ", "_"))
 
 
-def label_order(genres):
-    """Classes in label order for a set of genres given in priority order.
-
-    Parameters
-    ----------
-    genres : sequence of str
-        Genres in priority order.
-
-    Returns
-    -------
-    tuple of str
-        `GENRES` when they are the six of MagnaTagATune, in the published order of labels; else `genres` as given.
-    """
+def label_order(genres: Sequence[str]) -> tuple[str, ...]:
+    """Return genres in label order: `GENRES` if they are the six of MagnaTagATune, otherwise as they are."""
     return GENRES if set(genres) == set(GENRES) else tuple(genres)
 
 
-def style_space_codes(genres):
-    """Code of each genre in the first column of music_dataset.csv.
-
-    Parameters
-    ----------
-    genres : sequence of str
-        Classes in label order.
-
-    Returns
-    -------
-    dict of str to int
-        `STYLE_SPACE_CODES` for the six genres; for any others, label + 1.
-    """
+def style_space_codes(genres: Sequence[str]) -> dict[str, int]:
+    """Return the code of each genre in the first column of music_dataset.csv; label + 1 if not of the six."""
     if set(genres) <= set(GENRES):
         return STYLE_SPACE_CODES
     return {genre: label + 1 for label, genre in enumerate(genres)}

@@ -61,29 +61,18 @@ def folder(path: str) -> str:
 
 
 def is_clip(path: str) -> bool:
-    """Return whether a clip or spectrogram is one of MagnaTagATune's, by its album.
+    """Return whether a clip or spectrogram is one of MagnaTagATune's, by its album; right for any part of the archive.
 
-    Parameters
-    ----------
-    path : str
-        Path relative to `mp3_files` or `spectrograms`.
-
-    Notes
-    -----
-    The rule needs neither clip ids nor the whole archive, so it is right for any part of it. The composed demo and
-    other collections in the same layout have other albums.
+    `path` is relative to `mp3_files` or `spectrograms`.
     """
     album = re.match(r"[^-]+-.+?(?=-\d\d-)", clip_names.parse(path).song)
-    return bool(album) and hashlib.sha256(album[0].encode()).hexdigest()[:8] in ALBUMS
+    return album is not None and hashlib.sha256(album[0].encode()).hexdigest()[:8] in ALBUMS
 
 
 def was_heard(path: str) -> bool:
     """Return whether musicnn's MagnaTagATune network was trained or validated on a clip.
 
-    Parameters
-    ----------
-    path : str
-        Path relative to `mp3_files` or `spectrograms`, in the folder that the archive gives it.
+    `path` is relative to `mp3_files` or `spectrograms`, in the folder that the archive gives it.
 
     Examples
     --------

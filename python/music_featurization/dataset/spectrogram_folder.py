@@ -1,4 +1,4 @@
-"""The folder of spectrograms: which clips there are, which are done, which failed and why; making and checking one."""
+"""The folder of spectrograms: which clips are done, have failed or are to do; making and checking spectrograms."""
 
 import csv
 import functools
@@ -8,7 +8,7 @@ import socket
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from music_featurization import command_line, file_tree, workers
 from music_featurization.artifacts import (
     SETTINGS_FILE,
     STEP_1,
+    Artifacts,
     PipelineError,
     read_json,
     remove_unfinished,
@@ -32,51 +33,29 @@ LARGEST = 12.0  # log-mel: all of the power of an hour in one bin of one frame g
 SECONDS_MISSING = 1.0  # an excerpt shorter by this than its name says has lost its end
 SECONDS_BETWEEN_LISTS = 1.0  # failures.csv is written again at most this often
 
-
-def list_clips(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[str]:
-    """List the recordings below a folder; see `file_tree.files`."""
-    return file_tree.files(folder, decoding.FILE_ENDINGS, left_out)
+Shard = tuple[int, int]  # (i, n): the i-th of n parts, 1 <= i <= n
 
 
-def judge_names(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[tuple[str, str | None]]:
-    """As `list_clips`, each clip with the reason why a file of its name can have no spectrogram, or None."""
-    earlier = {}  # clip by stem, for each folder above the clip
-    for clip in list_clips(folder, left_out):
-        within = clip[: clip.rfind("/") + 1]
-        earlier = {above: clips for above, clips in earlier.items() if within.startswith(above)}
-        namesake = earlier.setdefault(within, {}).setdefault(clip_names.stem(clip), clip)
-        if printable(clip) != clip:
-            yield clip, "the file name is not valid UTF-8, and CSV files are: rename it"
-        elif namesake != clip:
-            yield clip, f"{printable(namesake)} would give the same spectrogram: rename one of them"
-        else:
-            yield clip, None
-
-
-def list_spectrograms(folder: Path) -> Iterator[str]:
-    """List the spectrograms below a folder, in the order of `list_clips`; see `file_tree.files`."""
-    return file_tree.files(folder, (".npy",))
-
-
-def spectrogram_name(clip):
-    """Path of a clip's spectrogram, relative to the spectrograms' folder."""
-    folder = clip.rpartition("/")[0]
-    return f"{folder}/{clip_names.stem(clip)}.npy".lstrip("/")
-
-
-def generate_missing(folder, clips_folder, *, jobs, time_limit, dask=None, shard=None, retry_failed=False):
-    """Make every spectrogram that is missing, print what is done and what remains, keep failures.csv up to date.
+def generate_missing(
+    artifacts: Artifacts,
+    *,
+    jobs: int,
+    time_limit: float = workers.TIME_LIMIT,
+    dask: str | None = None,
+    shard: Shard | None = None,
+    retry_failed: bool = False,
+) -> Counter:
+    """Make every missing spectrogram, print what is done and what remains, and keep failures.csv up to date.
 
     Parameters
     ----------
-    folder, clips_folder : Path
-        The spectrograms; the recordings.
+    artifacts : Artifacts
     jobs, time_limit, dask
         As in `workers.run`.
-    shard : tuple of int, optional
-        (i, n): do the i-th of n parts only.
+    shard : (int, int), optional
+        (i, n): the i-th of n parts only.
     retry_failed : bool
-        Try the clips that failed before again.
+        Also try the clips that failed before.
 
     Returns
     -------
@@ -86,14 +65,15 @@ def generate_missing(folder, clips_folder, *, jobs, time_limit, dask=None, shard
     Raises
     ------
     PipelineError
-        If there is no recording at all.
+        If there is no recording, or the spectrograms were made with other settings.
     """
+    folder, clips_folder = artifacts.spectrograms, artifacts.mp3_files
+    prepare(folder)
     remove_unfinished(folder)
     known = {} if retry_failed else read_failures(folder)
     left_out = file_tree.LeftOut()
     counts, failures = count_pending(clips_folder, folder, known, shard, left_out)
-    for line in left_out.lines():
-        print(line)
+    print("".join(f"{line}\n" for line in left_out.lines()), end="")
     if not counts and not any(list_clips(clips_folder)):
         raise PipelineError(f"{clips_folder} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).")
     print(_plan(counts, shard, failed_before=len(known.keys() & failures.keys())), flush=True)
@@ -115,7 +95,7 @@ def generate_missing(folder, clips_folder, *, jobs, time_limit, dask=None, shard
     return counts
 
 
-def _plan(counts, shard, failed_before):
+def _plan(counts: Counter, shard: Shard | None, failed_before: int) -> str:
     part = f" in shard {shard[0]} of {shard[1]}" if shard else ""
     failed = f", {failed_before} failed before (--retry-failed tries them again)" if failed_before else ""
     if unusable := counts["failed"] - failed_before:
@@ -123,8 +103,8 @@ def _plan(counts, shard, failed_before):
     return f"{counts.total()} clips{part}: {counts['done']} done, {counts['to do']} to do{failed}"
 
 
-def _record(outcomes, failures, folder, shard):
-    """Keep the failures; write them down now and then, in case the run is watched or killed."""
+def _record(outcomes: Iterable, failures: dict[str, str], folder: Path, shard: Shard | None) -> None:
+    """Collect the failures; write them now and then, in case the run is watched or killed."""
     written = time.monotonic()
     for clip, failure in outcomes:
         if failure:
@@ -134,26 +114,107 @@ def _record(outcomes, failures, folder, shard):
                 written = time.monotonic()
 
 
-def in_shard(path, shard):
-    """Whether a spectrogram belongs to a shard.
+# Which clips and spectrograms there are
 
-    Parameters
-    ----------
-    path : str
-        Relative to the spectrograms' folder.
-    shard : tuple of int, or None
-        (i, n), 1 <= i <= n; None stands for all.
 
-    Returns
-    -------
-    bool
-        By a checksum of the name, so that it does not matter which other clips there are.
-    """
+def list_clips(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[str]:
+    """List the recordings below a folder; see `file_tree.files`."""
+    return file_tree.files(folder, decoding.FILE_ENDINGS, left_out)
+
+
+def list_spectrograms(folder: Path) -> Iterator[str]:
+    """List the spectrograms below a folder; see `file_tree.files`."""
+    return file_tree.files(folder, (".npy",))
+
+
+def spectrogram_name(clip: str) -> str:
+    """Return the path of a clip's spectrogram, relative to the folder of spectrograms."""
+    folder = clip.rpartition("/")[0]
+    return f"{folder}/{clip_names.stem(clip)}.npy".lstrip("/")
+
+
+def judge_names(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[tuple[str, str | None]]:
+    """As `list_clips`; with each clip the reason why a file of its name can have no spectrogram, or None."""
+    earlier: dict[str, dict[str, str]] = {}  # clip by stem, for each folder above the clip
+    for clip in list_clips(folder, left_out):
+        within = clip[: clip.rfind("/") + 1]
+        earlier = {above: clips for above, clips in earlier.items() if within.startswith(above)}
+        namesake = earlier.setdefault(within, {}).setdefault(clip_names.stem(clip), clip)
+        if printable(clip) != clip:
+            yield clip, "the file name is not valid UTF-8, and CSV files are: rename it"
+        elif namesake != clip:
+            yield clip, f"{printable(namesake)} would give the same spectrogram: rename one of them"
+        else:
+            yield clip, None
+
+
+def printable(clip: str) -> str:
+    """Return a path as text that UTF-8 can encode: other bytes become `\\xNN`."""
+    return os.fsencode(clip).decode("utf-8", "backslashreplace")
+
+
+def in_shard(path: str, shard: Shard | None) -> bool:
+    """Return whether a spectrogram belongs to a shard: by a checksum of its name, whichever other clips there are."""
     return shard is None or zlib.crc32(os.fsencode(path)) % shard[1] == shard[0] - 1
 
 
-def generate(clip, *, clips_folder, folder):
-    """Make and save one spectrogram.
+def count_pending(
+    clips_folder: Path,
+    folder: Path,
+    known: dict[str, str],
+    shard: Shard | None = None,
+    left_out: file_tree.LeftOut | None = None,
+) -> tuple[Counter, dict[str, str]]:
+    """Count the clips that are `done`, `failed` and `to do`.
+
+    Parameters
+    ----------
+    clips_folder, folder : Path
+        The recordings; the spectrograms.
+    known : dict of str to str
+        Reason by clip that failed before.
+    shard : (int, int), optional
+    left_out : file_tree.LeftOut, optional
+        What is not listed is added to it.
+
+    Returns
+    -------
+    counts : collections.Counter
+    failures : dict of str to str
+        Reason by clip that failed, of the clips that exist.
+    """
+    counts, failures = Counter[str](), {}
+    for clip, problem in judge_names(clips_folder, left_out):
+        path = spectrogram_name(clip)
+        if not in_shard(path, shard):
+            continue
+        if not problem and _exists(folder, path):
+            counts["done"] += 1
+        elif reason := problem or known.get(clip):
+            counts["failed"] += 1
+            failures[printable(clip)] = reason
+        else:
+            counts["to do"] += 1
+    return counts, failures
+
+
+def clips_to_do(clips_folder: Path, folder: Path, failures: frozenset[str], shard: Shard | None) -> Iterator[str]:
+    """Yield the clips that `count_pending` counts as `to do`."""
+    for clip in list_clips(clips_folder):
+        path = spectrogram_name(clip)
+        if in_shard(path, shard) and printable(clip) not in failures and not _exists(folder, path):
+            yield clip
+
+
+def _exists(folder: Path, path: str) -> bool:
+    return os.path.exists(f"{folder}/{path}")  # a quarter of the time that pathlib takes, for each of many clips
+
+
+# One spectrogram
+
+
+def generate(clip: str, *, clips_folder: Path, folder: Path) -> str | None:
+    """Make and save the spectrogram of one clip.
 
     Parameters
     ----------
@@ -184,7 +245,7 @@ def generate(clip, *, clips_folder, folder):
     return None
 
 
-def save(path, log_mel):
+def save(path: Path, log_mel: np.ndarray) -> None:
     """Write one spectrogram as a whole artifact, in the settings' dtype."""
     content = io.BytesIO()
     # Converted first, in its own memory order, and then turned: half of the bytes to move about.
@@ -193,172 +254,19 @@ def save(path, log_mel):
         temporary.write_bytes(content.getvalue())  # np.save to a file hides the reason when the disk is full
 
 
-def require_whole_excerpt(clip, seconds):
-    """Raise audio.UnreadableAudioError if an excerpt named as in MagnaTagATune is shorter than its name says."""
+def require_whole_excerpt(clip: str, seconds: float) -> None:
+    """Raise UnreadableAudioError if an excerpt named as in MagnaTagATune is shorter than its name says."""
     name = clip_names.parse(clip)
     # Only `artist-album-NN-title-start-end`, at most a minute: "symphony-5-1808" says nothing of seconds.
-    if name.start is None or name.song.count("-") < 3 or not 0 < name.end - name.start <= 60:
+    if name.start is None or name.end is None or name.song.count("-") < 3 or not 0 < name.end - name.start <= 60:
         return
-    if seconds < name.end - name.start - SECONDS_MISSING:
-        said = name.end - name.start
-        raise decoding.UnreadableAudioError(f"truncated: the name says {said} seconds, {seconds:.1f} are there")
+    named = name.end - name.start
+    if seconds < named - SECONDS_MISSING:
+        raise decoding.UnreadableAudioError(f"truncated: the name says {named} seconds, {seconds:.1f} are there")
 
 
-def prepare(folder):
-    """Make the folder; refuse it if its spectrograms were made with other settings than `spectrogram.SETTINGS`."""
-    settings_file = folder / SETTINGS_FILE
-    if settings_file.exists():
-        require_our_settings(folder)
-        return
-    if folder.exists() and any(list_spectrograms(folder)):
-        raise PipelineError(
-            f"{folder} holds spectrograms but no settings.json that says how they were made. "
-            "Move them away, or give --overwrite to make them again."
-        )
-    write_json(settings_file, spectrogram.SETTINGS)
-
-
-def require_our_settings(folder):
-    """Raise a PipelineError if the folder's spectrograms were made with other settings, or it is unknown with which."""
-    require_same_settings(folder, read_json(folder / SETTINGS_FILE, STEP_1), spectrogram.SETTINGS)
-
-
-def remove(folder, shard=None):
-    """Remove the spectrograms (of a shard), and what is known of failures and settings."""
-    for path in list_spectrograms(folder) if folder.exists() else ():
-        if in_shard(path, shard):
-            (folder / path).unlink()
-    for path in [folder / SETTINGS_FILE, *folder.glob("failures*.csv")] if shard is None else ():
-        path.unlink(missing_ok=True)
-
-
-def count_pending(clips_folder, folder, known, shard=None, left_out=None):
-    """Count the clips by what is to be done with them.
-
-    Parameters
-    ----------
-    clips_folder, folder : Path
-        The recordings; the spectrograms.
-    known : dict of str to str
-        Reason by clip that failed before.
-    shard : tuple of int, optional
-    left_out : file_tree.LeftOut, optional
-        What is not listed is added to it.
-
-    Returns
-    -------
-    counts : collections.Counter
-        `done`, `failed` and `to do`.
-    failures : dict of str to str
-        Reason by clip that failed, of the clips that are there.
-    """
-    counts, failures = Counter(), {}
-    for clip, problem in judge_names(clips_folder, left_out):
-        path = spectrogram_name(clip)
-        if not in_shard(path, shard):
-            continue
-        if not problem and _exists(folder, path):
-            counts["done"] += 1
-        elif reason := problem or known.get(clip):
-            counts["failed"] += 1
-            failures[printable(clip)] = reason
-        else:
-            counts["to do"] += 1
-    return counts, failures
-
-
-def clips_to_do(clips_folder, folder, failures, shard=None):
-    """Yield the clips that `count_pending` counts as `to do`; parameters as there, `failures` as returned."""
-    for clip in list_clips(clips_folder):
-        path = spectrogram_name(clip)
-        if in_shard(path, shard) and printable(clip) not in failures and not _exists(folder, path):
-            yield clip
-
-
-def _exists(folder, path):
-    return os.path.exists(f"{folder}/{path}")  # a quarter of the time that pathlib takes, for each of many clips
-
-
-def read_failures(folder):
-    """What could not be read, from failures.csv and those of shards.
-
-    Parameters
-    ----------
-    folder : Path
-        The spectrograms.
-
-    Returns
-    -------
-    dict of str to str
-        Reason by clip.
-    """
-    failures = {}
-    for path in sorted(Path(folder).glob("failures*.csv")):
-        try:
-            with open(path, encoding="utf-8", newline="") as file:
-                failures.update(row[:2] for row in _after_header(csv.reader(file)))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise PipelineError(f"{path} is not a readable CSV ({error}). Delete it and run {STEP_1} again.") from error
-    return failures
-
-
-def _after_header(rows):
-    """Rows of two or more fields after the first row."""
-    next(rows, None)
-    return (row for row in rows if len(row) >= 2)
-
-
-def failures_file(folder, shard=None):
-    """Where the failures of a run stand: shards run side by side, so each has a file of its own."""
-    return folder / ("failures.csv" if shard is None else f"failures-{shard[0]}-of-{shard[1]}.csv")
-
-
-def write_failures(folder, failures, shard=None):
-    """Write failures.csv (`mp3_path,error`), sorted.
-
-    Parameters
-    ----------
-    folder : Path
-    failures : dict of str to str
-    shard : tuple of int, optional
-    """
-    text = io.StringIO()
-    # Python 3.11 leaves a "\r" in a name unquoted, and readers take it for the end of a line.
-    quoting = csv.QUOTE_ALL if any("\r" in clip for clip in failures) else csv.QUOTE_MINIMAL
-    rows = csv.writer(text, lineterminator="\n", quoting=quoting)
-    rows.writerow(["mp3_path", "error"])
-    rows.writerows(sorted(failures.items()))
-    write_text(failures_file(folder, shard), text.getvalue())
-    if shard is None:
-        for path in folder.glob("failures-*-of-*.csv"):
-            path.unlink()  # now in failures.csv
-
-
-def printable(clip):
-    """A path as text that UTF-8 can hold: bytes that it cannot are written as `\\xNN`."""
-    return os.fsencode(clip).decode("utf-8", "backslashreplace")
-
-
-def check(folder):
-    """Verify every spectrogram of a folder.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Yields
-    ------
-    path : str
-        Relative to `folder`.
-    problem : str or None
-        What is wrong with it; None if nothing is.
-    """
-    for path in list_spectrograms(folder):
-        yield path, problem_of(folder / path)
-
-
-def problem_of(path):
-    """What is wrong with a spectrogram file (shape, dtype, range), or None."""
+def problem_of(path: Path) -> str | None:
+    """Return what is wrong with a spectrogram file (shape, dtype, range), or None."""
     dtype = spectrogram.SETTINGS["dtype"]
     try:
         with open(path, "rb") as file:
@@ -377,3 +285,80 @@ def problem_of(path):
     if content.min() < 0 or content.max() > LARGEST:
         return f"values from {content.min():g} to {content.max():g} instead of 0 to {LARGEST:g}"
     return None
+
+
+# The folder
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder; raise a PipelineError if its spectrograms were made with other settings or unknown ones."""
+    if (folder / SETTINGS_FILE).exists():
+        require_our_settings(folder)
+        return
+    if folder.exists() and any(list_spectrograms(folder)):
+        raise PipelineError(
+            f"{folder} contains spectrograms, but no {SETTINGS_FILE} that says how they were made. "
+            "Move them away, or give --overwrite to make them again."
+        )
+    write_json(folder / SETTINGS_FILE, spectrogram.SETTINGS)
+
+
+def require_our_settings(folder: Path) -> None:
+    """Raise a PipelineError if the spectrograms were made with other settings, or it is unknown with which."""
+    require_same_settings(folder, read_json(folder / SETTINGS_FILE, STEP_1), spectrogram.SETTINGS)
+
+
+def remove(folder: Path, shard: Shard | None = None) -> None:
+    """Remove the spectrograms (of a shard), and without a shard the settings and the lists of failures."""
+    for path in list_spectrograms(folder) if folder.exists() else ():
+        if in_shard(path, shard):
+            (folder / path).unlink()
+    for file in [folder / SETTINGS_FILE, *folder.glob("failures*.csv")] if shard is None else ():
+        file.unlink(missing_ok=True)
+
+
+def check(artifacts: Artifacts) -> Iterator[tuple[str, str | None]]:
+    """Yield the path of every spectrogram, and what is wrong with it: None if nothing is.
+
+    A spectrogram without a recording is wrong, unless there are no recordings at all.
+    """
+    clips = list_clips(artifacts.mp3_files) if artifacts.mp3_files.is_dir() else ()
+    expected = set(map(spectrogram_name, clips))
+    for path in list_spectrograms(artifacts.spectrograms):
+        problem = problem_of(artifacts.spectrograms / path)
+        gone = bool(expected) and path not in expected
+        yield path, problem or ("its recording is missing" if gone else None)
+
+
+# The clips that failed
+
+
+def failures_file(folder: Path, shard: Shard | None = None) -> Path:
+    """Return the list of a run's failures: each shard has its own, because shards run side by side."""
+    return folder / ("failures.csv" if shard is None else f"failures-{shard[0]}-of-{shard[1]}.csv")
+
+
+def read_failures(folder: Path) -> dict[str, str]:
+    """Read the reason by clip from failures.csv and the lists of shards."""
+    failures: dict[str, str] = {}
+    for path in sorted(folder.glob("failures*.csv")):
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                failures.update((row[0], row[1]) for row in list(csv.reader(file))[1:] if len(row) >= 2)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise PipelineError(f"{path} is not a readable CSV ({error}). Delete it and run {STEP_1} again.") from error
+    return failures
+
+
+def write_failures(folder: Path, failures: dict[str, str], shard: Shard | None = None) -> None:
+    """Write a list of failures (`mp3_path,error`), sorted; failures.csv replaces the lists of shards."""
+    text = io.StringIO()
+    # Python 3.11 leaves a "\r" in a name unquoted, and readers take it for the end of a line.
+    quote_all = any("\r" in clip for clip in failures)
+    rows = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL)
+    rows.writerow(["mp3_path", "error"])
+    rows.writerows(sorted(failures.items()))
+    write_text(failures_file(folder, shard), text.getvalue())
+    if shard is None:
+        for path in folder.glob("failures-*-of-*.csv"):
+            path.unlink()

@@ -1,39 +1,49 @@
-"""Train, validation and test: making the split, reading it, and reading one that was published."""
+"""Train, validation and test: making the split (step 4) and reading it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import STEP_4, PipelineError, fingerprint, read_genres, read_table, require
-from music_featurization.dataset import clip_names, genres, magnatagatune
+from music_featurization.artifacts import (
+    STEP_3,
+    STEP_4,
+    Artifacts,
+    PipelineError,
+    fingerprint,
+    is_up_to_date,
+    read_genres,
+    read_table,
+    recording,
+    require,
+    write_table,
+)
+from music_featurization.dataset import clip_names, magnatagatune, published_split
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas
 
+    Parts = dict[str, pandas.DataFrame]  # of the table of genres, each in its order
+
 PARTS = ("train", "val", "test")
+FEWEST_CLIPS = 10
 # What follows where a part has no clip of a genre.
 WITHOUT_GENRE = {
     "train": "a network cannot learn it",
     "val": "the best epoch is chosen without it",
     "test": "the report cannot measure it",
 }
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all clips; of the rest
+TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all clips; of the others
 RANDOM_STATE = 10  # the original's
 # Few groups want many shuffles: a genre with three songs is easily missed. With many the first is near enough.
 SHUFFLES, NEAR_ENOUGH = 20, 0.05
 
 
-def read_part(artifacts, part):
-    """Read one part of the split.
-
-    Parameters
-    ----------
-    artifacts : Artifacts
-    part : str
-        `train`, `val` or `test`.
+def read_part(artifacts: Artifacts, part: str) -> pandas.DataFrame:
+    """Read one part of the split: `train`, `val` or `test`.
 
     Returns
     -------
@@ -61,81 +71,107 @@ def refuse_wrong_labels(table: pandas.DataFrame, classes: Sequence[str], path: P
         )
 
 
-def read_classes(artifacts):
-    """Genres in label order.
-
-    Parameters
-    ----------
-    artifacts : Artifacts
-
-    Returns
-    -------
-    tuple of str
-        All classes of step 3, also those that no clip has.
-    """
+def read_classes(artifacts: Artifacts) -> tuple[str, ...]:
+    """Return all genres of step 3 in label order, also those that no clip has."""
     require(artifacts.split("train"), STEP_4)
     return tuple(read_genres(artifacts.split_settings, STEP_4))
 
 
-def training_fingerprint(artifacts):
-    """Fingerprint of the clips that a network trains and validates on: tells whether it was trained on this split."""
+def training_fingerprint(artifacts: Artifacts) -> str:
+    """Return a fingerprint of the clips that a network trains and validates on."""
     return fingerprint(artifacts.split("train"), artifacts.split("val"))
 
 
-def random_split(table):
-    """Split clip by clip, as the original did: 20 % test, then 10 % of the rest validation.
+def save(
+    artifacts: Artifacts,
+    *,
+    group_by: str | None = None,
+    split_by: str | None = None,
+    split_from: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Split the clips of step 3 and write the three parts: step 4. At random, unless one of three ways is given.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        One row per clip, sorted by clip_id.
+    artifacts : Artifacts
+    group_by : {"song", "artist"}, optional
+        Keep all clips of a song or artist in one part.
+    split_by : {"folder"}, optional
+        Use MagnaTagATune's standard split.
+    split_from : Path, optional
+        Folder of a published split; see `published_split.read`.
+    overwrite : bool
+        Split again even if the split is up to date or was made in another way.
 
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        `train`, `val`, `test`, each sorted as `table` is.
+    Raises
+    ------
+    PipelineError
+        If the table of genres is missing or damaged, or cannot be split in this way.
     """
+    require(artifacts.genres, STEP_3)
+    classes = read_genres(artifacts.genres_settings, STEP_3)
+    settings = {"genres": classes, "group_by": group_by, "split_by": split_by}
+    settings["split_from"] = str(split_from) if split_from else None
+    inputs, outputs = fingerprint(artifacts.genres), [artifacts.split(part) for part in PARTS]
+    if is_up_to_date(outputs, artifacts.split_settings, settings, inputs, overwrite):
+        print(f"{artifacts.split_folder} is up to date, nothing to do")
+        return
+    table = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)
+    refuse_wrong_labels(table, classes, artifacts.genres, STEP_3)
+    parts = _make(table, group_by, split_by, split_from)
+    with recording(artifacts.split_settings, settings, inputs):
+        for part in PARTS:
+            write_table(artifacts.split(part), parts[part])
+    print(counts_table(parts, classes))
+    print(*missing_genres(parts, classes, group_by), artifacts.split_folder, sep="\n")
+
+
+def _make(table: pandas.DataFrame, group_by: str | None, split_by: str | None, split_from: Path | None) -> Parts:
+    if split_from:
+        parts, remarks = published_split.read(table, split_from)
+        print("".join(f"{remark}\n" for remark in remarks), end="")
+        return parts
+    if len(table) < FEWEST_CLIPS:
+        raise PipelineError(f"{len(table)} clips are too few to split: at least {FEWEST_CLIPS} are needed.")
+    if split_by:
+        parts = by_folder(table)
+        if foreign := (~table["spectrogram"].map(magnatagatune.is_clip)).sum():
+            print(f"note: {foreign} of {len(table)} clips are of no MagnaTagATune album: not its standard split")
+        return parts
+    if not group_by:
+        return random_split(table)
+    parts = grouped_split(table, group_by)
+    print(f"split by {group_by}; {deviation(parts)}")
+    return parts
+
+
+def random_split(table: pandas.DataFrame) -> Parts:
+    """Split clip by clip, as the original did: 20 % test, then 10 % of the others validation."""
     from sklearn.model_selection import train_test_split
 
-    rest, test = train_test_split(table, test_size=TEST_SHARE, random_state=RANDOM_STATE)
-    train, val = train_test_split(rest, test_size=VALIDATION_SHARE, random_state=RANDOM_STATE)
+    return _split_twice(table, lambda clips, share: train_test_split(clips, test_size=share, random_state=RANDOM_STATE))
+
+
+def grouped_split(table: pandas.DataFrame, group_by: str) -> Parts:
+    """Split so that all clips of a song or artist are in one part, each genre as near to its share as that allows."""
+    groups = table["spectrogram"].map(lambda path: getattr(clip_names.parse(path), group_by))
+
+    def divide(clips, share):
+        fold = _nearest_fold(clips, groups[clips.index], share)
+        return clips.drop(index=fold.index), fold
+
+    return _split_twice(table, divide)
+
+
+def _split_twice(table: pandas.DataFrame, divide: Callable) -> Parts:
+    others, test = divide(table, TEST_SHARE)
+    train, val = divide(others, VALIDATION_SHARE)
     return {"train": train.sort_index(), "val": val.sort_index(), "test": test.sort_index()}
 
 
-def grouped_split(table, group_by):
-    """Split so that all clips of a song or artist are in one part, each genre as near to its share as that allows.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per clip, sorted by clip_id.
-    group_by : str
-        `song` or `artist`.
-
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        `train`, `val`, `test`, each sorted as `table` is.
-    """
-    groups = table["spectrogram"].map(lambda path: getattr(clip_names.parse(path), group_by))
-    test = _fold(table, groups, TEST_SHARE)
-    rest = table.drop(index=test.index)
-    val = _fold(rest, groups[rest.index], VALIDATION_SHARE)
-    return {"train": rest.drop(index=val.index), "val": val, "test": test}
-
-
-def by_folder(table: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
+def by_folder(table: pandas.DataFrame) -> Parts:
     """Split as MagnaTagATune's literature does: folders 0-b train, c validation, d-f test.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per clip, sorted by clip_id.
-
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        `train`, `val`, `test`, each sorted as `table` is.
 
     Raises
     ------
@@ -159,194 +195,93 @@ def by_folder(table: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
     return {part: table[assigned == part] for part in PARTS}
 
 
-def _fold(table, groups, share):
-    """The part of about `share` that comes nearest to its share of every genre, of all that some shuffles give."""
+def _nearest_fold(table: pandas.DataFrame, groups: pandas.Series, share: float) -> pandas.DataFrame:
+    """Return the fold of about `share` that is nearest to its share of every genre, of several shuffles."""
     folds = round(1 / share)
     if groups.nunique() < folds:
         raise PipelineError(
             f"{groups.nunique()} songs or artists are too few to split off {share:.0%} of them whole; "
             f"at least {folds} are needed. Split without --group-by, or by song instead of artist."
         )
-    if table["genre"].value_counts().max() < folds:
+    available = table["genre"].value_counts()
+    if available.max() < folds:
         raise PipelineError(
             f"No genre has {folds} of the {len(table)} clips, too few to split off {share:.0%} in whole groups. "
             "Split without --group-by, or add clips."
         )
-    wanted = table["genre"].value_counts() * share
 
-    def distance(fold):
+    wanted = available * share
+
+    def distance(fold: pandas.DataFrame) -> float:
         # Rare genres count as much as frequent ones. Worse than any deviation: a genre of which the fold has no clip,
         # and worst one of which it has all, so that none is left to learn from.
-        counts = fold["genre"].value_counts().reindex(wanted.index, fill_value=0)
-        return ((counts - wanted).abs() / wanted).mean() + (counts == 0).sum() + 100 * (counts == wanted / share).sum()
+        counts = fold["genre"].value_counts().reindex(available.index, fill_value=0)
+        return ((counts - wanted).abs() / wanted).mean() + (counts == 0).sum() + 100 * (counts == available).sum()
 
-    best = None
+    best: list[pandas.DataFrame] = []
     for random_state in range(RANDOM_STATE, RANDOM_STATE + SHUFFLES):
-        best = min([*_folds(table, groups, folds, random_state), *([] if best is None else [best])], key=distance)
-        if distance(best) < NEAR_ENOUGH:
+        best = [min([*_folds(table, groups, folds, random_state), *best], key=distance)]
+        if distance(best[0]) < NEAR_ENOUGH:
             break
-    return best
+    return best[0]
 
 
-def _folds(table, groups, folds, random_state):
-    import warnings
-
+def _folds(table: pandas.DataFrame, groups: pandas.Series, folds: int, random_state: int) -> list[pandas.DataFrame]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     kfold = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=random_state)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a genre with fewer clips than folds: `deviation` tells
+        warnings.simplefilter("ignore", UserWarning)  # of a genre with fewer clips than folds
         return [table.iloc[rows] for _, rows in kfold.split(table, table["genre"], groups)]
 
 
-def deviation(parts):
-    """How far each part is from its share of each genre.
+def _counts(parts: Parts, classes: Sequence[str]) -> pandas.DataFrame:
+    """Count the clips of each class (rows) in each part (columns)."""
+    import pandas
 
-    Parameters
-    ----------
-    parts : dict of str to pandas.DataFrame
+    counts = {name: part["genre"].value_counts() for name, part in parts.items()}
+    return pandas.DataFrame(counts).reindex(list(classes)).fillna(0).astype(int)
 
-    Returns
-    -------
-    str
-        One line: the largest deviation, in percentage points of the genre's clips, and where it is.
-    """
+
+def deviation(parts: Parts) -> str:
+    """Say how far the part that deviates most is from its share of a genre, in percentage points of its clips."""
     shares = {"test": TEST_SHARE, "val": (1 - TEST_SHARE) * VALIDATION_SHARE}
     shares["train"] = 1 - sum(shares.values())
-    total = sum(part["genre"].value_counts().reindex(_genres(parts), fill_value=0) for part in parts.values())
-    off = {
-        (name, genre): 100 * ((part["genre"] == genre).sum() / total[genre] - shares[name])
-        for name, part in parts.items()
-        for genre in total.index
+    counts = _counts(parts, sorted({genre for part in parts.values() for genre in part["genre"]}))
+    total = counts.sum(axis=1)
+    points = {
+        (genre, part): 100 * (counts.loc[genre, part] / total[genre] - share)
+        for part, share in shares.items()
+        for genre in counts.index
     }
-    (name, genre), points = max(off.items(), key=lambda item: abs(item[1]))
-    return f"furthest from its share: {genre} in {name}, {points:+.1f} percentage points of its {total[genre]} clips"
+    (genre, part), most = max(points.items(), key=lambda item: abs(item[1]))
+    return f"furthest from its share: {genre} in {part}, {most:+.1f} percentage points of its {total[genre]} clips"
 
 
-def counts_table(parts, classes):
-    """Counts per genre and part, as text.
-
-    Parameters
-    ----------
-    parts : dict of str to pandas.DataFrame
-    classes : sequence of str
-
-    Returns
-    -------
-    str
-    """
-    counts = {name: part["genre"].value_counts().reindex(list(classes), fill_value=0) for name, part in parts.items()}
-    width = max(len("genre"), *map(len, classes))
-    rows = [("genre", *counts)] + [(genre, *(str(count[genre]) for count in counts.values())) for genre in classes]
-    rows.append(("all", *(str(count.sum()) for count in counts.values())))
-    return "\n".join(row[0].ljust(width) + "".join(cell.rjust(8) for cell in row[1:]) for row in rows)
+def counts_table(parts: Parts, classes: Sequence[str]) -> str:
+    """Return the number of clips per genre and part, as text."""
+    counts = _counts(parts, classes)
+    counts.loc["all"] = counts.sum()
+    width = max(map(len, ["genre", *counts.index]))
+    rows = [("genre", *counts), *counts.itertuples(name=None)]
+    return "\n".join(row[0].ljust(width) + "".join(str(cell).rjust(8) for cell in row[1:]) for row in rows)
 
 
-def missing_genres(
-    parts: dict[str, pandas.DataFrame], classes: Sequence[str], group_by: str | None = None
-) -> list[str]:
+def missing_genres(parts: Parts, classes: Sequence[str], group_by: str | None = None) -> list[str]:
     """Name the genres that have no clip in one part of the split, what follows from it, and what to do.
-
-    Parameters
-    ----------
-    parts : dict of str to pandas.DataFrame
-    classes : sequence of str
-    group_by : {"song", "artist"}, optional
-        What was kept together.
 
     Returns
     -------
     list of str
         One line for each part in which a genre is missing, and one with the ways out; [] where none is missing.
     """
-    existing = set(_genres(parts))
-    lines = []
+    counts, lines = _counts(parts, classes), []
     for part in PARTS:
-        there = set(parts[part]["genre"])
-        # A genre without any clip is said once, for train.
-        absent = [genre for genre in classes if genre not in there and (part == "train" or genre in existing)]
-        if absent:
+        # A genre without any clip is named once, for train.
+        absent = counts.index[(counts[part] == 0) & ((part == "train") | (counts.sum(axis=1) > 0))]
+        if len(absent):
             lines.append(f"warning: no clip of {', '.join(absent)} is in {part}: {WITHOUT_GENRE[part]}")
     if lines:
-        wider = {"artist": "split with --group-by song, ", "song": "split without --group-by, "}.get(group_by, "")
+        wider = {"artist": "split with --group-by song, ", "song": "split without --group-by, "}.get(group_by or "", "")
         lines.append(f"To change that: {wider}add clips of it, or leave it out with step 3's --genres.")
     return lines
-
-
-def _genres(parts):
-    return sorted({genre for part in parts.values() for genre in part["genre"]})
-
-
-def published_split(table, folder):
-    """Split as published: the original's `{train,val,test}_files.txt` and `_labels.txt`.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        The clips at hand, one row per clip.
-    folder : Path
-        Holds the six files; each line of `_files.txt` is `genre.<clip_id>_<name>.jpg`, that of `_labels.txt` its label.
-
-    Returns
-    -------
-    parts : dict of str to pandas.DataFrame
-        `train`, `val`, `test`; each clip with the genre it has in `table`.
-    remarks : list of str
-        What was missing or differs.
-
-    Raises
-    ------
-    PipelineError
-        If a file is missing or malformed, a clip stands in two parts, or a part ends up without any clip.
-    """
-    keys = table["clip_id"].astype(str) + "_" + table["spectrogram"].map(clip_names.stem).map(clip_names.composed)
-    at_hand = dict(zip(keys, table.index, strict=True))
-    parts, remarks, seen = {}, [], {}
-    for part in PARTS:
-        listed = _published_part(Path(folder), part)
-        for key in listed:
-            if seen.setdefault(key, part) != part:
-                raise PipelineError(f"{folder}: {key} stands in both {seen[key]}_files.txt and {part}_files.txt.")
-        found = [key for key in listed if key in at_hand]
-        parts[part] = table.loc[sorted({at_hand[key] for key in found})]
-        missing = [key for key in listed if key not in at_hand]
-        if missing:
-            remarks.append(
-                f"{part}: {len(missing)} of {len(listed)} listed clips are not at hand, such as {missing[0]}"
-            )
-        differing = [key for key in found if listed[key] != table["genre"][at_hand[key]]]
-        if differing:
-            example = f"{differing[0]}: {listed[differing[0]]} there, {table['genre'][at_hand[differing[0]]]} here"
-            remarks.append(f"{part}: {len(differing)} clips are listed with another genre ({example}); ours is kept")
-        if not len(parts[part]):
-            raise PipelineError(f"None of the {len(listed)} clips of {folder}/{part}_files.txt is at hand.")
-    left_over = len(table) - sum(map(len, parts.values()))
-    if left_over:
-        remarks.append(f"{left_over} clips at hand are in no part of the published split; they are left out")
-    return parts, remarks
-
-
-def _published_part(folder, part):
-    """Genre by `<clip_id>_<name>`, in the order of the file; checks the labels against the genres."""
-    files, labels = (_lines(folder / f"{part}_{what}.txt") for what in ("files", "labels"))
-    if len(files) != len(labels):
-        raise PipelineError(f"{folder}: {part}_files.txt has {len(files)} lines, {part}_labels.txt {len(labels)}.")
-    listed = {}
-    for line, (file, label) in enumerate(zip(files, labels, strict=True), start=1):
-        genre, dot, name = clip_names.composed(clip_names.stem(file)).partition(".")
-        clip_id, underscore, _ = name.partition("_")
-        if not (dot and underscore and clip_id.isdecimal()):
-            raise PipelineError(f"{folder}/{part}_files.txt, line {line}: {file!r} is not genre.<clip_id>_<name>.jpg.")
-        if genre in genres.GENRES and label not in (str(genres.GENRES.index(genre)), f"{genres.GENRES.index(genre)}.0"):
-            raise PipelineError(f"{folder}/{part}_labels.txt, line {line}: {label!r} is not the label of {genre}.")
-        listed[name] = genre
-    return listed
-
-
-def _lines(path):
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise PipelineError(f"{path} does not exist. --split-from takes a folder with six such files.") from error
-    except UnicodeDecodeError as error:
-        raise PipelineError(f"{path} is not UTF-8 text ({error}).") from error

@@ -1,9 +1,16 @@
-"""Whether the tables of steps 2 to 4 are whole and fit each other and the spectrograms: step 1's --check."""
+"""Check that the tables of steps 2 to 4 are whole and match each other and the spectrograms: step 1's --check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import (
     STEP_2,
     STEP_3,
     STEP_4,
+    Artifacts,
     PipelineError,
     fingerprint,
     read_genres,
@@ -13,44 +20,33 @@ from music_featurization.artifacts import (
 from music_featurization.dataset import split
 from music_featurization.dataset.tags import GENRE_COLUMNS, TAGGED_COLUMNS
 
+if TYPE_CHECKING:
+    import pandas
 
-def check(artifacts, spectrograms):
-    """Verify the tables that there are; a step that was not run yet is no problem.
 
-    Parameters
-    ----------
-    artifacts : Artifacts
-    spectrograms : collection of str
-        Paths of all spectrograms, relative to their folder.
+def check(artifacts: Artifacts, spectrograms: Collection[str]) -> Iterator[tuple[Path, str | None]]:
+    """Yield every table that exists, relative to the root, and what is wrong with it and what to run, or None.
 
-    Yields
-    ------
-    path : Path
-        Of a table.
-    problem : str or None
-        What is wrong with it and what to run; None if nothing is.
+    `spectrograms` are the paths of all spectrograms, relative to their folder.
     """
-    parts = [artifacts.split(part) for part in split.PARTS]
-    yield from _problems_of([artifacts.tagged], STEP_2, lambda: _tagged(artifacts, spectrograms))
-    yield from _problems_of([artifacts.genres], STEP_3, lambda: _genres(artifacts, spectrograms))
-    yield from _problems_of(parts, STEP_4, lambda: _parts(artifacts))
+    checks: list[tuple[str, list[Path], Callable[[Artifacts, Collection[str]], str | None]]] = [
+        (STEP_2, [artifacts.tagged], _problem_of_tags),
+        (STEP_3, [artifacts.genres], _problem_of_genres),
+        (STEP_4, [artifacts.split(part) for part in split.PARTS], _problem_of_split),
+    ]
+    for step, tables, find_problem in checks:
+        if any(table.exists() for table in tables):
+            try:
+                problem = find_problem(artifacts, spectrograms)
+                problem = problem and f"{problem}. Run {step} --overwrite."
+            except PipelineError as error:  # names the file and the step itself
+                problem = str(error)
+            for table in tables:
+                yield table.relative_to(artifacts.root), problem
+                problem = None  # of the three parts together: reported once
 
 
-def _problems_of(tables, step, find):
-    if not any(table.exists() for table in tables):
-        return
-    try:
-        problem = find()
-    except PipelineError as error:  # it names the file and the step itself
-        problem = str(error)
-    else:
-        problem = f"{problem}. Run {step} --overwrite." if problem else None
-    for table in tables:
-        yield table, problem
-        problem = None  # of the three parts together: said once
-
-
-def _tagged(artifacts, spectrograms):
+def _problem_of_tags(artifacts: Artifacts, spectrograms: Collection[str]) -> str | None:
     table = read_table(artifacts.tagged, TAGGED_COLUMNS, STEP_2)
     read_json(artifacts.tagged_settings, STEP_2)
     if table.duplicated().any():
@@ -58,48 +54,44 @@ def _tagged(artifacts, spectrograms):
     return _without_spectrogram(table, spectrograms)
 
 
-def _genres(artifacts, spectrograms):
+def _problem_of_genres(artifacts: Artifacts, spectrograms: Collection[str]) -> str | None:
     table = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)
-    record = artifacts.genres_settings
-    split.refuse_wrong_labels(table, read_genres(record, STEP_3), artifacts.genres, STEP_3)
-    return (
-        _made_from_another(artifacts.tagged, read_json(record, STEP_3))
-        or _twice(table)
-        or _without_spectrogram(table, spectrograms)
-    )
+    classes = read_genres(artifacts.genres_settings, STEP_3)
+    split.refuse_wrong_labels(table, classes, artifacts.genres, STEP_3)
+    record = read_json(artifacts.genres_settings, STEP_3)
+    return _source_changed(artifacts.tagged, record) or _clip_twice(table) or _without_spectrogram(table, spectrograms)
 
 
-def _parts(artifacts):
+def _problem_of_split(artifacts: Artifacts, spectrograms: Collection[str]) -> str | None:
     import pandas
 
     table = pandas.concat([split.read_part(artifacts, part)[list(GENRE_COLUMNS)] for part in split.PARTS])
-    made = read_json(artifacts.split_settings, STEP_4, settings=dict)
-    problem = _twice(table) or _made_from_another(artifacts.genres, made)
+    record = read_json(artifacts.split_settings, STEP_4, settings=dict)
+    problem = _clip_twice(table) or _source_changed(artifacts.genres, record)
     if problem or not artifacts.genres.exists():
         return problem
     whole = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)[list(GENRE_COLUMNS)]
-    strange = table.merge(whole, how="left", indicator=True)["_merge"] == "left_only"
-    if strange.any():
-        return f"{table['spectrogram'].iloc[strange.to_numpy().argmax()]} does not stand so in {artifacts.genres.name}"
+    foreign = table.merge(whole, how="left", indicator=True)["_merge"].to_numpy() == "left_only"
+    if foreign.any():
+        return f"{table['spectrogram'].iloc[foreign.argmax()]} is not the same in {artifacts.genres.name}"
     missing = len(whole) - len(table)
-    if missing and not made["settings"].get("split_from"):  # a published split may leave clips out
+    if missing and not record["settings"].get("split_from"):  # a published split may leave clips out
         return f"{missing} clips of {artifacts.genres.name} are in no part"
     return None
 
 
-def _made_from_another(source, made):
-    if source.exists() and made.get("inputs") != fingerprint(source):
-        return f"made from another {source.name}, or that was changed since"
-    return None
+def _source_changed(source: Path, record: dict) -> str | None:
+    changed = source.exists() and record.get("inputs") != fingerprint(source)
+    return f"made from another {source.name}, or that was changed since" if changed else None
 
 
-def _twice(table):
+def _clip_twice(table: pandas.DataFrame) -> str | None:
     again = table["spectrogram"].duplicated()
     return f"{table['spectrogram'][again].iloc[0]} is there twice" if again.any() else None
 
 
-def _without_spectrogram(table, spectrograms):
-    if not spectrograms:  # before step 1 was run, step 2 lists all annotated clips
-        return None
+def _without_spectrogram(table: pandas.DataFrame, spectrograms: Collection[str]) -> str | None:
     absent = table["spectrogram"][~table["spectrogram"].isin(spectrograms)]
-    return f"{absent.nunique()} of its clips have no spectrogram, such as {absent.iloc[0]}" if len(absent) else None
+    if absent.empty or not spectrograms:  # before step 1 was run, step 2 lists all annotated clips
+        return None
+    return f"{absent.nunique()} of its clips have no spectrogram, such as {absent.iloc[0]}"

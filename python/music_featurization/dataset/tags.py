@@ -1,15 +1,117 @@
 """From annotations to one genre per clip: the tagged CSV of step 2 and the genre table of step 3."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from music_featurization.artifacts import (
+    STEP_1,
+    STEP_2,
+    Artifacts,
+    PipelineError,
+    fingerprint,
+    is_up_to_date,
+    read_table,
+    recording,
+    require,
+    write_table,
+)
 from music_featurization.dataset import genres
+from music_featurization.dataset.annotations import find_spectrograms
+from music_featurization.dataset.annotations import read as read_annotations
+from music_featurization.dataset.spectrogram_folder import list_spectrograms, spectrogram_name
+
+if TYPE_CHECKING:
+    import pandas
 
 TAGGED_COLUMNS = ("clip_id", "spectrogram", "kind", "tag")
 GENRE_COLUMNS = ("clip_id", "spectrogram", "genre", "label")
+LISTED = 20  # clips outside a folder that are named
 
 
-def tag_table(clips, tags):
-    """One row per clip and tag, of the genre and instrument tags that count.
+def assign_tags(
+    artifacts: Artifacts, *, merge_synonyms: bool = False, genres_from_folders: bool = False, overwrite: bool = False
+) -> None:
+    """Write the genre and instrument tags of every clip that has a spectrogram: step 2.
+
+    Parameters
+    ----------
+    artifacts : Artifacts
+    merge_synonyms : bool
+        Count `genres.SYNONYMS` as one genre.
+    genres_from_folders : bool
+        Use the name of a clip's first folder as its genre, and no annotations.
+    overwrite : bool
+        Make the table again even if it is up to date or was made with other settings.
+
+    Raises
+    ------
+    PipelineError
+        If annotations or spectrograms are missing or do not match, or no clip has a tag.
+    """
+    spectrograms = set(list_spectrograms(artifacts.spectrograms)) if artifacts.spectrograms.is_dir() else set()
+    if not spectrograms and (genres_from_folders or artifacts.mp3_files.exists()):
+        raise PipelineError(f"{artifacts.spectrograms} contains no spectrogram. Run {STEP_1} first.")
+    settings = {"merge_synonyms": merge_synonyms, "genres_from_folders": genres_from_folders}
+    use_annotations = not genres_from_folders and artifacts.annotations.exists()
+    inputs = fingerprint(*([artifacts.annotations] if use_annotations else []), text="\n".join(sorted(spectrograms)))
+    if is_up_to_date([artifacts.tagged], artifacts.tagged_settings, settings, inputs, overwrite):
+        print(f"{artifacts.tagged} is up to date, nothing to do")
+        return
+    if genres_from_folders:
+        table = _folder_tags(spectrograms)
+    else:
+        table = _annotated_tags(artifacts, spectrograms, merge_synonyms)
+    if table.empty:
+        raise PipelineError(
+            f"No clip of {artifacts.annotations} that has a spectrogram has a genre or instrument tag "
+            "(music_featurization.dataset.genres lists them). Check its columns, and run this step again."
+        )
+    with recording(artifacts.tagged_settings, settings, inputs):
+        write_table(artifacts.tagged, table)
+    print(f"{len(table)} tags of {table['clip_id'].nunique()} clips: {artifacts.tagged}")
+
+
+def _folder_tags(spectrograms: set[str]) -> pandas.DataFrame:
+    loose = sorted(path for path in spectrograms if "/" not in path)
+    if len(loose) == len(spectrograms):
+        raise PipelineError(
+            f"{loose[0]} is in no folder that names its genre ({len(loose)} such clips). "
+            f"Put the clips into mp3_files/<genre>/ and run {STEP_1} again."
+        )
+    _name_some("in no folder that names a genre, skipped", loose, most=LISTED)
+    table = folder_tag_table(spectrograms)
+    print("\n".join(f"{genre}: {count} clips" for genre, count in table["tag"].value_counts().sort_index().items()))
+    return table
+
+
+def _annotated_tags(artifacts: Artifacts, spectrograms: set[str], merge: bool) -> pandas.DataFrame:
+    clips, tags = read_annotations(artifacts.annotations)
+    clips["spectrogram"] = clips["mp3_path"].map(spectrogram_name)
+    if spectrograms:
+        clips["spectrogram"] = find_spectrograms(clips, spectrograms, artifacts.annotations)
+        exists = clips["spectrogram"].isin(spectrograms)
+        _name_some("annotated, but without a spectrogram, skipped", clips["mp3_path"][~exists])
+        _name_some("with a spectrogram, but not annotated, skipped", sorted(spectrograms - set(clips["spectrogram"])))
+        clips, tags = clips[exists], tags[exists]
+    else:
+        print(f"There are no spectrograms yet: all annotated clips are listed. Run {STEP_1} to train.")
+    if merge:
+        tags, added = merge_synonyms(tags)
+        print("synonyms add " + ", ".join(f"{count} clips to {genre}" for genre, count in added.items()))
+    return tag_table(clips, tags)
+
+
+def _name_some(what: str, names: Sequence[str] | pandas.Series, most: int = 3) -> None:
+    if len(names):
+        print(f"{len(names)} clips {what}: {', '.join(list(names)[:most])}{', ...' if len(names) > most else ''}")
+
+
+def tag_table(clips: pandas.DataFrame, tags: pandas.DataFrame) -> pandas.DataFrame:
+    """Make a table of one row per clip and tag, of the genre and instrument tags that count.
 
     Parameters
     ----------
@@ -21,8 +123,8 @@ def tag_table(clips, tags):
     Returns
     -------
     pandas.DataFrame
-        Columns `clip_id, spectrogram, kind, tag`; by clip, then genres before instruments, each in the order of
-        `genres.GENRE_TAGS` and `genres.INSTRUMENT_TAGS`.
+        TAGGED_COLUMNS; by clip, then genres before instruments, each in the order of `genres.GENRE_TAGS` and
+        `genres.INSTRUMENT_TAGS`.
     """
     import pandas
 
@@ -34,40 +136,23 @@ def tag_table(clips, tags):
     return table.assign(kind=pandas.Series([kinds[name] for name in names], dtype=object), tag=names)
 
 
-def folder_tag_table(spectrograms):
-    """Make the tag table of a collection without annotations, whose folders are named by genre.
+def folder_tag_table(spectrograms: Iterable[str]) -> pandas.DataFrame:
+    """As `tag_table`, of clips whose first folder is their genre; others are left out.
 
-    Parameters
-    ----------
-    spectrograms : iterable of str
-        Paths such as `jazz/some/track.npy`; the first folder is the genre. The clip_id is the position, from 1, among
-        the sorted paths. A clip outside a folder has no genre and is left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `tag_table`, kind `genre`.
+    The clip_id is the position, from 1, among the sorted paths.
     """
     import pandas
 
     paths = sorted(path for path in spectrograms if "/" in path)
+    tags = [genres.tag_name(path.split("/")[0]) for path in paths]
     return pandas.DataFrame(
-        {
-            "clip_id": range(1, len(paths) + 1),
-            "spectrogram": paths,
-            "kind": "genre",
-            "tag": [genres.tag_name(path.split("/")[0]) for path in paths],
-        },
+        {"clip_id": range(1, len(paths) + 1), "spectrogram": paths, "kind": "genre", "tag": tags},
         columns=TAGGED_COLUMNS,
     )
 
 
-def merge_synonyms(tags):
+def merge_synonyms(tags: pandas.DataFrame) -> tuple[pandas.DataFrame, dict[str, int]]:
     """Set a genre's tag wherever one of its synonyms is set, and drop the synonyms.
-
-    Parameters
-    ----------
-    tags : pandas.DataFrame, bool
 
     Returns
     -------
@@ -86,7 +171,39 @@ def merge_synonyms(tags):
     return tags, added
 
 
-def one_genre_per_clip(tagged, priority):
+def choose_genres(artifacts: Artifacts, *, priority: Sequence[str] = genres.PRIORITY, overwrite: bool = False) -> None:
+    """Write one genre per clip, the first in order of priority: step 3.
+
+    Raises
+    ------
+    PipelineError
+        If the tags are missing or damaged, no clip has one of the genres, or the table was made with other genres and
+        `overwrite` is not set.
+    """
+    require(artifacts.tagged, STEP_2)
+    classes = genres.label_order(priority)
+    settings, inputs = {"genres": list(classes), "priority": list(priority)}, fingerprint(artifacts.tagged)
+    if is_up_to_date([artifacts.genres], artifacts.genres_settings, settings, inputs, overwrite):
+        print(f"{artifacts.genres} is up to date, nothing to do")
+        return
+    tagged = read_table(artifacts.tagged, TAGGED_COLUMNS, STEP_2)
+    table = one_genre_per_clip(tagged, priority)
+    if table.empty:
+        present = sorted(set(tagged["tag"][tagged["kind"] == "genre"]))
+        raise PipelineError(
+            f"No clip has one of {', '.join(priority)}. Genres there are: {', '.join(present) or 'none'}."
+        )
+    with recording(artifacts.genres_settings, settings, inputs):
+        write_table(artifacts.genres, table)
+    counts = table["genre"].value_counts().reindex(list(classes), fill_value=0)
+    rows = [("genre", "label", "clips"), *((genre, label, counts[genre]) for label, genre in enumerate(classes))]
+    print("\n".join(f"{genre:<12} {label:>5} {count:>7}" for genre, label, count in [*rows, ("all", "", len(table))]))
+    print(artifacts.genres)
+    if (counts == 0).any():
+        print(f"no clip at all: {', '.join(counts.index[counts == 0])}")
+
+
+def one_genre_per_clip(tagged: pandas.DataFrame, priority: Sequence[str]) -> pandas.DataFrame:
     """Choose for each clip the first of its genres in order of priority.
 
     Parameters
@@ -99,8 +216,7 @@ def one_genre_per_clip(tagged, priority):
     Returns
     -------
     pandas.DataFrame
-        Columns `clip_id, spectrogram, genre, label`, one row per clip that has one of the genres, sorted by clip_id;
-        labels by `genres.label_order`.
+        GENRE_COLUMNS, one row per clip that has one of the genres, sorted by clip_id; labels by `genres.label_order`.
     """
     rank = {genre: position for position, genre in enumerate(priority)}
     labels = {genre: label for label, genre in enumerate(genres.label_order(priority))}

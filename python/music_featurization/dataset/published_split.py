@@ -1,0 +1,90 @@
+"""A split that was published: the original's `{train,val,test}_files.txt` and `_labels.txt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from music_featurization.artifacts import PipelineError
+from music_featurization.dataset import clip_names, genres
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def read(table: pandas.DataFrame, folder: Path) -> tuple[dict[str, pandas.DataFrame], list[str]]:
+    """Split a table of clips as published.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The clips at hand, one row per clip.
+    folder : Path
+        Contains the six files. A line of `_files.txt` is `genre.<clip_id>_<name>.jpg`, of `_labels.txt` its label.
+
+    Returns
+    -------
+    parts : dict of str to pandas.DataFrame
+        `train`, `val`, `test`; each clip with the genre it has in `table`.
+    remarks : list of str
+        What is missing or differs.
+
+    Raises
+    ------
+    PipelineError
+        If a file is missing or malformed, a clip is in two parts, or a part has no clip at hand.
+    """
+    keys = table["clip_id"].astype(str) + "_" + table["spectrogram"].map(clip_names.stem).map(clip_names.composed)
+    row_of = dict(zip(keys, table.index, strict=True))
+    parts: dict[str, pandas.DataFrame] = {}
+    remarks: list[str] = []
+    part_of: dict[str, str] = {}
+    for part in ("train", "val", "test"):
+        listed = _read_part(folder, part)
+        for key in listed:
+            if part_of.setdefault(key, part) != part:
+                raise PipelineError(f"{folder}: {key} is in both {part_of[key]}_files.txt and {part}_files.txt.")
+        parts[part] = table.loc[sorted({row_of[key] for key in listed if key in row_of})]
+        if parts[part].empty:
+            raise PipelineError(f"None of the {len(listed)} clips of {folder}/{part}_files.txt is at hand.")
+        remarks += [f"{part}: {remark}" for remark in _differences(listed, row_of, table["genre"])]
+    left_over = len(table) - sum(map(len, parts.values()))
+    if left_over:
+        remarks.append(f"{left_over} clips at hand are in no part of the published split; they are left out")
+    return parts, remarks
+
+
+def _differences(listed: dict[str, str], row_of: dict[str, int], ours: pandas.Series) -> list[str]:
+    remarks = []
+    if missing := [key for key in listed if key not in row_of]:
+        remarks.append(f"{len(missing)} of {len(listed)} listed clips are not at hand, such as {missing[0]}")
+    if other := [key for key in listed if key in row_of and listed[key] != ours[row_of[key]]]:
+        example = f"{other[0]}: {listed[other[0]]} there, {ours[row_of[other[0]]]} here"
+        remarks.append(f"{len(other)} clips are listed with another genre ({example}); ours is kept")
+    return remarks
+
+
+def _read_part(folder: Path, part: str) -> dict[str, str]:
+    """Read the genre by `<clip_id>_<name>`, in the order of the file; check the labels against the genres."""
+    files, labels = (_lines(folder / f"{part}_{what}.txt") for what in ("files", "labels"))
+    if len(files) != len(labels):
+        raise PipelineError(f"{folder}: {part}_files.txt has {len(files)} lines, {part}_labels.txt {len(labels)}.")
+    listed = {}
+    for line, (file, label) in enumerate(zip(files, labels, strict=True), start=1):
+        genre, dot, name = clip_names.composed(clip_names.stem(file)).partition(".")
+        clip_id, underscore, _ = name.partition("_")
+        if not (dot and underscore and clip_id.isdecimal()):
+            raise PipelineError(f"{folder}/{part}_files.txt, line {line}: {file!r} is not genre.<clip_id>_<name>.jpg.")
+        if genre in genres.GENRES and label.removesuffix(".0") != str(genres.GENRES.index(genre)):
+            raise PipelineError(f"{folder}/{part}_labels.txt, line {line}: {label!r} is not the label of {genre}.")
+        listed[name] = genre
+    return listed
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except FileNotFoundError as error:
+        raise PipelineError(f"{path} does not exist. --split-from takes a folder with six such files.") from error
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{path} is not UTF-8 text ({error}).") from error
