@@ -1,13 +1,19 @@
-"""What the command lines of all scripts have in common."""
+"""What the command lines of all scripts have in common: options, progress, errors."""
 
 import argparse
 import errno
 import importlib.util
+import io
 import os
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import REPOSITORY, PipelineError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 INSTALL = "Install the project first: pip install -r requirements.txt"
 
@@ -16,51 +22,28 @@ if importlib.util.find_spec("numpy") is None:
     raise ImportError("No module named 'numpy'")
 
 
-def parser(description):
-    """An argparse parser with `--root`, whose help shows the description as written and ends with the default.
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def _get_help_string(self, action):
+        if action.default in (None, False, argparse.SUPPRESS) or "default" in action.help:
+            return action.help  # "(default: False)" says nothing
+        return f"{action.help} (default: %(default)s)"
 
-    Parameters
-    ----------
-    description : str
-        The script's docstring.
 
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
-
-    class Formatter(argparse.RawDescriptionHelpFormatter):
-        def _get_help_string(self, action):
-            if action.default in (None, False, argparse.SUPPRESS) or "default" in action.help:
-                return action.help  # "(default: False)" says nothing
-            return f"{action.help} (default: %(default)s)"
-
-    parser = argparse.ArgumentParser(description=description, formatter_class=Formatter, allow_abbrev=False)
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with `--root`; its help shows the description (the script's docstring) as written."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=_Formatter, allow_abbrev=False)
     parser.add_argument(
         "--root",
         type=Path,
         default=REPOSITORY,
         metavar="DIR",
-        help="folder that holds datasets/, models/ and results/",
+        help="folder that contains datasets/, models/ and results/",
     )
     return parser
 
 
-def progress(items, total, unit):
-    """Pass items through with a progress bar on stderr; in a log file a line now and then.
-
-    Parameters
-    ----------
-    items : iterable
-    total : int
-        How many there are.
-    unit : str
-        What one of them is called.
-
-    Returns
-    -------
-    iterable
-    """
+def progress(items: Iterable | None, total: int, unit: str) -> "tqdm":
+    """Pass items through with a progress bar on stderr; in a log file a line now and then."""
     from tqdm import tqdm
 
     every = 0.2 if sys.stderr.isatty() else 30
@@ -68,16 +51,16 @@ def progress(items, total, unit):
 
 
 def positive(text: str) -> int:
-    """An argument that is a whole number of 1 or more."""
+    """Convert an argument that is a whole number of 1 or more."""
     return _whole_number(text, 1)
 
 
 def count(text: str) -> int:
-    """An argument that is a whole number of 0 or more."""
+    """Convert an argument that is a whole number of 0 or more."""
     return _whole_number(text, 0)
 
 
-def _whole_number(text, least):
+def _whole_number(text: str, least: int) -> int:
     try:
         number = int(text)
     except ValueError:
@@ -102,26 +85,19 @@ def parse_switch(text: str) -> bool:
     return text == "on"
 
 
-def shard(text):
-    """An argument `I/N`: the I-th of N parts, 1 <= I <= N; gives (I, N)."""
+def shard(text: str) -> tuple[int, int]:
+    """Convert an argument `I/N`, the I-th of N parts (1 <= I <= N), to (I, N)."""
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise argparse.ArgumentTypeError(f"{text} is not I/N with 1 <= I <= N, such as 3/20")
     return int(part), int(parts)
 
 
-def run(main):
-    """Run a script's `main` as a command: exit status, and one clear line for what the user can correct.
+def run(main: Callable[[], int | None]) -> None:
+    """Run a script's `main` as a command: exit with a status, after one line on stderr if the user can fix the error.
 
-    Parameters
-    ----------
-    main : callable
-        Takes no argument; returns an exit status or None for success. May raise PipelineError.
-
-    Notes
-    -----
-    Exits with the status of `main`; 1 after a PipelineError, an operating-system error (disk full, no permission), a
-    missing package or a lack of memory, 130 after Ctrl-C. Works with any locale and with closed standard streams.
+    The status is that of `main`; 1 after a PipelineError, an operating-system error (disk full, no permission), a
+    missing package or a lack of memory; 130 after Ctrl-C. Works with any locale and with closed standard streams.
     """
     open_standard_streams()
     try:
@@ -135,7 +111,7 @@ def run(main):
         status = 141
     except (PipelineError, OSError, MemoryError, ImportError) as error:
         if isinstance(error, ImportError) and (error.name or "").startswith("music_featurization"):
-            raise  # a mistake of ours
+            raise  # an error in the project
         print(f"error: {' '.join(explain(error).split())}", file=sys.stderr)
         status = 1
     sys.exit(status)
@@ -144,10 +120,8 @@ def run(main):
 def open_standard_streams() -> None:
     """Make the standard streams usable: closed ones discard what is written, and any name can be printed.
 
-    Notes
-    -----
-    Without this, the next file that is opened would get the number of a closed stream and be written to by libraries
-    that print. A character that the locale cannot show is printed as `\\xNN` or `\\uNNNN`.
+    Otherwise the next file that is opened would get the number of a closed stream, and libraries that print would write
+    to it. A character that the locale cannot show is printed as `\\xNN` or `\\uNNNN`.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -158,22 +132,13 @@ def open_standard_streams() -> None:
         if getattr(sys, name) is None:
             stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # in a notebook it is another kind of object
-            stream.reconfigure(errors="backslashreplace")
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):  # in a notebook it is another kind of object
+            output.reconfigure(errors="backslashreplace")
 
 
 def explain(error: Exception) -> str:
-    """One line for an exception that the user can do something about.
-
-    Parameters
-    ----------
-    error : PipelineError, OSError, MemoryError or ImportError
-
-    Returns
-    -------
-    str
-    """
+    """Say in one line what is wrong and what to do, of a PipelineError, OSError, MemoryError or ImportError."""
     if isinstance(error, OSError):
         return explain_os_error(error)
     if isinstance(error, MemoryError):
@@ -181,23 +146,14 @@ def explain(error: Exception) -> str:
     return f"{error}. {INSTALL}" if isinstance(error, ImportError) else str(error)
 
 
-def explain_os_error(error):
-    """One line that says what the operating system refused, where, and what to do.
-
-    Parameters
-    ----------
-    error : OSError
-
-    Returns
-    -------
-    str
-    """
+def explain_os_error(error: OSError) -> str:
+    """Say in one line what the operating system refused, where, and what to do."""
     advice = {
         errno.ENOSPC: "Free some space and run the same command again; what was finished is kept.",
         errno.EDQUOT: "The quota is used up; free some space and run the same command again.",
         errno.EACCES: "Change its permissions, or give another --root.",
         errno.EPERM: "Change its permissions, or give another --root.",
         errno.EROFS: "Give a --root that can be written to.",
-    }.get(error.errno, "Correct that and run the same command again.")
+    }.get(error.errno or 0, "Correct that and run the same command again.")
     where = f" ({error.filename})" if error.filename else ""
     return f"{error.strerror or error}{where}. {advice}"

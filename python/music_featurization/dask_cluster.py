@@ -1,4 +1,4 @@
-"""The loop over clips on a Dask cluster: every trouble of the cluster ends the run with one line, within 30 s."""
+"""The loop over clips on a Dask cluster. Any failure of the cluster ends the run with one line, within 30 s."""
 
 import contextlib
 import itertools
@@ -6,8 +6,12 @@ import logging
 import pickle
 import queue
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError
+
+if TYPE_CHECKING:
+    import distributed
 
 SECONDS_TO_WAIT = 20  # for the scheduler, and for a worker; a worker that died is started again within a few
 SECONDS_OF_SILENCE = 5  # without a result, after which the workers are counted
@@ -24,17 +28,12 @@ def results(address: str, do: Callable, tasks: Iterator) -> Iterator:
     Parameters
     ----------
     address : str
-        Of the scheduler, such as `tcp://host:8786`. Its workers have this project installed and see its data at the
+        Of the scheduler, such as `tcp://host:8786`. On its workers this project is installed, and its data is at the
         same paths.
     do : callable
         Can be pickled.
     tasks : iterator
         Consumed as it is needed.
-
-    Yields
-    ------
-    object
-        What `do` returned.
 
     Raises
     ------
@@ -55,7 +54,7 @@ def results(address: str, do: Callable, tasks: Iterator) -> Iterator:
 
 
 @contextlib.contextmanager
-def _connect(address):
+def _connect(address: str) -> "Iterator[distributed.Client]":
     try:
         import distributed
     except ImportError as error:
@@ -63,7 +62,7 @@ def _connect(address):
             "--dask needs Dask on this machine and every worker: pip install -r requirements-cluster.txt"
         ) from error
     for name in ("distributed", "distributed.client", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what they report is reported by an exception too
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # exceptions report the same
     try:
         client = distributed.Client(address, timeout=SECONDS_TO_WAIT, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -74,8 +73,8 @@ def _connect(address):
         client.close(timeout=2)
 
 
-def _require_workers(client, address, pickled):
-    """Number of workers; a PipelineError if there are none, or some cannot do this work."""
+def _require_workers(client: "distributed.Client", address: str, pickled: bytes) -> int:
+    """Return the number of workers; raise a PipelineError if there are none, or some cannot do this work."""
 
     def problem():  # nested, so that it can be sent to a worker without the project
         try:
@@ -87,16 +86,16 @@ def _require_workers(client, address, pickled):
     try:
         if max(client.nthreads().values()) > 1:  # the time limit ends a process, and all clips of its threads with it
             raise PipelineError(f"Dask workers must have one thread each. {_how_to_start(address)}")
-        found = client.run(problem, on_error="return")
+        reasons = client.run(problem, on_error="return")
     except (OSError, ValueError) as error:  # the last worker died, or the scheduler
         raise _lost(address) from error
-    for worker, reason in found.items():
+    for worker, reason in reasons.items():
         if reason:
             raise PipelineError(f"The Dask worker {worker} cannot do this work ({reason}). {INSTALL}")
-    return len(found)
+    return len(reasons)
 
 
-def _wait_for_worker(client, address):
+def _wait_for_worker(client: "distributed.Client", address: str) -> None:
     try:
         client.wait_for_workers(1, timeout=SECONDS_TO_WAIT)
     except TimeoutError as error:
@@ -105,21 +104,22 @@ def _wait_for_worker(client, address):
         raise _lost(address) from error
 
 
-def _how_to_start(address):
+def _how_to_start(address: str) -> str:
     return f"Start some: dask worker {address} --nworkers auto --nthreads 1"
 
 
-def _lost(address):
+def _lost(address: str) -> PipelineError:
     return PipelineError(
         f"The connection to the Dask scheduler at {address} was lost. Start it again and run the same command; what "
         "was finished is kept."
     )
 
 
-def _results(client, address, do, tasks, at_a_time):
+def _results(client: "distributed.Client", address: str, do: Callable, tasks: Iterator, at_a_time: int) -> Iterator:
     import distributed
 
-    done, running, died = queue.SimpleQueue(), {}, False
+    done: queue.SimpleQueue = queue.SimpleQueue()
+    running, died = {}, False
 
     def submit(number):
         for task in itertools.islice(tasks, number):
@@ -146,8 +146,8 @@ def _results(client, address, do, tasks, at_a_time):
         raise WorkerDiedError
 
 
-def _next(done, client, address):
-    """The next future that is done; a PipelineError if no worker is left to finish any."""
+def _next(done: queue.SimpleQueue, client: "distributed.Client", address: str) -> "distributed.Future":
+    """Return the next future that is done; raise a PipelineError if no worker is left."""
     while True:
         try:
             return done.get(timeout=SECONDS_OF_SILENCE)

@@ -4,17 +4,17 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from music_featurization.artifacts import PipelineError
 
-try:
-    import fcntl
-except ImportError:  # Windows
+if sys.platform == "win32":
     import msvcrt
-
-    fcntl = None
+else:
+    import fcntl
 
 NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # by some network file systems
 FAR = 1 << 30  # on Windows a locked byte cannot be read, so one after the text is locked
@@ -22,19 +22,9 @@ FAR = 1 << 30  # on Windows a locked byte cannot be read, so one after the text 
 
 @contextlib.contextmanager
 def held(path: Path, artifact: Path) -> Iterator[None]:
-    """Own an artifact while the block runs.
+    """Own an artifact while the block runs; raise a PipelineError if another process owns it.
 
-    Parameters
-    ----------
-    path : Path
-        The lock file: contains the owner, and is removed at the end. One that a killed process left is not locked.
-    artifact : Path
-        For the message.
-
-    Raises
-    ------
-    PipelineError
-        If another process owns it.
+    The lock file at `path` contains the owner and is removed at the end. One that a killed process left is not locked.
     """
     file = _open_and_lock(path, artifact)
     try:
@@ -49,7 +39,7 @@ def held(path: Path, artifact: Path) -> Iterator[None]:
         file.close()
 
 
-def _open_and_lock(path: Path, artifact: Path):
+def _open_and_lock(path: Path, artifact: Path) -> IO[str]:
     while True:
         file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115  (the lock ends when it is closed)
         if not _lock(file):
@@ -66,14 +56,14 @@ def _open_and_lock(path: Path, artifact: Path):
         file.close()  # its owner has removed it since it was opened
 
 
-def _lock(file) -> bool:
+def _lock(file: IO[str]) -> bool:
     """Lock an open file, unless another process has. A file system without locks counts as not locked."""
     try:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
+        if sys.platform == "win32":
             file.seek(FAR)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno in NOT_SUPPORTED
     return True

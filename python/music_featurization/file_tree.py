@@ -1,4 +1,4 @@
-"""The files below a folder: in order, at any depth, each real folder once, and a line about what is left out."""
+"""List the files below a folder: in order, at any depth, each real folder once; and report what is left out."""
 
 import os
 import re
@@ -11,7 +11,7 @@ NAMED = 5  # endings or folders that a line names
 
 @dataclass
 class LeftOut:
-    """What a listing leaves out: files by their ending, the reason by folder, links to folders that it lists anyway."""
+    """What a listing leaves out: the number of files by ending, the reason by folder, links to folders it contains."""
 
     endings: Counter = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -51,8 +51,9 @@ def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut
     Parameters
     ----------
     folder : path-like
+        Raises OSError if it cannot be read.
     endings : tuple of str
-        In lower case; those of the files may be in any.
+        In lower case; the files' endings may be in any.
     left_out : LeftOut, optional
         What is left out is added to it, except for dot files.
 
@@ -60,15 +61,11 @@ def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut
     ------
     str
         Path relative to `folder`, with `/`; sorted by name within each folder. Symbolic links are followed, but no
-        folder is listed twice: a link to one that is below `folder` anyway is left out.
-
-    Raises
-    ------
-    OSError
-        If `folder` itself cannot be read.
+        folder is listed twice: a link to a folder that is itself below `folder` is left out.
     """
     left_out = LeftOut() if left_out is None else left_out
-    top, seen = os.path.realpath(folder), set()
+    top = os.path.realpath(folder)
+    seen: set[object] = set()
     above = [("", iter(_entries(os.fspath(folder), "", seen, left_out)))]  # no recursion: its depth is limited
     while above:
         prefix, entries = above[-1]
@@ -90,8 +87,8 @@ def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut
 def _entries(path: str, name: str, seen: set, left_out: LeftOut) -> list[os.DirEntry]:
     """Return what is in a folder, sorted, unless the folder is among the seen ones or cannot be read."""
     try:
-        found = os.stat(path)
-        identity = (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+        status = os.stat(path)
+        identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
         if identity in seen:
             left_out.links.append(name)
             return []

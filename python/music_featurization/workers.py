@@ -14,15 +14,18 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from music_featurization import dask_cluster
 from music_featurization.artifacts import PipelineError
 
 CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
 TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
-# joblib's helper process tidies up after workers that were ended, and remarks on what it finds or no longer finds.
+# joblib's helper process cleans up after workers that were ended, and warns of what it finds or no longer finds.
 QUIET_HELPER = "ignore:resource_tracker"
+Function = Callable[[str], str | None]
 WORKER_DIED = (BrokenProcessPool, dask_cluster.WorkerDiedError)
 
 
@@ -37,16 +40,24 @@ def cores() -> int:
     return joblib.cpu_count()
 
 
-def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None, prepare=None):
+def run(
+    function: Function,
+    clips: Iterable[str],
+    *,
+    jobs: int,
+    time_limit: float = TIME_LIMIT,
+    dask: str | None = None,
+    prepare: Callable[[], object] | None = None,
+) -> Iterator[tuple[str, str | None]]:
     """Call `function(clip)` for every clip, in worker processes, in no particular order.
 
     Parameters
     ----------
     function : callable
-        Importable by name; takes one clip and returns None, or the reason (str) why it failed. Must bear to be called
-        again for a clip that was interrupted.
+        Importable by name; takes one clip and returns None, or the reason (str) why it failed. It may be called again
+        for a clip that was interrupted.
     clips : iterable of str
-        Consumed as it is needed: memory does not grow with its length.
+        Consumed as it is needed.
     jobs : int
         Number of worker processes; ignored with `dask`.
     time_limit : float
@@ -62,28 +73,38 @@ def run(function, clips, *, jobs, time_limit=TIME_LIMIT, dask=None, prepare=None
     failure : str or None
         What `function` returned, or how the clip ended its worker.
     """
-    clips, unfinished, broken = iter(clips), set(), True
-    options = {"jobs": jobs, "time_limit": time_limit, "dask": dask, "prepare": prepare}
+    clips, broken = iter(clips), True
+    unfinished: set[str] = set()
+    options: dict[str, Any] = {"jobs": jobs, "time_limit": time_limit, "dask": dask, "prepare": prepare}
     while broken:
         broken = False
         try:
             yield from _in_parallel(function, clips, unfinished, **options)
         except WORKER_DIED:
             broken = True
-        for clip in sorted(unfinished):  # which of them did it is not known: each is tried again alone
+        for clip in sorted(unfinished):  # which of them ended the worker is not known: each is tried again alone
             yield clip, _alone(function, clip, **options)
             unfinished.discard(clip)
 
 
-_taking = threading.Lock()
+_next_clips = threading.Lock()
 
 
-def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask, prepare):
+def _in_parallel(
+    function: Function,
+    clips: Iterator[str],
+    unfinished: set[str],
+    *,
+    jobs: int,
+    time_limit: float,
+    dask: str | None,
+    prepare: Callable | None,
+) -> Iterator[tuple[str, str | None]]:
     """As `run`; keeps in `unfinished` the clips that were handed out and did not come back."""
 
     def tasks():
         while True:
-            with _taking:  # a broken loop's last thread may still be at it when the next loop begins
+            with _next_clips:  # the last thread of a broken loop may still be here when the next loop begins
                 task = list(itertools.islice(clips, CLIPS_PER_TASK))
                 unfinished.update(task)
             if not task:
@@ -97,7 +118,7 @@ def _in_parallel(function, clips, unfinished, *, jobs, time_limit, dask, prepare
         yield clip, failure
 
 
-def _local_results(jobs, do, tasks, prepare):
+def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable | None) -> Iterator:
     """Yield `do(task)` of every task, from worker processes of this machine."""
     import joblib
 
@@ -107,14 +128,14 @@ def _local_results(jobs, do, tasks, prepare):
     filters = [text for text in os.environ.get("PYTHONWARNINGS", "").split(",") if text not in ("", QUIET_HELPER)]
     os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **initial):
-        with _ctrl_c_held_back():  # joblib interrupted while it starts them prints tracebacks, or hangs
+        with _ctrl_c_delayed():  # joblib interrupted while it starts them prints tracebacks, or hangs
             joblib.Parallel(workers)(joblib.delayed(int)() for _ in range(workers))
         at_once = 2 * jobs if jobs > 1 else 1
         parallel = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1, pre_dispatch=at_once)
         yield from parallel(joblib.delayed(do)(task) for task in tasks)
 
 
-def _require_processes():
+def _require_processes() -> None:
     """Raise a PipelineError if joblib would do the work in this very process, where a crash would end the run."""
     import joblib
 
@@ -126,10 +147,10 @@ def _require_processes():
 
 
 @contextlib.contextmanager
-def _ctrl_c_held_back():
-    """Ctrl-C counts at the end; the processes that start meanwhile never see it."""
-    came = []
-    handler = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+def _ctrl_c_delayed() -> Iterator[None]:
+    """Delay Ctrl-C to the end of the block; processes that start in it never receive it."""
+    received: list[bool] = []
+    handler = signal.signal(signal.SIGINT, lambda *_: received.append(True))
     if masks := hasattr(signal, "pthread_sigmask"):  # not on Windows
         multiprocessing.resource_tracker.ensure_running()  # up to Python 3.11, starting it later would end the mask
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited
@@ -139,12 +160,12 @@ def _ctrl_c_held_back():
         if masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)
-        if came:
+        if received:
             signal.raise_signal(signal.SIGINT)
 
 
-def _alone(function, clip, **options):
-    """What `function` says of a clip that no other worker is busy beside, so that a death can be attributed to it."""
+def _alone(function: Function, clip: str, **options: Any) -> str | None:
+    """Call `function(clip)` while no other worker is busy, so that a death can be attributed to the clip."""
     began = time.monotonic()
     try:
         return dict(_in_parallel(function, iter([clip]), set(), **options))[clip]
@@ -153,10 +174,10 @@ def _alone(function, clip, **options):
         return f"no end after {limit:g} s" if time.monotonic() - began >= limit else "the decoder crashed on it"
 
 
-def end_workers():
-    """End the idle workers, which joblib keeps for another loop: to be called last by a script.
+def end_workers() -> None:
+    """End the idle workers, which joblib keeps for another loop; a script calls this last.
 
-    Left to itself, joblib asks them to end when Python does, and waits; for ever, if one of them was killed meanwhile.
+    Otherwise joblib asks them to end when Python does, and waits; for ever if one of them was killed meanwhile.
     """
     for worker in multiprocessing.active_children():
         worker.terminate()  # of a loop that was interrupted in a bad moment, joblib may have forgotten them
@@ -165,8 +186,8 @@ def end_workers():
         loky._executor.shutdown(wait=True, kill_workers=True)
 
 
-def _do_task(function, time_limit, clips):
-    """In the worker: `function` for a few clips, each under the time limit."""
+def _do_task(function: Function, time_limit: float, clips: list[str]) -> list[tuple[str, str | None]]:
+    """In the worker: call `function` for a few clips, each under the time limit."""
     done = []
     for clip in clips:
         # A C thread that needs no lock of ours: it ends the process even while a decoder hangs.
@@ -179,8 +200,8 @@ def _do_task(function, time_limit, clips):
     return done
 
 
-def _prepare_worker(parent, prepare=None):
-    """In a new worker: silent decoders, Ctrl-C left to the parent, and no life after the parent's death."""
+def _prepare_worker(parent: int, prepare: Callable | None = None) -> None:
+    """In a new worker: silence decoders, leave Ctrl-C to the parent, and end when the parent does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libmpg123 prints a line for each frame that it dislikes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
@@ -188,7 +209,7 @@ def _prepare_worker(parent, prepare=None):
         prepare()
 
 
-def _die_with(parent):
+def _die_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.25)
     os._exit(1)

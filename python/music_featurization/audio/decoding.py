@@ -6,11 +6,16 @@ import operator
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from music_featurization.audio import structure
+
+if TYPE_CHECKING:
+    from av import AudioFrame
+    from av.audio import AudioStream
+    from av.container import InputContainer
 
 SAMPLE_RATE = 16000
 FILE_ENDINGS = (
@@ -215,7 +220,7 @@ def _by_ffmpeg(file: structure.Part, found: _Found, strict: bool) -> Decoding:
             if name in ("mp3", "aac"):
                 declared = _require_end(structure.read_frames(file.part(0, file.size)), strict)
             elif name in COUNTED:
-                declared = declared._replace(seconds=float((track.duration or 0) * track.time_base))
+                declared = declared._replace(seconds=float((track.duration or 0) * (track.time_base or 0)))
             seconds, end, broken_off = yield from _ffmpeg_blocks(container, track, found.frames)
     except (av.FFmpegError, ValueError) as error:
         _require_end(found.declared, strict=True)
@@ -227,16 +232,19 @@ def _by_ffmpeg(file: structure.Part, found: _Found, strict: bool) -> Decoding:
     return _Found(declared, 0, seconds, complete)
 
 
-def _open_nothing(*_) -> None:
+def _open_nothing(*_: object) -> None:
     raise UnreadableAudioError("not readable as audio: it refers to other files")
 
 
-def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[float, float, bool]]:
+def _ffmpeg_blocks(
+    container: "InputContainer", track: "AudioStream", skip: int
+) -> Generator[tuple[int, np.ndarray], None, tuple[float, float, bool]]:
     """Return the seconds decoded, the time at which the last frame ends, and whether what follows it is damaged."""
     import av
 
     track.codec_context.thread_count = 1
-    packets, held, held_rate = container.demux(track), [], 0
+    packets, rate = container.demux(track), 0
+    samples: list[np.ndarray] = []
     seconds, end, broken_off = 0.0, 0.0, False
     while True:
         try:
@@ -248,19 +256,19 @@ def _ffmpeg_blocks(container, track, skip: int) -> Generator[tuple, None, tuple[
             continue
         broken_off = broken_off and not frames
         for frame in frames:
-            if held and (sum(map(len, held)) >= CHUNK or frame.sample_rate != held_rate):
-                yield held_rate, np.concatenate(held)
-                held = []
-            held.append(_mono(frame)[max(0, skip) :])
-            held_rate, skip = frame.sample_rate, skip - frame.samples
-            seconds += frame.samples / held_rate
-            end = (frame.time or 0.0) + frame.samples / held_rate
-    if held:
-        yield held_rate, np.concatenate(held)
+            if samples and (sum(map(len, samples)) >= CHUNK or frame.sample_rate != rate):
+                yield rate, np.concatenate(samples)
+                samples = []
+            samples.append(_mono(frame)[max(0, skip) :])
+            rate, skip = frame.sample_rate, skip - frame.samples
+            seconds += frame.samples / rate
+            end = (frame.time or 0.0) + frame.samples / rate
+    if samples:
+        yield rate, np.concatenate(samples)
     return seconds, end, broken_off
 
 
-def _mono(frame) -> np.ndarray:
+def _mono(frame: "AudioFrame") -> np.ndarray:
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T

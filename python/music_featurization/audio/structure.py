@@ -7,7 +7,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 WINDOW = 1 << 20  # bytes read at a time
 LONGEST_UNIT = 1 << 16  # an Ogg page has at most 65,307 bytes
@@ -97,7 +97,8 @@ def read_declared(file: Part) -> Declared:
     head = file.read(12)
     layout = _layout(head)
     if layout in (_AU, _AU_LITTLE_ENDIAN):
-        return _judge_chunk(*struct.unpack(layout.header, head.ljust(12, b"\0")), file.size)
+        begin, length = struct.unpack(layout.header, head.ljust(12, b"\0"))
+        return _judge_chunk(begin, length, file.size)
     return _walk_pages(file) if layout is _OGG else _walk_chunks(file, layout) if layout else Declared()
 
 
@@ -105,7 +106,7 @@ def _layout(head: bytes) -> "_Layout | None":
     return _MP4 if head[4:8] in _MP4_BEGINNINGS else _LAYOUTS.get(head[:4])
 
 
-def _units(file: Part, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, NamedTuple]]:
+def _units(file: Part, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, Any]]:
     """Yield (position, unit) of frames or pages that follow each other; pass over bytes that are none.
 
     `read(data, at, previous)` returns the unit at `at` or None. `previous` is the unit that ends there: Frame(0) at
