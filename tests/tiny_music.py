@@ -40,10 +40,10 @@ def clip_path(number):
     return f"{number % 16:x}/artist_{number // 2 % 4}-album-{number // 8:02d}-title {number // 2}-0-1.mp3"
 
 
-def make_collection(root, clips=32):
-    """Write `datasets/mp3_files` (clips of 1.2 s) and `datasets/annotations_final.csv`; returns the root."""
+def make_collection(root, clips=32, seconds=1.2):
+    """Write `datasets/mp3_files` and `datasets/annotations_final.csv`; returns the root."""
     for number in range(clips):
-        write_mp3(root / "datasets/mp3_files" / clip_path(number), music(1.2, seed=number))
+        write_mp3(root / "datasets/mp3_files" / clip_path(number), music(seconds, seed=number))
     rows = [(100 + number, TAGS_OF_CLIPS[number % len(TAGS_OF_CLIPS)], clip_path(number)) for number in range(clips)]
     write_annotations(root, rows)
     return root

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -10,7 +11,7 @@ RATE, SAMPLES = 16000, 464_448  # 29.1 s with what the encoder adds
 DIFFERENT = 24
 
 
-def music(seed):
+def music(seed: int) -> np.ndarray:
     """Decaying chords over noise that a beat swells: a spectrum that falls as music does keeps a decoder busy."""
     random, time = np.random.default_rng(seed), np.arange(SAMPLES) / RATE
     beat = time % random.uniform(0.3, 0.7)
@@ -26,21 +27,8 @@ def music(seed):
     return (0.1 * tones + 0.05 * noise).clip(-1, 1)
 
 
-def make(folder, count, linked=True):
-    """Fill `folder` with `count` clips in sixteen folders; returns their paths, relative to it.
-
-    Parameters
-    ----------
-    folder : Path
-    count : int
-        Of names; the recordings are DIFFERENT ones.
-    linked : bool
-        Give one file many names instead of copying it.
-
-    Returns
-    -------
-    list of str
-    """
+def make(folder: Path, count: int, linked: bool = True) -> list[str]:
+    """Fill `folder` with `count` clips in sixteen folders, links to or copies of a few files; return their paths."""
     clips, originals = [], folder.parent / "originals"
     originals.mkdir(parents=True, exist_ok=True)
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.84}

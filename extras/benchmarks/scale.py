@@ -17,21 +17,16 @@ from pathlib import Path
 import bench_clips
 import numpy as np
 
+from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4, Artifacts
 from music_featurization.dataset import genres, spectrogram_folder
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RESULT = Path(__file__).parent / "results" / "scale.json"
 MAGNATAGATUNE, TAGS = 25863, 188
 FEW, MANY = 300, 3000  # clips of 29 s
-STEPS = {
-    "1": "1_generate_spectrograms.py",
-    "2": "2_assign_genre.py",
-    "3": "3_remove_double_with_priority.py",
-    "4": "4_save_train_and_test.py",
-}
+STEPS = {"1": STEP_1, "2": STEP_2, "3": STEP_3, "4": STEP_4}
 
 
-def main():
+def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         result = {
             "memory in MB": {count: memory(Path(scratch) / str(count), count) for count in (FEW, MANY)},
@@ -42,13 +37,13 @@ def main():
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def command(step, *args):
-    return [sys.executable, str(REPOSITORY / "datasets_utils" / STEPS[step]), *map(str, args)]
+def command(step: str, *args: object) -> list[str]:
+    return [sys.executable, str(REPOSITORY / STEPS[step]), *map(str, args)]
 
 
-def memory(root, count):
+def memory(root: Path, count: int) -> dict[str, int]:
     """Measure the highest resident memory of step 1's parent and of its largest worker for `count` spectrograms."""
-    bench_clips.make(root / "datasets" / "mp3_files", count)
+    bench_clips.make(Artifacts(root).mp3_files, count)
     process = subprocess.Popen(command("1", "--root", root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     most = {"parent": 0, "worker": 0}
     while process.poll() is None:
@@ -60,14 +55,14 @@ def memory(root, count):
     return most
 
 
-def children(pid):
+def children(pid: int) -> list[int]:
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except FileNotFoundError:
         return []
 
 
-def peak(pid):
+def peak(pid: int) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
@@ -75,7 +70,7 @@ def peak(pid):
         return 0
 
 
-def seconds(root):
+def seconds(root: Path) -> dict:
     """Measure `--help`, a run with nothing to do and a first run, on MagnaTagATune's number of clips."""
     whole_collection(root)
     first = {step: timed(command(step, "--root", root), 1) for step in STEPS}  # step 1 has nothing left to do
@@ -88,10 +83,11 @@ def seconds(root):
     }
 
 
-def whole_collection(root):
+def whole_collection(root: Path) -> None:
     """Make as many clips, spectrograms and annotations as MagnaTagATune has; most names are links to a few files."""
-    clips = bench_clips.make(root / "datasets" / "mp3_files", MAGNATAGATUNE)
-    spectrograms = root / "datasets" / "spectrograms"
+    artifacts = Artifacts(root)
+    clips = bench_clips.make(artifacts.mp3_files, MAGNATAGATUNE)
+    spectrograms = artifacts.spectrograms
     spectrogram_folder.prepare(spectrograms)
     spectrogram_folder.save(root / "one.npy", np.zeros((96, 1815)))
     for clip in clips:
@@ -100,13 +96,13 @@ def whole_collection(root):
         os.link(root / "one.npy", path)
     tags = [*genres.GENRE_TAGS, *genres.INSTRUMENT_TAGS, *(f"tag {number}" for number in range(TAGS))][:TAGS]
     is_set = np.random.default_rng(0).random((MAGNATAGATUNE, TAGS)) < 0.02
-    with open(root / "datasets" / "annotations_final.csv", "w") as file:
+    with open(artifacts.annotations, "w") as file:
         file.write("\t".join(f'"{name}"' for name in ["clip_id", *tags, "mp3_path"]) + "\n")
         for number, (row, clip) in enumerate(zip(is_set, clips, strict=True)):
             file.write("\t".join([f'"{number}"', *('"1"' if value else '"0"' for value in row), f'"{clip}"']) + "\n")
 
 
-def timed(arguments, rounds=5):
+def timed(arguments: list[str], rounds: int = 5) -> float:
     taken = []
     for _ in range(rounds):
         began = time.perf_counter()

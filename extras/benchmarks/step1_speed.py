@@ -39,38 +39,38 @@ CLIPS = 8  # in the comparison of ways
 CLIPS_PER_PROCESS = 100
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="default: 9")
     rounds = parser.parse_args().rounds
     cores = workers.cores()
     with tempfile.TemporaryDirectory() as scratch:
-        folder, made = Path(scratch) / "mp3_files", Path(scratch) / "made"
+        folder, out = Path(scratch) / "mp3_files", Path(scratch) / "out"
         clips = bench_clips.make(folder, CLIPS_PER_PROCESS * cores)
         result = {"cores": cores, "rounds": rounds, "load": round(os.getloadavg()[0], 1)}
-        result["ways"] = compare_ways(clips[:CLIPS], folder, made, rounds)
+        result["ways"] = compare_ways(clips[:CLIPS], folder, out, rounds)
         result["ratios"] = print_ratios(result["ways"])
-        result["processes"] = compare_processes(clips, folder, made, max(3, rounds // 3), cores)
+        result["processes"] = compare_processes(clips, folder, out, max(3, rounds // 3), cores)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def decoding(clip, folder, made):
+def decoding(clip: str, folder: Path, out: Path) -> None:
     soundfile.read(folder / clip, dtype="float32")
 
 
-def ours(clip, folder, made):
-    assert spectrogram_folder.generate(clip, clips_folder=folder, folder=made) is None
+def ours(clip: str, folder: Path, out: Path) -> None:
+    assert spectrogram_folder.generate(clip, clips_folder=folder, folder=out) is None
 
 
-def plain_librosa(clip, folder, made):
+def plain_librosa(clip: str, folder: Path, out: Path) -> None:
     """Make the same spectrogram in the usual way."""
     samples, rate = librosa.load(folder / clip, sr=16000)
     power = librosa.feature.melspectrogram(y=samples, sr=rate, n_fft=512, hop_length=256, n_mels=96)
-    np.save(made / "librosa.npy", np.log10(1 + 10000 * power * (0.3 / power.mean())).astype(np.float16))
+    np.save(out / "librosa.npy", np.log10(1 + 10000 * power * (0.3 / power.mean())).astype(np.float16))
 
 
-def original(clip, folder, made):
+def original(clip: str, folder: Path, out: Path) -> None:
     """Draw it as the published original did (Bahuleyan's code): axes over the whole figure, colours of `jet`."""
     samples, rate = librosa.load(folder / clip, sr=22050)
     samples = librosa.effects.preemphasis(samples, coef=0.97, zi=[0])
@@ -79,36 +79,36 @@ def original(clip, folder, made):
     plt.axis("off")
     plt.axes((0, 0, 1, 1), frameon=False, xticks=[], yticks=[])
     librosa.display.specshow(librosa.power_to_db(power, ref=np.max, top_db=80), cmap="jet")
-    plt.savefig(made / "picture.jpg", bbox_inches=None, pad_inches=0)
+    plt.savefig(out / "picture.jpg", bbox_inches=None, pad_inches=0)
     plt.close()
 
 
 WAYS = {"decoding": decoding, "step 1": ours, "librosa": plain_librosa, "original": original}
 
 
-def compare_ways(clips, folder, made, rounds):
+def compare_ways(clips: list[str], folder: Path, out: Path, rounds: int) -> dict[str, dict]:
     """Measure processor milliseconds per clip of each way: median over rounds, range, median ratio to step 1."""
     times = {name: [] for name in WAYS}
     for number in range(rounds + 1):
         taken = dict.fromkeys(WAYS, 0.0)
-        shutil.rmtree(made, ignore_errors=True)  # replacing a file costs more than making one
-        made.mkdir()
+        shutil.rmtree(out, ignore_errors=True)  # replacing a file costs more than making one
+        out.mkdir()
         for clip in clips:
             for name, way in WAYS.items():
                 began = time.process_time()
-                way(clip, folder, made)
+                way(clip, folder, out)
                 taken[name] += 1000 * (time.process_time() - began) / len(clips)
         for name, value in taken.items() if number else ():  # the first round warms up
             times[name].append(value)
-    found = {name: summary(values) for name, values in times.items()}
-    for name, of in found.items():
-        of["times step 1"] = round(statistics.median(map(lambda a, b: a / b, times[name], times["step 1"])), 2)
-        print(f"{name:9} {of['median']:7.1f} ms per clip ({of['least']:.1f} to {of['most']:.1f}), "
-              f"{of['times step 1']:.2f} times step 1")  # fmt: skip
-    return found
+    table = {name: summary(values) for name, values in times.items()}
+    for name, row in table.items():
+        row["times step 1"] = round(statistics.median(map(lambda a, b: a / b, times[name], times["step 1"])), 2)
+        print(f"{name:9} {row['median']:7.1f} ms per clip ({row['least']:.1f} to {row['most']:.1f}), "
+              f"{row['times step 1']:.2f} times step 1")  # fmt: skip
+    return table
 
 
-def print_ratios(ways):
+def print_ratios(ways: dict[str, dict]) -> dict[str, float]:
     """Print the ratios of the medians with what is required of them."""
     step = ways["step 1"]["median"]
     ratios = {
@@ -121,27 +121,27 @@ def print_ratios(ways):
     return {name: round(ratio, 2) for name, (ratio, _) in ratios.items()}
 
 
-def compare_processes(clips, folder, made, rounds, cores):
+def compare_processes(clips: list[str], folder: Path, out: Path, rounds: int, cores: int) -> dict[str, dict]:
     """Measure clips per second by the clock with 1, 2, 4, ... processes, all in each round."""
     counts = [1, *(number for number in (2, 4, 8, 16, 32, 64) if number <= cores)]
     speeds = {jobs: [] for jobs in counts}
-    make = functools.partial(spectrogram_folder.generate, clips_folder=folder, folder=made)
+    make = functools.partial(spectrogram_folder.generate, clips_folder=folder, folder=out)
     for _ in range(rounds):
         for jobs in counts:
             list(workers.run(make, clips[: 16 * jobs], jobs=jobs))  # starts the workers
-            shutil.rmtree(made)
+            shutil.rmtree(out)
             began, some = time.perf_counter(), clips[: CLIPS_PER_PROCESS * jobs]
             assert not any(failure for _, failure in workers.run(make, some, jobs=jobs))
             speeds[jobs].append(len(some) / (time.perf_counter() - began))
-    found = {str(jobs): summary(values) for jobs, values in speeds.items()}
-    for jobs, of in found.items():
-        of["times one process"] = round(statistics.median(map(lambda a, b: a / b, speeds[int(jobs)], speeds[1])), 2)
-        print(f"{jobs:>2} processes {of['median']:6.1f} clips/s ({of['least']:.1f} to {of['most']:.1f}), "
-              f"{of['times one process']:.2f} x one")  # fmt: skip
-    return found
+    table = {str(jobs): summary(values) for jobs, values in speeds.items()}
+    for jobs, row in table.items():
+        row["times one process"] = round(statistics.median(map(lambda a, b: a / b, speeds[int(jobs)], speeds[1])), 2)
+        print(f"{jobs:>2} processes {row['median']:6.1f} clips/s ({row['least']:.1f} to {row['most']:.1f}), "
+              f"{row['times one process']:.2f} x one")  # fmt: skip
+    return table
 
 
-def summary(values):
+def summary(values: list[float]) -> dict[str, float]:
     return {
         "median": round(statistics.median(values), 2),
         "least": round(min(values), 2),

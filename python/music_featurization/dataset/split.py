@@ -157,7 +157,7 @@ def grouped_split(table: pandas.DataFrame, group_by: str) -> Parts:
     """Split so that all clips of a song or artist are in one part, each genre as near to its share as that allows."""
     groups = table["spectrogram"].map(lambda path: getattr(clip_names.parse(path), group_by))
 
-    def divide(clips, share):
+    def divide(clips: pandas.DataFrame, share: float) -> tuple[pandas.DataFrame, pandas.DataFrame]:
         fold = _nearest_fold(clips, groups[clips.index], share)
         return clips.drop(index=fold.index), fold
 
