@@ -2,67 +2,54 @@
 
 import math
 import pickle
-
-import numpy as np
+import struct
+from pathlib import Path
+from typing import Any
 
 from music_featurization.artifacts import TRAINING, PipelineError, require
 
-LARGEST = 3e38  # about that of float32; no picture can show more
+LARGEST = 3e38  # about the largest float32; no picture can show more
 
 
-def _encode(text, encoding):
-    """What Python 3 writes into old pickles to carry bytes; the real function also runs other codecs."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"the codec {encoding} has no place in a training history")
-    return text.encode("latin1")
+class _Dtype:
+    """The dtype of a number, as Python 2 pickled it."""
+
+    def __init__(self, code: str, *_: Any):
+        if code not in ("f4", "f8"):
+            raise pickle.UnpicklingError(f"the dtype {code} has no place in a training history")
+        self.format = "<f" if code == "f4" else "<d"
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignore the other properties: the byte order is always little-endian."""
 
 
-def _dtype(code, *rest):
-    dtype = np.dtype(code, *rest)
-    if dtype.kind not in "biuf":
-        raise pickle.UnpicklingError(f"arrays of {dtype} have no place in a training history")
-    return dtype
-
-
-def _admitted():
-    """Everything a history may refer to, under the module names of Python 2, NumPy 1 and NumPy 2."""
-    scalar = np.float64(0).__reduce__()[0]
-    reconstruct = np.zeros(1).__reduce__()[0]
-    admitted = {("numpy", "dtype"): _dtype, ("numpy", "ndarray"): np.ndarray, ("_codecs", "encode"): _encode}
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        admitted |= {(module, "scalar"): scalar, (module, "_reconstruct"): reconstruct}
-    from_buffer = np.zeros(1).__reduce_ex__(5)[0]
-    admitted |= {(module, "_frombuffer"): from_buffer for module in ("numpy.core.numeric", "numpy._core.numeric")}
-    return admitted
+def _scalar(dtype: _Dtype, content: str) -> float:
+    return struct.unpack(dtype.format, content.encode("latin1"))[0]
 
 
 class _Unpickler(pickle.Unpickler):
-    """Admits plain containers, numbers and numpy arrays; a pickle that names anything else could run any code."""
+    """Reads containers and numbers, and the numpy scalars of the published original; any other name could run any code."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         try:
-            return _admitted()[module, name]
+            return {"numpy.core.multiarray.scalar": _scalar, "numpy.dtype": _Dtype}[f"{module}.{name}"]
         except KeyError:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in a training history") from None
 
 
-def read(path):
-    """Read a training history, also one pickled by Python 2.
-
-    Parameters
-    ----------
-    path : Path
-        A pickled dict of lists of numbers, one number per epoch.
+def read(path: Path) -> dict[str, list[float]]:
+    """Read a training history, a pickled dict of lists of numbers, also the published original's by Python 2.
 
     Returns
     -------
     dict of str to list of float
-        Only what is such a list; empty lists are left out. Numbers too large for float32 are infinite.
+        One number per epoch. Only what is such a list; empty lists are left out. Numbers too large for float32 are
+        infinite.
 
     Raises
     ------
     PipelineError
-        If the file is missing, damaged, refers to code, or holds no list of numbers.
+        If the file is missing, damaged, refers to code, or contains no list of numbers.
     """
     require(path, TRAINING)
     try:
@@ -76,39 +63,28 @@ def read(path):
         ) from error
     history = _lists_of_numbers(content)
     if not history:
-        raise PipelineError(f"{path} holds no list of numbers per epoch. Run {TRAINING} --overwrite to train again.")
+        raise PipelineError(f"{path} contains no list of numbers per epoch. Run {TRAINING} --overwrite to train again.")
     return history
 
 
-def _lists_of_numbers(content):
+def _lists_of_numbers(content: Any) -> dict[str, list[float]]:
     history = {}
     for key, values in content.items() if isinstance(content, dict) else ():
         try:
             numbers = [math.inf if abs(value) > LARGEST else value for value in map(float, values)]
         except (TypeError, ValueError, OverflowError):
             continue
-        if isinstance(key, str) and not isinstance(values, (str, bytes, dict)) and numbers:
+        if isinstance(key, str) and isinstance(values, (list, tuple)) and numbers:
             history[key] = numbers
     return history
 
 
-def best_epoch(history):
-    """The epoch of lowest validation loss.
-
-    Parameters
-    ----------
-    history : dict of str to list of float
-
-    Returns
-    -------
-    int or None
-        From 1; the first of equals; None without a finite `val_loss`.
-    """
-    ranked = ranked_epochs(history)
-    return ranked[0] if ranked else None
+def best_epoch(history: dict[str, list[float]]) -> int | None:
+    """Return the epoch (from 1) of lowest validation loss, None without a finite `val_loss`."""
+    return next(iter(ranked_epochs(history)), None)
 
 
-def ranked_epochs(history):
-    """Epochs (from 1) with a finite validation loss, the lowest first, the first of equals first."""
+def ranked_epochs(history: dict[str, list[float]]) -> list[int]:
+    """Return the epochs (from 1) with a finite validation loss, the lowest first, the first of equals first."""
     losses = enumerate(history.get("val_loss", []), start=1)
     return [epoch for _, epoch in sorted((loss, epoch) for epoch, loss in losses if math.isfinite(loss))]

@@ -1,0 +1,132 @@
+"""Export a network for use without Keras: as an ONNX file or a TensorFlow SavedModel."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from music_featurization.artifacts import PipelineError, make_folder, replacing
+from music_featurization.network import checkpoints
+from music_featurization.network.keras_backend import load_keras
+
+if TYPE_CHECKING:
+    import keras
+
+ENDINGS = {"onnx": ".onnx", "savedmodel": "_savedmodel"}
+OPSET = 17
+INPUT, OUTPUTS = "spectrogram", ("genres", "features")
+
+_RUN = {
+    "onnx": """import onnxruntime
+session = onnxruntime.InferenceSession("{output}")
+genres, features = session.run(["genres", "features"], {{"spectrogram": clip}})""",
+    "savedmodel": """import tensorflow as tf
+outputs = tf.saved_model.load("{output}").signatures["serving_default"](tf.constant(clip))
+genres, features = outputs["genres"].numpy(), outputs["features"].numpy()""",
+}
+EXAMPLE = """import librosa, numpy as np
+classes = {classes}
+y, _ = librosa.load("song.mp3", sr=16000, duration=29.1)
+power = librosa.feature.melspectrogram(y=y, sr=16000, n_fft=512, hop_length=256, n_mels=96)
+log_mel = np.log10(1 + 10000 * power * 0.3 / power.mean())  # (96, frames); all zeros for digital silence
+windows = max(1, int(log_mel.shape[1] / 187 + 0.5))  # of 3 s: the end is cut, or filled from the beginning
+clip = np.take(log_mel, np.arange(187 * windows) % log_mel.shape[1], axis=1)[None].astype(np.float32)
+{run}
+print(classes[genres[0].argmax()], features[0].shape)  # the likeliest genre, (512,)"""
+
+
+def export(model_file: Path, output: Path, *, format: str, overwrite: bool = False) -> None:
+    """Write a network, from spectrograms to genres and features, for use without Keras.
+
+    The input `spectrogram` is float32, shape (clips, 96, frames), with any number of clips and frames. The outputs are
+    `genres`, (clips, classes), the probabilities, and `features`, (clips, 512).
+
+    Parameters
+    ----------
+    model_file : Path
+        A checkpoint.
+    output : Path
+        The file (onnx) or folder (savedmodel) to write.
+    format : {"onnx", "savedmodel"}
+    overwrite : bool
+        Replace an existing output.
+
+    Raises
+    ------
+    PipelineError
+        If the network cannot be used, the output exists, a package is missing, or Keras does not run on TensorFlow.
+    """
+    network = _load(model_file)
+    _require_free(output, format, overwrite)
+    if format == "onnx":
+        _write_onnx(network, output)
+    else:
+        _write_saved_model(network, output)
+
+
+def example(classes: Sequence[str], output: Path, format: str) -> str:
+    """Return Python code that computes genres and features of a recording by an exported network."""
+    return EXAMPLE.format(classes=list(classes), run=_RUN[format].format(output=output))
+
+
+def _load(model_file: Path) -> "keras.Model":
+    keras = load_keras()
+    if keras.backend.backend() != "tensorflow":
+        raise PipelineError(
+            f"A network is exported by TensorFlow, but Keras runs on {keras.backend.backend()}. "
+            "Run the same command with KERAS_BACKEND=tensorflow."
+        )
+    model = checkpoints.load(model_file, checkpoints.require_compatible(model_file))
+    outputs = (model.outputs[0], model.get_layer(checkpoints.FEATURE_LAYER).output)
+    return keras.Model(model.input, dict(zip(OUTPUTS, outputs, strict=True)))
+
+
+def _require_free(output: Path, format: str, overwrite: bool) -> None:
+    if not output.exists():
+        return
+    if not overwrite:
+        raise PipelineError(f"{output} exists. Give --overwrite to replace it, or another --output.")
+    if not (output.is_file() if format == "onnx" else (output / "saved_model.pb").is_file()):
+        raise PipelineError(f"{output} is not an exported network, and is not replaced. Give another --output.")
+
+
+def _serving_function(network: "keras.Model") -> Any:
+    import tensorflow as tf
+
+    bands = network.input_shape[1]
+    signature = [tf.TensorSpec((None, bands, None), tf.float32, name=INPUT)]
+    return tf.function(lambda spectrogram: network(spectrogram, training=False), input_signature=signature)
+
+
+def _write_onnx(network: "keras.Model", output: Path) -> None:
+    try:
+        import tf2onnx
+    except ImportError as error:
+        raise PipelineError(f"{error}. For --format onnx run pip install -r requirements-export.txt first.") from error
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    function = _serving_function(network)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    for value in (*model.graph.input, *model.graph.output):
+        names = ("clips", "bands", "frames") if value.name == INPUT else ("clips",)
+        for dimension, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
+            if not dimension.dim_value:
+                dimension.dim_param = name
+    with replacing(output) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def _write_saved_model(network: "keras.Model", output: Path) -> None:
+    import tensorflow as tf
+
+    module, function = tf.Module(), _serving_function(network)
+    module.network = network
+    unfinished = output.with_name(f".{output.name}-unfinished")
+    make_folder(output.parent)
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    tf.saved_model.save(module, str(unfinished), signatures={"serving_default": function})
+    if output.exists():
+        shutil.rmtree(output)
+    os.replace(unfinished, output)

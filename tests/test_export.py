@@ -1,0 +1,89 @@
+"""Test that exported networks give what Keras gives, without Keras, by the code that export.py prints."""
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_music import contents, music, run, write_mp3
+
+from music_featurization.artifacts import PROVIDED_MODEL
+from music_featurization.audio import decoding, spectrogram
+from music_featurization.network import checkpoints, export, front_end, prediction
+
+EXPORT = "python/export.py"
+
+
+@pytest.fixture(autouse=True)
+def packages(request):
+    for name in ("onnx", "tf2onnx", "onnxruntime") if "onnx" in request.node.name else ():
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+
+
+def run_printed(code, folder):
+    """Run the printed code on a recording in a folder; return its clip and results."""
+    save = "\nfor name in ('clip', 'genres', 'features'): np.save(f'{name}.npy', globals()[name])\nimport sys\n"
+    bare = "assert not any(name.startswith('music_featurization') for name in sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code + save + bare], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [np.load(folder / f"{name}.npy") for name in ("clip", "genres", "features")]
+
+
+@pytest.mark.parametrize("format", ["onnx", "savedmodel"])
+def test_printed_code_gives_what_keras_gives(tmp_path, capsys, format):
+    song, output = write_mp3(tmp_path / "song.mp3", music(7)), tmp_path / "exported"
+    assert run(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output) == 0
+    said = capsys.readouterr().out
+    clip, genres, features = run_printed(said.split("\n\n", 1)[1], tmp_path)
+    log_mel = spectrogram.log_mel(decoding.stream(song, strict=False))
+    ours = front_end.whole_windows(log_mel)[None]
+    assert clip.shape == ours.shape == (1, 96, 2 * 187) and np.abs(clip - ours).max() < 0.01
+    model = checkpoints.load(PROVIDED_MODEL)
+    expected = prediction.predict_clip(model, clip[0])
+    assert genres.shape == (1, 6) and np.abs(genres[0] - expected[0]).max() < 1e-4
+    assert features.shape == (1, 512) and np.abs(features[0] - expected[1]).max() < 1e-4
+    before = contents(tmp_path)
+    assert run(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output) == 1
+    assert "exported exists. Give --overwrite" in capsys.readouterr().err and contents(tmp_path) == before
+    assert run(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output, "--overwrite") == 0
+    assert sorted(contents(tmp_path)) == sorted(before)
+
+
+def test_onnx_takes_any_number_of_clips_and_windows(tmp_path):
+    import onnxruntime
+
+    export.export(PROVIDED_MODEL, tmp_path / "m.onnx", format="onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    assert session.get_inputs()[0].shape == ["clips", 96, "frames"]
+    model, rng = checkpoints.load(PROVIDED_MODEL), np.random.default_rng(0)
+    for clips, windows in ((1, 1), (3, 10), (2, 4)):
+        batch = rng.uniform(0, 4, (clips, 96, 187 * windows)).astype(np.float32)
+        genres, features = session.run(["genres", "features"], {"spectrogram": batch})
+        for i, clip in enumerate(batch):
+            expected = prediction.predict_clip(model, clip)
+            assert np.abs(genres[i] - expected[0]).max() < 1e-4 and np.abs(features[i] - expected[1]).max() < 1e-4
+
+
+@pytest.mark.parametrize("format", ["onnx", "savedmodel"])
+def test_what_cannot_be_exported_is_explained(tmp_path, capsys, monkeypatch, format):
+    def refused(model_file, *options):
+        before = contents(tmp_path)
+        assert run(EXPORT, tmp_path, model_file, "--format", format, "--output", tmp_path / "out", *options) == 1
+        assert contents(tmp_path) == before
+        return capsys.readouterr().err
+
+    (tmp_path / "junk.h5").write_bytes(b"junk")
+    assert "junk.h5 is not a readable Keras .h5 file" in refused(tmp_path / "junk.h5")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("keep")
+    assert "is not an exported network" in refused(PROVIDED_MODEL, "--overwrite")
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    assert "KERAS_BACKEND=tensorflow" in refused(PROVIDED_MODEL)
+
+
+def test_missing_package_is_named_with_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    assert run(EXPORT, tmp_path, PROVIDED_MODEL, "--format", "onnx", "--output", tmp_path / "x.onnx") == 1
+    assert "pip install -r requirements-export.txt" in capsys.readouterr().err
