@@ -2,10 +2,14 @@
 
     python3 make_report.py
 
-Reads what 2-testing.py and manage_prediction.py wrote, the split, the settings and models/history.pkl. Writes
-results/report.html: one file that needs no network; only its players read the recordings under datasets/mp3_files. It
-is made again in every run: it takes seconds.
+Reads what 2-testing.py, manage_prediction.py and plot_style_space.py wrote, the split, the spectrograms, the settings
+and models/history.pkl. Writes results/report.html: one file that needs no network; only its players read the recordings
+under datasets/mp3_files. It is made again in every run: it takes seconds.
 """
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
 
 try:
     from music_featurization import command_line
@@ -13,30 +17,31 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization.artifacts import REPOSITORY, Artifacts, write_text
-from music_featurization.evaluation import figures, report_page, test_results
+from music_featurization.evaluation import figures, measurement, report_page, test_results
 from music_featurization.network import history
+from music_featurization.style_space import picture
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     args = command_line.parser(__doc__).parse_args(argv)
-    where = Artifacts(args.root)
-    results = test_results.read(where)
-    found = test_results.read_metrics(where)
-    drawn = {"confusion": figures.confusion_matrix(found, results.classes), **curves(where)}
-    pictures = {name: figures.render(figure, "svg") for name, figure in drawn.items() if figure}
-    root = None if args.root == REPOSITORY else args.root
-    path = where.report_page
-    write_text(path, report_page.whole_page(results, found, pictures, where, root))
-    print(f"report: {path}")
+    print(f"report: {make_report(root=args.root)}")
+    return 0
 
 
-def curves(where):
-    """Figures of the training by name; none where nothing was trained, as with the provided network."""
-    if not where.history.exists():
-        return {}
-    epochs = history.read(where.history)
+def make_report(*, root: Path = REPOSITORY) -> Path:
+    """Write results/report.html under the root and return its path."""
+    artifacts = Artifacts(root)
+    results, metrics = test_results.read(artifacts), measurement.read(artifacts)
+    epochs = history.read(artifacts.history) if artifacts.history.exists() else {}
     best = history.best_epoch(epochs)
-    return {name: figures.curves(epochs, name, best) for name in figures.CURVES}
+    drawings = {
+        "confusion": functools.partial(figures.confusion_matrix, metrics, results.classes),
+        "map": picture.drawing_of_test_set(artifacts),
+        **{name: functools.partial(figures.curves, epochs, name, best) for name in figures.CURVES},
+    }
+    page = report_page.render(results, metrics, drawings, artifacts, None if root == REPOSITORY else root)
+    write_text(artifacts.report_page, page)
+    return artifacts.report_page
 
 
 if __name__ == "__main__":

@@ -6,27 +6,35 @@ Reads what 2-testing.py wrote. Prints and writes results/res.txt, and writes con
 metrics.json. It takes seconds and is always made again, so that the report is never older than the predictions.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 try:
     from music_featurization import command_line
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import Artifacts, write_text
-from music_featurization.evaluation import figures, report, test_results
+from music_featurization.artifacts import REPOSITORY, Artifacts, write_text
+from music_featurization.evaluation import figures, measurement, report, test_results
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     args = command_line.parser(__doc__).parse_args(argv)
-    where = Artifacts(args.root)
-    results = test_results.read(where)
-    found = test_results.measure(results)
-    text = report.text(found, results.classes)
-    write_text(where.report, text)
-    test_results.write_metrics(where, results, found)
-    picture = figures.confusion_matrix(found, results.classes)
-    figures.save(picture, where.confusion_matrix, where.confusion_matrix_svg)
-    print(text)
-    print(f"report: {where.report}\npicture: {where.confusion_matrix}")
+    measure_predictions(root=args.root)
+    return 0
+
+
+def measure_predictions(*, root: Path = REPOSITORY) -> None:
+    """Measure the predictions under the root and write the report, the metrics and the confusion matrix."""
+    artifacts = Artifacts(root)
+    results = test_results.read(artifacts)
+    metrics = measurement.measure(results)
+    text = report.text(metrics, results.classes)
+    write_text(artifacts.report, text)
+    measurement.write(artifacts, results, metrics)
+    picture = figures.confusion_matrix(metrics, results.classes)
+    figures.save(picture, artifacts.confusion_matrix, artifacts.confusion_matrix_svg)
+    print(f"{text}\nreport: {artifacts.report}\npicture: {artifacts.confusion_matrix}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Reads the features of the test set that 2-testing.py wrote. Writes results/style
 needs no network (its players read the recordings where they are); the map is kept in style_space_<table>.npz.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 try:
@@ -15,38 +16,49 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import Artifacts, write_text
+from music_featurization.artifacts import REPOSITORY, Artifacts, write_text
 from music_featurization.style_space import style_map
 
+LONG = 2000  # clips; the map of fewer takes seconds
 
-def main(argv=None):
+
+def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "--features", type=Path, metavar="FILE", help="another table of features (.csv, .npz, .parquet)"
     )
     parser.add_argument("--method", choices=style_map.METHODS, default="tsne", help="umap needs umap-learn")
     parser.add_argument("--overwrite", action="store_true", help="compute the map again")
-    args = parser.parse_args(argv)
+    plot_style_space(**vars(parser.parse_args(argv)))
+    return 0
+
+
+def plot_style_space(
+    *, root: Path = REPOSITORY, features: Path | None = None, method: str = "tsne", overwrite: bool = False
+) -> None:
+    """Draw the map of a table of features (by default the test set's) as a picture and as a page."""
     from music_featurization.evaluation import figures, test_results
     from music_featurization.style_space import page, picture
 
-    where = Artifacts(args.root)
-    out = style_map.files(where, args.features)
-    clips, features = style_map.read(where, args.features)
-    genres = style_map.genres_of(clips, test_results.classes_of(where))
-    print(f"{len(clips)} clips; the map of 8,000 takes a minute or two", flush=True)
-    points, was_made = style_map.read_or_make_map(out.map, features, args.method, args.overwrite)
-    print(f"map {'made' if was_made else 'was there already, drawn again'}: {out.map}")
-    centres = style_map.centroid_clips(clips, style_map.pca(features), genres)
-    method = style_map.METHODS[args.method]
-    about = f"{len(clips):,} clips, {len(genres)} genres, {method} of {features.shape[1]} features"
-
-    figures.save(picture.draw_map(clips, points, genres, centres, f"Style space: {about}"), out.picture)
-    write_text(out.page, page.page(clips, points, genres, centres, about, where.results))
-    missing = int((clips["recording"] == "").sum())
-    if missing:
-        print(f"{missing} of {len(clips)} recordings are missing; the page says so where they would play")
-    print(f"picture: {out.picture}\npage: {out.page}")
+    artifacts = Artifacts(root)
+    files = style_map.files(artifacts, features)
+    clips, values = style_map.read(artifacts, features)
+    genres = style_map.genres_of(clips, test_results.classes_of(artifacts))
+    points = None if overwrite else style_map.read_map(files.map, values, method)
+    print(f"{len(clips)} clips, map {'made before, drawn again' if points is not None else 'to be made'}: {files.map}")
+    if points is None:
+        if len(clips) > LONG:
+            print("this takes a minute or more", flush=True)
+        points = style_map.make_map(files.map, values, method)
+    centres = style_map.centroid_clips(clips, style_map.pca(values), genres)
+    description = (
+        f"{len(clips):,} clips, {len(genres)} genres, {style_map.METHODS[method]} of {values.shape[1]} features"
+    )
+    figures.save(picture.draw_map(clips, points, genres, centres, f"Style space: {description}"), files.picture)
+    write_text(files.page, page.page(clips, points, genres, centres, description, artifacts.results))
+    if missing := sum(not style_map.has_recording(recording) for recording in clips["recording"]):
+        print(f"{missing} of {len(clips)} recordings are missing; the page says so in place of a player")
+    print(f"picture: {files.picture}\npage: {files.page}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,14 @@ TESTED = [f"f/{song}-0-29.npy" for song in ("a-x-01-s", "a-x-01-s", "b-x-01-s", 
 
 
 def evaluate(truth=TRUTH, predicted=PREDICTED, probabilities=PROBABILITIES, classes=CLASSES):
-    return metrics.evaluate(truth, predicted, probabilities, classes)
+    return metrics.evaluate(metrics.Predictions(truth, predicted, probabilities, classes))
+
+
+def evaluate_all(trained):
+    """The metrics as `report.text` wants them; `trained` are the clips of the training set, None if not known."""
+    predictions = metrics.Predictions(TRUTH, PREDICTED, PROBABILITIES, CLASSES)
+    leakage = None if trained is None else metrics.evaluate_leakage(predictions, TESTED, trained)
+    return {**metrics.evaluate(predictions), "leakage": leakage}
 
 
 def test_metrics_by_hand():
@@ -75,7 +82,7 @@ def test_single_class_has_no_roc_curve():
     json.dumps(found, allow_nan=False)
 
 
-def test_softmax_over_the_whole_batch_is_mended_and_reported():
+def test_softmax_over_the_whole_batch_is_corrected_and_reported():
     scale = np.array([1, 0.1, 0.3, 0.7, 0.2, 0.05])[:, None]
     found = evaluate(probabilities=(PROBABILITIES * scale).astype(np.float32))
     assert found["rows_not_summing_to_1"] == 5
@@ -97,22 +104,21 @@ def test_fewer_classes_than_k():
 
 def test_leakage_counts_songs_and_artists_of_train():
     trained = ["0/a-x-01-s-29-58.npy", "1/d-y-01-other-0-29.npy"]
-    found = metrics.evaluate_with_leakage(TRUTH, PREDICTED, PROBABILITIES, CLASSES, TESTED, trained)
+    found = evaluate_all(trained)
     leakage = found["leakage"]
     assert leakage["song_share"] == pytest.approx(2 / 6)
     assert leakage["artist_share"] == pytest.approx(4 / 6)
-    assert leakage["other_songs"] == metrics.evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:], CLASSES)
+    assert leakage["other_songs"] == evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:])
     text = report.text(found, CLASSES)
     assert "song is also in train: 33.3%" in text and "artist is also in train: 66.7%" in text
     assert "On the 4 test clips of songs that are not in train:" in text
 
 
 def test_leakage_when_every_song_is_in_train_or_nothing_is_known():
-    arguments = TRUTH, PREDICTED, PROBABILITIES, CLASSES, TESTED
-    everything = metrics.evaluate_with_leakage(*arguments, TESTED)
+    everything = evaluate_all(TESTED)
     assert everything["leakage"]["other_songs"] is None
     assert "There is no test clip of a song that is not in train" in report.text(everything, CLASSES)
-    assert "unknown" in report.text(metrics.evaluate_with_leakage(*arguments, None), CLASSES)
+    assert "unknown" in report.text(evaluate_all(None), CLASSES)
 
 
 def test_nothing_shared_is_said_once():
@@ -121,7 +127,7 @@ def test_nothing_shared_is_said_once():
         (others, "Test clips whose artist is also in train: 33.3%"),
         ([], "a song or an artist that"),
     ):
-        found = metrics.evaluate_with_leakage(TRUTH, PREDICTED, PROBABILITIES, CLASSES, TESTED, trained)
+        found = evaluate_all(trained)
         text = report.text(found, CLASSES)
         assert "No test clip is of a song" in text and said in text
         assert "0.0%" not in text and text.count("TOP_1") == 1 and text.count("support") == 1
@@ -130,7 +136,7 @@ def test_nothing_shared_is_said_once():
 @pytest.mark.parametrize("heard", [0, 2, 6, None])
 def test_clips_that_the_front_end_has_heard(heard):
     which = None if heard is None else np.arange(6) < heard
-    front_end = metrics.evaluate_unheard(TRUTH, PREDICTED, PROBABILITIES, CLASSES, which)
+    front_end = metrics.evaluate_unheard(metrics.Predictions(TRUTH, PREDICTED, PROBABILITIES, CLASSES), which)
     assert front_end["heard_clips"] == heard and front_end["heard_share"] == (None if heard is None else heard / 6)
     text = report.text({**evaluate(), "leakage": None, "front_end": front_end}, CLASSES)
     said = {
@@ -142,7 +148,7 @@ def test_clips_that_the_front_end_has_heard(heard):
     assert said[heard] in text
     assert text.count("TOP_1") == (2 if heard == 2 else 1)
     if heard == 2:
-        unheard = metrics.evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:], CLASSES)
+        unheard = evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:])
         assert front_end["other_clips"] == unheard
         block = text[text.index("On the 4 test clips that the front end has not heard:") :]
         assert f"Accuracy: {unheard['accuracy']:.4f}\n" in block
@@ -151,11 +157,11 @@ def test_clips_that_the_front_end_has_heard(heard):
 def test_empty_test_set_is_an_error():
     empty = np.zeros(0, int)
     with pytest.raises(PipelineError, match="empty"):
-        metrics.evaluate_with_leakage(empty, empty, np.zeros((0, 3)), CLASSES, [], [])
+        evaluate(empty, empty, np.zeros((0, 3)))
 
 
 def test_report_begins_with_the_originals_lines():
-    found = metrics.evaluate_with_leakage(TRUTH, PREDICTED, PROBABILITIES, CLASSES, TESTED, [])
+    found = evaluate_all([])
     assert report.text(found, CLASSES).splitlines()[:10] == [
         "[[2 1 0]",
         " [0 1 1]",

@@ -370,7 +370,7 @@ def test_results_of_another_split_of_equal_size_are_refused(where):
     ("name", "change", "message"),
     [
         ("prediction", lambda array: array + 6, "labels outside 0-5"),
-        ("prediction", lambda array: array[:, None], "in 2 dimensions instead of numbers in 1"),
+        ("prediction", lambda array: array[:, None], "numbers in 1 dimensions are needed"),
         ("probabilities", lambda array: array[:, :5], "has 5 classes, the clips have 6"),
         ("probabilities", lambda array: array * np.nan, "no probabilities"),
         ("probabilities", lambda array: array.astype(object), "not a readable array"),

@@ -122,6 +122,12 @@ def make_results(where, seed=1, classes=GENRES, model="0123", network=None, part
         **about,
     }
     test_results.write(
-        test_results.files(where, part), clips, classes, probabilities.astype(np.float32), features, about
+        test_results.files(where, part),
+        clips,
+        classes,
+        probabilities.astype(np.float32),
+        features,
+        about,
+        mp3_files=where.mp3_files,
     )
     return probabilities

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from music_featurization.artifacts import FRONT_END, PROVIDED_MODEL, PipelineError
+from music_featurization.artifacts import PROVIDED_MODEL, PipelineError
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.feature_tables import feature_table, track_features
 from music_featurization.network import checkpoints, front_end, prediction
-from music_featurization.network.keras_backend import load_keras
 
 Path_ = str | os.PathLike
 
@@ -145,7 +144,7 @@ def tags(path: Path_ | Sequence[Path_]) -> Any:
     >>> sorted(found, key=found.get)[-2:]                           # doctest: +SKIP
     ['mtt_strings', 'mtt_classical']
     """
-    names, tagger = _tagger()
+    names, tagger = front_end.load_tagger()
 
     def of_one(one: Path_) -> dict[str, float]:
         rows = np.concatenate([front_end.embed(tagger, clip) for clip in _windows(one, None)])
@@ -194,13 +193,3 @@ def _windows(path: Path_, every: float | None) -> list[np.ndarray]:
 def _network(model: Path):
     checkpoints.require_compatible(model)
     return checkpoints.load(model)
-
-
-@functools.cache
-def _tagger():
-    """Load the front end with its tags as the only output, and the names of the tags."""
-    about, keras = front_end.read_about(), load_keras()
-    network = keras.saving.load_model(FRONT_END, compile=False)
-    outputs = keras.layers.Concatenate()([network.get_layer(f"{name}_tags").output for name in ("mtt", "msd")])
-    names = [f"{name}_{tag}" for name in ("mtt", "msd") for tag in about["tags"][name]]
-    return names, keras.Model(network.inputs[0], outputs)

@@ -5,6 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 EXCERPT = re.compile(r"^(?P<song>.+)-(?P<start>\d+)-(?P<end>\d+)$", re.DOTALL)
+TITLED = re.compile(r"^(?P<artist>[^-]+)-.+?-\d\d-(?P<title>.+)$", re.DOTALL)
 
 
 class ClipName(NamedTuple):
@@ -14,6 +15,11 @@ class ClipName(NamedTuple):
     song: str
     start: int | None
     end: int | None
+
+    @property
+    def seconds(self) -> int | None:
+        """Length of the excerpt."""
+        return None if self.start is None or self.end is None else self.end - self.start
 
 
 def parse(path: str) -> ClipName:
@@ -27,6 +33,34 @@ def parse(path: str) -> ClipName:
     if not excerpt:
         return ClipName(artist, name, None, None)
     return ClipName(artist, excerpt["song"], int(excerpt["start"]), int(excerpt["end"]))
+
+
+def readable(path: str, start: float | None = None) -> str:
+    """Return a name as people read it.
+
+    Parameters
+    ----------
+    path : str
+        As for `parse`; also a recording named `artist - title`.
+    start : float, optional
+        Seconds; the start in the name if not given.
+
+    Examples
+    --------
+    >>> readable("4/some_artist-an_album-03-a_title-30-59.mp3")
+    'some artist · a title · 0:30'
+    """
+    clip = parse(path)
+    titled = TITLED.match(clip.song)
+    parts = [titled["artist"], titled["title"]] if titled else clip.song.split(" - ", 1)
+    start = clip.start if start is None else start
+    parts = [*(part.replace("_", " ").strip() for part in parts), "" if start is None else clock(start)]
+    return " · ".join(part for part in parts if part)
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as minutes and seconds, such as "1:05"."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def composed(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,13 +13,12 @@ from music_featurization.evaluation import palette
 from music_featurization.evaluation.palette import BALANCED, TRAINING, VALIDATION
 
 if TYPE_CHECKING:
-    import matplotlib.axes
-    import matplotlib.figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-GREY = palette.THEMES["light"].muted
 MOST_POINTS = 30  # with more epochs, dots on a curve would hide it
-FITS_A_CELL = 9  # characters of a genre's name that stand level below a column
-LONGEST_NAME = 24  # characters of a genre's name in a picture
+FITS_A_CELL = 9  # characters of a genre's name that fit below a column without rotation
+LONGEST_NAME = 24  # characters of a name in a picture
 METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 
@@ -40,10 +40,8 @@ CURVES = {
     ],
 }
 
-STYLE = palette.settings()
 
-
-def new_figure(width: float, height: float) -> "tuple[matplotlib.figure.Figure, matplotlib.axes.Axes]":
+def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
     """Return an empty figure of that many inches, without a window, and its axes."""
     from matplotlib.figure import Figure
 
@@ -51,7 +49,7 @@ def new_figure(width: float, height: float) -> "tuple[matplotlib.figure.Figure, 
     return figure, figure.add_subplot()
 
 
-def save(figure: "matplotlib.figure.Figure", *paths: Path) -> None:
+def save(figure: "Figure", *paths: Path) -> None:
     """Write a figure as artifacts, PNG or SVG by the ending.
 
     Raises
@@ -66,12 +64,12 @@ def save(figure: "matplotlib.figure.Figure", *paths: Path) -> None:
             temporary.write_bytes(render(figure, path.suffix[1:]))
 
 
-def render(figure: "matplotlib.figure.Figure", kind: str) -> bytes:
+def render(figure: "Figure", kind: str) -> bytes:
     """Return a figure as a file of kind "png" or "svg"."""
     import matplotlib
 
     content = io.BytesIO()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(palette.settings()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # no installed font has it: a box is drawn
         figure.savefig(content, format=kind, dpi=150, metadata=METADATA[kind])
     return content.getvalue()
@@ -82,68 +80,66 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
-def confusion_matrix(found, classes):
-    """Confusion matrix with counts and percentages of each row.
+def confusion_matrix(metrics: dict, classes: Sequence[str], theme: str = "light") -> "Figure":
+    """Draw the confusion matrix with counts and percentages of each row.
 
     Parameters
     ----------
-    found : dict
-        That of `metrics.evaluate`.
+    metrics : dict
+        As returned by `metrics.evaluate`.
     classes : sequence of str, length C
         Genre of each label.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    theme : {"light", "dark"}
     """
     import matplotlib
 
-    counts = np.array(found["confusion"])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    counts = np.array(metrics["confusion"])
+    support = counts.sum(axis=1)
     names = [short(name) for name in classes]
-    side = 0.85 * len(classes)
-    margin = 0.09 * max(map(len, names)) + 1.1
-    with matplotlib.rc_context(STYLE):
+    longest = max(map(len, names))
+    side, margin = 0.85 * len(classes), 0.09 * longest + 1.1
+    with matplotlib.rc_context(palette.settings(theme, classes)):
         figure, axes = new_figure(max(side + margin, 5.6), side + margin + 0.3)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        shares = counts / np.maximum(support, 1)[:, None]
+        axes.imshow(shares, cmap=palette.colour_map(theme), vmin=0, vmax=1)
         for row, column in np.ndindex(counts.shape):
-            _cell(axes, column, row, counts[row, column], shares[row, column], counts[row].sum())
-        support = counts.sum(axis=1)
+            _cell(axes, column, row, int(counts[row, column]), int(support[row]), theme)
         axes.set_yticks(range(len(names)), [f"{name} ({n:,})" for name, n in zip(names, support, strict=True)])
-        tilt = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > FITS_A_CELL else {}
+        tilt: dict = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if longest > FITS_A_CELL else {}
         axes.set_xticks(range(len(names)), names, **tilt)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set(xlabel="predicted genre", ylabel="true genre (clips)")
         axes.set_title(
-            f"Accuracy {found['accuracy']:.3f}, balanced accuracy {found['balanced_accuracy']:.3f}\n"
-            f"N = {found['clips']:,} test clips; % of each row",
+            f"Accuracy {metrics['accuracy']:.3f}, balanced accuracy {metrics['balanced_accuracy']:.3f}\n"
+            f"N = {metrics['clips']:,} test clips; % of each row",
             fontsize=12,
         )
     return figure
 
 
-def _cell(axes, x, y, count, share, support):
-    colour = "white" if share > 0.55 else "black"
-    if support == 0:
-        axes.text(x, y, "–", ha="center", va="center", color=GREY)
-    elif count == 0:
-        axes.text(x, y, "0", ha="center", va="center", color="#999999")
-    else:
-        axes.text(x, y - 0.13, f"{count:,}", ha="center", va="center", color=colour, fontweight="bold")
-        axes.text(x, y + 0.22, f"{share:.1%}", ha="center", va="center", color=colour, fontsize=9)
+def _cell(axes: "Axes", x: int, y: int, count: int, support: int, theme: str) -> None:
+    _, text, muted, *_ = palette.THEMES[theme]
+    style: dict = {"ha": "center", "va": "center", "color": muted}
+    if count == 0:
+        axes.text(x, y, "0" if support else "–", **style)
+        return
+    style["color"] = palette.THEMES[theme].background if count > 0.55 * support else text
+    axes.text(x, y - 0.13, f"{count:,}", fontweight="bold", **style)
+    axes.text(x, y + 0.22, f"{count / support:.1%}", fontsize=9, **style)
 
 
-def curves(history, name, best):
-    """Loss or accuracy over the epochs, the best epoch marked.
+def curves(history: dict[str, list[float]], name: str, best: int | None, theme: str = "light") -> "Figure | None":
+    """Draw the loss or the accuracy over the epochs, with the best epoch marked.
 
     Parameters
     ----------
     history : dict of str to list of float
-        That of `history.read`.
+        As returned by `history.read`.
     name : {"loss", "accuracy"}
     best : int or None
         The epoch to mark, from 1.
+    theme : {"light", "dark"}
 
     Returns
     -------
@@ -151,48 +147,43 @@ def curves(history, name, best):
         None when the history has nothing to draw.
     """
     import matplotlib
-    from matplotlib.ticker import MaxNLocator
 
     lines = [(line, history[line.key]) for line in CURVES[name] if line.key in history]
     if not lines:
         return None
     epochs = max(len(values) for _, values in lines)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(palette.settings(theme)):
         figure, axes = new_figure(7.5, 4.6)
         for line, values in lines:
-            _curve(axes, line, values, marker="o" if epochs <= MOST_POINTS else None)
+            _curve(axes, line, values, best, marker="o" if epochs <= MOST_POINTS else None)
         if best:
-            axes.axvline(best, color=GREY, linestyle=":", linewidth=1.3, zorder=0, label=f"best epoch ({best})")
-            _ring(axes, lines, best)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            label = f"best epoch ({best})"
+            axes.axvline(best, color=palette.THEMES[theme].muted, linestyle=":", linewidth=1.3, zorder=0, label=label)
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlim(0.5, epochs + 0.5)
-        axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+        axes.grid(axis="y", linewidth=0.8)
         axes.set_axisbelow(True)
-        axes.set(xlabel="epoch", ylabel=name, title=_curves_title(history, name, best, epochs))
+        axes.set(xlabel="epoch", ylabel=name, title=_curves_title(lines, name, best, epochs))
         figure.legend(loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
-def _curve(axes, line, values, marker):
-    values = np.where(np.isfinite(values), values, np.nan)  # a loss that overflowed leaves a gap
-    x = np.arange(1, len(values) + 1)
-    axes.plot(x, values, line.dashes, color=line.colour, label=line.label, marker=marker, markersize=4, linewidth=1.8)
+def _curve(axes: "Axes", line: Line, values: Sequence[float], best: int | None, marker: str | None) -> None:
+    y = np.where(np.isfinite(values), values, np.nan)  # a loss that overflowed leaves a gap
+    x = np.arange(1, len(y) + 1)
+    axes.plot(x, y, line.dashes, color=line.colour, label=line.label, marker=marker, markersize=4, linewidth=1.8)
+    if best and best <= len(y) and line.label != "training":
+        ring: dict = {"mfc": axes.get_facecolor(), "mec": line.colour, "markersize": 9, "mew": 2, "zorder": 5}
+        axes.plot(best, y[best - 1], "o", **ring)
 
 
-def _ring(axes, lines, best):
-    for line, values in lines:
-        if line.label != "training" and best <= len(values):
-            axes.plot(best, values[best - 1], "o", mfc="white", mec=line.colour, markersize=9, mew=2, zorder=5)
-
-
-def _curves_title(history, name, best, epochs):
+def _curves_title(lines: list, name: str, best: int | None, epochs: int) -> str:
     title = f"{name.capitalize()} of {epochs} epoch{'s' if epochs > 1 else ''}"
     if not best:
         return title
-    title += "; best: lowest validation loss"
-    shown = [
-        f"{line.label} {history[line.key][best - 1]:.3f}"
-        for line in CURVES[name]
-        if line.label != "training" and best <= len(history.get(line.key, []))
+    values = [
+        f"{line.label} {values[best - 1]:.3f}"
+        for line, values in lines
+        if line.label != "training" and best <= len(values)
     ]
-    return "\n".join([title, f"best epoch {best}: {', '.join(shown)}".rstrip(": ")])
+    return f"{title}; best: lowest validation loss\n" + f"best epoch {best}: {', '.join(values)}".rstrip(": ")

@@ -1,4 +1,7 @@
-"""How good a classification is: every number of the report, for any number of classes."""
+"""Metrics of a classification, for any number of classes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,17 +11,26 @@ from music_featurization.dataset.clip_names import parse
 ROW_SUM_TOLERANCE = 1e-3  # how far a row of float32 probabilities may be from 1
 
 
-def evaluate(truth, predicted, probabilities, classes):
-    """All metrics of one set of clips.
+class Predictions(NamedTuple):
+    """Predictions for N clips and C classes.
 
-    Parameters
-    ----------
-    truth, predicted : array of int, shape (N,)
-        Labels from 0 to C - 1; N at least 1.
-    probabilities : array of float, shape (N, C)
-        As saved: at least 0; the rows need not sum to 1.
-    classes : sequence of str, length C
-        Genre of each label.
+    `truth` and `predicted` are labels from 0 to C - 1, shape (N,). `probabilities` are 0 or more, shape (N, C); their
+    rows need not sum to 1. `classes` is the genre of each label.
+    """
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+    classes: Sequence[str]
+
+    def select(self, chosen: np.ndarray) -> "Predictions":
+        """Return the predictions for the clips where `chosen`, an array of bool, is true."""
+        truth, predicted, probabilities = (np.asarray(array)[chosen] for array in self[:3])
+        return Predictions(truth, predicted, probabilities, self.classes)
+
+
+def evaluate(predictions: Predictions) -> dict:
+    """Compute all metrics of a set of clips.
 
     Returns
     -------
@@ -27,6 +39,11 @@ def evaluate(truth, predicted, probabilities, classes):
         `roc_auc` (macro, one against rest, rows normalised) and `roc_auc_as_saved` (both None where undefined),
         `rows_not_summing_to_1`, `confusion` (C lists of C counts; rows are the truth), `per_class`, `absent`.
 
+    Raises
+    ------
+    PipelineError
+        If there is no clip.
+
     Notes
     -----
     A class without a clip in `truth` has no recall, so balanced accuracy, F-score and ROC AUC are means over the
@@ -34,13 +51,15 @@ def evaluate(truth, predicted, probabilities, classes):
     """
     from sklearn import metrics
 
-    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    truth, predicted, probabilities, classes = predictions
+    if len(truth) == 0:
+        raise PipelineError(f"The test set is empty: there is nothing to measure. Run {STEP_4}.")
     labels = np.arange(len(classes))
     precision, recall, f_score, support = metrics.precision_recall_fscore_support(
         truth, predicted, labels=labels, zero_division=0
     )
-    present = support > 0
-    normalised = normalise(probabilities)
+    present, normalised = support > 0, normalise(probabilities)
+    sums = np.asarray(probabilities, np.float64).sum(axis=1)
     return {
         "clips": len(truth),
         "accuracy": float(metrics.accuracy_score(truth, predicted)),
@@ -50,7 +69,7 @@ def evaluate(truth, predicted, probabilities, classes):
         "top": {str(k): top_k_accuracy(truth, normalised, k) for k in (1, 2, 3)},
         "roc_auc": roc_auc(truth, normalised),
         "roc_auc_as_saved": roc_auc(truth, probabilities),
-        "rows_not_summing_to_1": int((np.abs(_row_sums(probabilities) - 1) > ROW_SUM_TOLERANCE).sum()),
+        "rows_not_summing_to_1": int((np.abs(sums - 1) > ROW_SUM_TOLERANCE).sum()),
         "confusion": metrics.confusion_matrix(truth, predicted, labels=labels).tolist(),
         "per_class": [
             {
@@ -66,21 +85,17 @@ def evaluate(truth, predicted, probabilities, classes):
     }
 
 
-def _row_sums(probabilities):
-    return np.asarray(probabilities, dtype=np.float64).sum(axis=1)
-
-
-def normalise(probabilities):
+def normalise(probabilities: np.ndarray) -> np.ndarray:
     """Scale every row to sum to 1.
 
     Parameters
     ----------
-    probabilities : array of float, shape (N, C)
-        At least 0. A row of zeros becomes 1 / C everywhere.
+    probabilities : numpy.ndarray of float, shape (N, C)
+        0 or more. A row of zeros becomes 1 / C everywhere.
 
     Returns
     -------
-    numpy.ndarray of float64, shape (N, C)
+    numpy.ndarray, float64, shape (N, C)
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     sums = probabilities.sum(axis=1, keepdims=True)
@@ -88,33 +103,22 @@ def normalise(probabilities):
     return np.divide(probabilities, sums, out=equal, where=sums > 0)
 
 
-def top_k_accuracy(truth, probabilities, k):
-    """Share of clips whose true class is among the `k` most probable; of equal ones the lower label counts first.
+def top_k_accuracy(truth: np.ndarray, probabilities: np.ndarray, k: int) -> float:
+    """Compute the share of clips whose true class is among the `k` most probable; of equal ones the lower label counts.
 
-    Parameters
-    ----------
-    truth : array of int, shape (N,)
-    probabilities : array of float, shape (N, C)
-    k : int
-        More than C counts as C.
-
-    Returns
-    -------
-    float
-        Between 0 and 1.
+    Unlike scikit-learn's function it accepts two classes, and a `k` above the number of classes.
     """
-    # Not scikit-learn's top_k_accuracy_score: that wants another shape for two classes.
     ranked = np.argsort(-np.asarray(probabilities), axis=1, kind="stable")[:, :k]
     return float((ranked == np.asarray(truth)[:, None]).any(axis=1).mean())
 
 
-def roc_auc(truth, scores):
-    """Area under the ROC curve, one class against the rest, mean over the classes present.
+def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
+    """Compute the area under the ROC curve, one class against the others, as a mean over the classes present.
 
     Parameters
     ----------
-    truth : array of int, shape (N,)
-    scores : array of float, shape (N, C)
+    truth : numpy.ndarray of int, shape (N,)
+    scores : numpy.ndarray of float, shape (N, C)
 
     Returns
     -------
@@ -129,85 +133,52 @@ def roc_auc(truth, scores):
     return float(np.mean([roc_auc_score(truth == label, scores[:, label]) for label in present]))
 
 
-def shared_with_train(tested, trained):
-    """Tell which tested clips have a song or an artist that is also in the training set.
+def evaluate_part(predictions: Predictions, chosen: np.ndarray) -> dict | None:
+    """Compute the metrics of the clips where `chosen`, an array of bool, is true; None when there is none."""
+    return evaluate(predictions.select(chosen)) if chosen.any() else None
+
+
+def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: Sequence[str]) -> dict:
+    """Measure how much of a result depends on songs and artists that the network was trained on.
 
     Parameters
     ----------
-    tested, trained : sequence of str
-        Paths of clips or spectrograms, named as in MagnaTagATune.
-
-    Returns
-    -------
-    song, artist : numpy.ndarray of bool, shape (len(tested),)
-    """
-    tested, trained = [parse(path) for path in tested], [parse(path) for path in trained]
-    songs, artists = {clip.song for clip in trained}, {clip.artist for clip in trained}
-    song = np.array([clip.song in songs for clip in tested], dtype=bool)
-    artist = np.array([clip.artist in artists for clip in tested], dtype=bool)
-    return song, artist
-
-
-def evaluate_with_leakage(truth, predicted, probabilities, classes, tested, trained):
-    """`evaluate`, and how much of it rests on songs and artists the network was trained on.
-
-    Parameters
-    ----------
-    truth, predicted, probabilities, classes
-        As for `evaluate`.
+    predictions : Predictions
     tested : sequence of str, length N
-        Paths of the clips.
-    trained : sequence of str or None
-        Paths of the clips of the training set; None when they are not known.
+        Paths of the clips or their spectrograms, named as in MagnaTagATune.
+    trained : sequence of str
+        The same of the training set.
 
     Returns
     -------
     dict
-        That of `evaluate`, and `leakage`: None when `trained` is None, else a dict of `song_share` and `artist_share`
-        (0 to 1) and `other_songs` (`evaluate` of the clips whose song is not in train; None when there is none).
-
-    Raises
-    ------
-    PipelineError
-        If there is no clip.
+        `song_share` and `artist_share`, the shares of clips (0 to 1) whose song or artist is in the training set, and
+        `other_songs`, the metrics of the clips whose song is not (None when there is none).
     """
-    if len(truth) == 0:
-        raise PipelineError(f"The test set is empty: there is nothing to measure. Run {STEP_4}.")
-    found = evaluate(truth, predicted, probabilities, classes)
-    if trained is None:
-        return {**found, "leakage": None}
-    song, artist = shared_with_train(tested, trained)
+    known = [parse(path) for path in trained]
+    songs, artists = {clip.song for clip in known}, {clip.artist for clip in known}
+    clips = [parse(path) for path in tested]
+    is_shared = np.array([clip.song in songs for clip in clips], dtype=bool)
     return {
-        **found,
-        "leakage": {
-            "song_share": float(song.mean()),
-            "artist_share": float(artist.mean()),
-            "other_songs": evaluate_some(truth, predicted, probabilities, classes, ~song),
-        },
+        "song_share": float(is_shared.mean()),
+        "artist_share": float(np.mean([clip.artist in artists for clip in clips])),
+        "other_songs": evaluate_part(predictions, ~is_shared),
     }
 
 
-def evaluate_some(truth, predicted, probabilities, classes, chosen: np.ndarray) -> dict | None:
-    """`evaluate` of the clips where `chosen`, an array of bool, is true; None when there is none."""
-    if not chosen.any():
-        return None
-    return evaluate(truth[chosen], predicted[chosen], probabilities[chosen], classes)
-
-
-def evaluate_unheard(truth, predicted, probabilities, classes, heard: np.ndarray | None) -> dict:
-    """Measure what a pre-trained front end makes of clips that were not in its own training.
+def evaluate_unheard(predictions: Predictions, heard: np.ndarray | None) -> dict:
+    """Measure the result on clips that were not in the own training of a pre-trained front end.
 
     Parameters
     ----------
-    truth, predicted, probabilities, classes
-        As for `evaluate`.
-    heard : array of bool, shape (N,), or None
+    predictions : Predictions
+    heard : numpy.ndarray of bool, shape (N,), or None
         Clips that were in the front end's training; None when that is not known.
 
     Returns
     -------
     dict
-        `heard_clips`, `heard_share` (0 to 1) and `other_clips`, `evaluate` of the clips that were not heard (None when
+        `heard_clips`, `heard_share` (0 to 1) and `other_clips`, the metrics of the clips that were not heard (None when
         there is none); all None when `heard` is None.
     """
     if heard is None:
@@ -215,5 +186,5 @@ def evaluate_unheard(truth, predicted, probabilities, classes, heard: np.ndarray
     return {
         "heard_clips": int(heard.sum()),
         "heard_share": float(heard.mean()),
-        "other_clips": evaluate_some(truth, predicted, probabilities, classes, ~heard),
+        "other_clips": evaluate_part(predictions, ~heard),
     }

@@ -2,7 +2,10 @@
 
 import functools
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
 
 # Okabe and Ito's colours, which all kinds of colour vision can distinguish.
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
@@ -85,7 +88,7 @@ def _further_fonts(letters: str) -> list[str]:
     return chosen
 
 
-def colour_map(theme: str = "light"):
+def colour_map(theme: str = "light") -> "Colormap":
     """Return a matplotlib colour map for probabilities, from the background's colour at 0."""
     from matplotlib.colors import LinearSegmentedColormap
 

@@ -1,104 +1,97 @@
-"""The sections of results/report.html: what was measured, on what data, made how."""
+"""The content of results/report.html: what was measured, on which data, how it was made."""
 
-import os
 import platform
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, read_json
-from music_featurization.audio import decoding
+from music_featurization import templates
+from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, Artifacts, PipelineError, read_array, read_json
 from music_featurization.dataset import clip_names
-from music_featurization.evaluation import commands, report, test_results
-from music_featurization.evaluation.html_page import Number, code, page, picture, player, side_by_side, table
+from music_featurization.evaluation import commands, figures, palette, report, test_results
 from music_featurization.evaluation.metrics import normalise
+from music_featurization.evaluation.taggram import taggram_figure
+from music_featurization.evaluation.test_results import Tested
+from music_featurization.feature_tables import tracks
 
-CONFUSED = 10  # clips listed
-NO_BREAK = "\N{NO-BREAK SPACE}"
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+CONFUSED, TAGGRAMS = 10, 3  # clips shown
 PACKAGES = (
-    "music_featurization",
-    "tensorflow",
-    "keras",
-    "jax",
-    "torch",
-    "librosa",
-    "numpy",
-    "scikit-learn",
-    "matplotlib",
-)
+    "music_featurization", "tensorflow", "keras", "jax", "torch", "librosa", "numpy", "scikit-learn", "matplotlib",
+)  # fmt: skip
 
 
-def whole_page(results, found, pictures, artifacts, root=None):
-    """The whole page.
+def render(
+    results: Tested,
+    metrics: dict,
+    drawings: "dict[str, Callable[[str], Figure | None]]",
+    artifacts: Artifacts,
+    root: Path | None = None,
+) -> str:
+    """Write the page.
 
     Parameters
     ----------
     results : test_results.Tested
-    found : dict
-        That of `test_results.measure`.
-    pictures : dict of str to bytes
-        SVG pictures by name: `confusion`, and `loss` and `accuracy` where there is a history.
+    metrics : dict
+        As returned by `measurement.measure`.
+    drawings : dict of str to callable
+        Functions from a theme to a figure (or None) by name: `confusion`, `loss`, `accuracy` and `map`.
     artifacts : Artifacts
     root : Path, optional
-        What --root was given, for the commands.
+        The value of --root, for the commands.
 
     Returns
     -------
     str
         HTML.
     """
-    lead = (
-        f"{found['clips']:,} test clips, {len(results.classes)} genres: {', '.join(results.classes)}. "
-        f"Tested on {_date(artifacts, results.about)}, reported by MusicFeaturization {_version()}."
+    confused, wrong = most_confused(results, artifacts)
+    taggrams, no_taggrams = draw_taggrams(results, artifacts)
+    tested_on = results.about.get("date") or date.fromtimestamp(artifacts.prediction.stat().st_mtime).isoformat()
+    return templates.render(
+        "report.html",
+        title="Music genres: results",
+        lead=f"{metrics['clips']:,} test clips, {len(results.classes)} genres: {', '.join(results.classes)}. "
+        f"Tested on {tested_on}, reported by MusicFeaturization {_version(PACKAGES[0])}.",
+        metrics=metrics,
+        columns={"all test clips": metrics, **_parts(metrics)},
+        remarks=list(_remarks(metrics)),
+        pictures={name: in_both_themes(draw) for name, draw in drawings.items()},
+        confused=confused,
+        wrong=wrong,
+        taggrams=taggrams,
+        no_taggrams=no_taggrams,
+        data_set=count_data_set(artifacts, results.classes),
+        settings=settings(artifacts, results.about),
+        versions=list(versions(artifacts)),
+        commands=commands.lines(artifacts, root),
     )
-    described = f"Confusion matrix: accuracy {found['accuracy']:.3f} on {found['clips']} test clips"
-    curves = [picture(pictures[name], f"{name} of every epoch") for name in ("loss", "accuracy") if name in pictures]
-    sections = [
-        ("Result", summary(found)),
-        ("Confusion matrix", [picture(pictures["confusion"], described)]),
-        ("Genres", per_class(found)),
-        ("Most confused clips", most_confused(results, artifacts)),
-        ("Training", curves or ["There is no history of the training beside these results."]),
-        ("Data set", data_set(artifacts, results.classes)),
-        ("Settings", settings(artifacts, results.about)),
-        ("Versions", versions(artifacts)),
-        ("Commands", _commands(artifacts, root)),
-    ]
-    return page("Music genres: results", lead, sections)
 
 
-def _date(artifacts, about):
-    """Day of the test; of the predictions' file where no record names it."""
-    return about.get("date") or date.fromtimestamp(artifacts.prediction.stat().st_mtime).isoformat()
+def in_both_themes(draw: "Callable[[str], Figure | None]") -> dict[str, bytes] | None:
+    """Return a picture as SVG by theme, None where there is nothing to draw."""
+    drawn = {theme: draw(theme) for theme in palette.THEMES}
+    return {theme: figures.render(figure, "svg") for theme, figure in drawn.items() if figure} or None
 
 
-def _version():
+def _version(package: str) -> str | None:
     try:
-        return metadata.version("music_featurization")
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "(not installed)"
+        return None
 
 
-def summary(found):
-    """Metrics of all test clips, beside those without shared songs and without clips that the front end has heard."""
-    columns = {"all test clips": found, **_stricter(found)}
-    rows = [["clips", *(Number(f"{column['clips']:,}") for column in columns.values())]]
-    for key, name in (
-        ("accuracy", "accuracy"),
-        ("balanced_accuracy", "balanced accuracy"),
-        ("f_score", "F-score (macro)"),
-        ("matthews", "Matthews coefficient"),
-        ("roc_auc", "ROC AUC (macro, one against rest)"),
-    ):
-        rows.append([name, *(_decimal(column[key]) for column in columns.values())])
-    rows.insert(2, ["among the two most probable", *(_decimal(column["top"]["2"]) for column in columns.values())])
-    return [table(["", *map(Number, columns)], rows), *_remarks(found)]
-
-
-def _stricter(found):
-    """Metrics of a part of the test clips by the part's name, only where the part is not all of them."""
-    leakage, front_end = found["leakage"], found["front_end"]
+def _parts(metrics: dict) -> dict[str, dict]:
+    """Return the metrics of parts of the test clips by name, without those that are all of the clips."""
+    leakage, front_end = metrics["leakage"], metrics["front_end"]
     parts = {}
     if leakage and leakage["song_share"] and leakage["other_songs"]:
         parts["songs not in train"] = leakage["other_songs"]
@@ -107,27 +100,23 @@ def _stricter(found):
     return parts
 
 
-def _decimal(value):
-    return Number("–" if value is None else f"{value:.3f}")
-
-
-def _remarks(found):
-    leakage = found["leakage"]
-    if found["absent"]:
-        yield f"No test clip: {', '.join(found['absent'])}. Means are over the other genres."
-    if found["rows_not_summing_to_1"]:
-        yield f"Probabilities of {found['rows_not_summing_to_1']} clips do not add to 1 as saved; they were normalised."
-    if found["front_end"]:
-        yield f"{report.heard_by_front_end(found['front_end'])}."
+def _remarks(metrics: dict) -> Iterator[str]:
+    leakage = metrics["leakage"]
+    if metrics["absent"]:
+        yield f"No test clip: {', '.join(metrics['absent'])}. Means are over the other genres."
+    if count := metrics["rows_not_summing_to_1"]:
+        yield f"Probabilities of {count} clips do not add to 1 as saved; they were normalised."
+    if metrics["front_end"]:
+        yield f"{report.heard_by_front_end(metrics['front_end'])}."
     if leakage is None:
         yield "How many songs and artists are shared with the training set is unknown: there is no split."
         return
-    if found["trained_on_this_split"] is False:
+    if metrics["trained_on_this_split"] is False:
         yield "The network was trained on another data set or split: it may have learned from clips of this test set."
     yield _shared(leakage)
 
 
-def _shared(leakage):
+def _shared(leakage: dict) -> str:
     song, artist = leakage["song_share"], leakage["artist_share"]
     if not song and not artist:
         return "No test clip is of a song or an artist that is also in the training set."
@@ -140,121 +129,112 @@ def _shared(leakage):
     return remark if leakage["other_songs"] else f"{remark} There is no test clip of a song that is not in train."
 
 
-def per_class(found):
-    """Precision, recall, F-score and support of each genre."""
-    rows = [
-        [
-            row["genre"],
-            *(_decimal(row[key]) for key in ("precision", "recall", "f_score")),
-            Number(f"{row['support']:,}"),
-        ]
-        for row in found["per_class"]
-    ]
-    return [table(["genre", *map(Number, ("precision", "recall", "F-score", "test clips"))], rows)]
-
-
-def most_confused(results, artifacts):
-    """The wrongly classified clips whose wrong genre is furthest ahead of the true one, each with a player."""
+def most_confused(results: Tested, artifacts: Artifacts) -> tuple[list[dict], int]:
+    """Return the wrongly classified clips whose wrong genre is furthest ahead of the true one, and their number."""
     probabilities = normalise(results.probabilities)
-    truth, predicted = results.clips["label"].to_numpy(), results.predicted
-    row = np.arange(len(truth))
-    lead = probabilities[row, predicted] - probabilities[row, truth]
-    wrong = np.flatnonzero(truth != predicted)
+    truth, row = results.clips["label"].to_numpy(), np.arange(len(results.clips))
+    lead = probabilities[row, results.predicted] - probabilities[row, truth]
+    wrong = np.flatnonzero(truth != results.predicted)
     worst = wrong[np.argsort(-lead[wrong], kind="stable")][:CONFUSED]
-    if not len(worst):
-        return ["No test clip is classified wrongly."]
-    rows = []
-    for index in worst:
-        spectrogram = results.clips["spectrogram"].iloc[index]
-        clip = clip_names.parse(spectrogram)
-        rows.append(
-            [
-                _spaced(clip.artist),
-                _spaced(clip.song.removeprefix(f"{clip.artist}-")),
-                Number("" if clip.start is None else f"{clip.start}–{clip.end} s"),
-                _share(results.classes[truth[index]], probabilities[index, truth[index]]),
-                _share(results.classes[predicted[index]], probabilities[index, predicted[index]]),
-                player(recording(artifacts, spectrogram), clip_names.stem(spectrogram)),
-            ]
-        )
-    caption = f"{len(rows)} of {len(wrong)} wrongly classified clips"
-    return [table(["artist", "song", Number("part"), "true genre", "predicted", "listen"], rows, caption)]
+    return [describe_clip(results, index, probabilities, artifacts) for index in worst], len(wrong)
 
 
-def _share(genre, probability):
-    return f"{genre} {probability:.0%}".replace(" ", NO_BREAK)
+def describe_clip(results: Tested, index: int, probabilities: np.ndarray, artifacts: Artifacts) -> dict:
+    """Describe a test clip for the page: names, genres with their shares in percent, and the URL of its recording."""
+    spectrogram, label = results.clips["spectrogram"].iloc[index], results.clips["label"].iloc[index]
+    predicted = results.predicted[index]
+    recording = artifacts.mp3_files / tracks.find_recording(artifacts.mp3_files, spectrogram)
+    return {
+        "name": clip_names.stem(spectrogram),
+        "label": clip_names.readable(spectrogram),
+        "url": templates.relative_url(recording, artifacts.results) if recording.is_file() else "",
+        "spectrogram": spectrogram,
+        "genre": results.classes[label],
+        "true_share": round(100 * probabilities[index, label]),
+        "predicted": results.classes[predicted],
+        "predicted_share": round(100 * probabilities[index, predicted]),
+    }
 
 
-def _spaced(name):
-    """A name as people read it, which can also be broken into lines."""
-    return name.replace("_", " ")
-
-
-def recording(artifacts, spectrogram):
-    """Path of a clip's recording relative to results/, or None if there is none.
-
-    Parameters
-    ----------
-    artifacts : Artifacts
-    spectrogram : str
-        Path relative to datasets/spectrograms.
+def draw_taggrams(results: Tested, artifacts: Artifacts) -> tuple[list[dict], str]:
+    """Draw the taggrams of three clips, each of another genre, that are recognised with most certainty.
 
     Returns
     -------
-    str or None
-        With `/`, not yet quoted for a URL.
+    clips : list of dict
+        As `describe_clip` returns them, with `picture`: SVG by theme.
+    reason : str
+        Why there is none.
     """
-    base = spectrogram.removesuffix(".npy")
-    for ending in (*decoding.FILE_ENDINGS, *map(str.upper, decoding.FILE_ENDINGS)):
-        path = artifacts.mp3_files / f"{base}{ending}"
-        if path.is_file():
-            return os.path.relpath(path, artifacts.results).replace(os.sep, "/")
-    return None
+    probabilities = normalise(results.probabilities)
+    certainty = probabilities[np.arange(len(results.clips)), results.clips["label"]]
+    order = np.argsort(-certainty, kind="stable")
+    exists = [(artifacts.spectrograms / name).is_file() for name in results.clips["spectrogram"]]
+    first = results.clips.iloc[[index for index in order if exists[index]]].drop_duplicates("label").index[:TAGGRAMS]
+    if first.empty:
+        return [], "There are no spectrograms beside these results."
+    clips = [describe_clip(results, index, probabilities, artifacts) for index in first]
+    try:
+        for clip in clips:
+            clip["picture"] = _taggram(artifacts.spectrograms / clip["spectrogram"])
+    except PipelineError as error:
+        return [], f"The tags could not be computed: {error}"
+    return clips, ""
 
 
-def data_set(artifacts, classes):
-    """Clips, songs and artists of each genre in each part of the split."""
+def _taggram(spectrogram: Path) -> dict[str, bytes] | None:
+    from music_featurization.audio.spectrogram import HOP, SETTINGS
+    from music_featurization.network import front_end
+
+    log_mel = read_array(spectrogram, STEP_1, dimensions=2)
+    names, tagger = front_end.load_tagger()
+    is_shown = np.array([name.startswith("mtt_") for name in names])
+    tags = front_end.embed(tagger, log_mel).T[is_shown]
+    starts = np.arange(tags.shape[1]) * front_end.WINDOW * HOP / SETTINGS["sample_rate"]
+    shown = [name.removeprefix("mtt_") for name in names if name.startswith("mtt_")]
+    return in_both_themes(lambda theme: taggram_figure(tags, shown, starts, theme=theme))
+
+
+def count_data_set(artifacts: Artifacts, classes: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """Count the clips, songs and artists of each genre, and of all, in train, val and test; [] without a split."""
     if not artifacts.split("test").exists():
-        return ["There is no split beside these results."]
-    parts = {part: _with_names(test_results.read_clips(artifacts, part)) for part in ("train", "val", "test")}
-    rows = [[genre, *_counts(part[part["genre"] == genre] for part in parts.values())] for genre in classes]
-    rows.append(["all", *_counts(parts.values())])
-    headings = ["genre", *map(Number, ("clips", "songs", "artists") * len(parts))]
-    groups = [("", 1), ("training", 3), ("validation", 3), ("test", 3)]
-    return [table(headings, rows, groups=groups)]
+        return []
+    parts = [_with_names(test_results.read_clips(artifacts, part)) for part in ("train", "val", "test")]
+    rows = [(genre, [part[part["genre"] == genre] for part in parts]) for genre in classes]
+    return [
+        (
+            name,
+            [count for clips in tables for count in (len(clips), clips["song"].nunique(), clips["artist"].nunique())],
+        )
+        for name, tables in [*rows, ("all", parts)]
+    ]
 
 
-def _with_names(clips):
-    names = clips["spectrogram"].map(clip_names.parse)
+def _with_names(clips: "pandas.DataFrame") -> "pandas.DataFrame":
+    names = [clip_names.parse(path) for path in clips["spectrogram"]]
     return clips.assign(song=[name.song for name in names], artist=[name.artist for name in names])
 
 
-def _counts(tables):
-    for clips in tables:
-        for count in (len(clips), clips["song"].nunique(), clips["artist"].nunique()):
-            yield Number(f"{count:,}")
-
-
-def settings(artifacts, about):
-    """The settings of the split, the spectrograms and the network."""
+def settings(artifacts: Artifacts, about: dict) -> dict[str, dict[str, str]]:
+    """Return the settings of the network, the spectrograms and the split, as far as they are known."""
     network = dict(about.get("network") or {})
     of_network = network.pop("spectrogram_settings", None)
-    spectrograms = of_network if isinstance(of_network, dict) else _optional(artifacts.spectrogram_settings)
-    split = _split(artifacts)
-    tables = [
-        ("Network", {"file": about.get("model_file"), "fingerprint": about.get("model"), **network}),
-        ("Spectrograms", spectrograms),
-        ("Split", split),
-    ]
-    filled = [
-        table(["setting", "value"], [[key, _plain(value)] for key, value in content.items()], caption)
-        for caption, content in tables
+    split = _optional(artifacts.split_settings, STEP_4, settings=dict | None).get("settings") or {}
+    tables = {
+        "Network": {"file": about.get("model_file"), "fingerprint": about.get("model"), **network},
+        "Spectrograms": of_network
+        if isinstance(of_network, dict)
+        else _optional(artifacts.spectrogram_settings, STEP_1),
+        "Split": split,
+    }
+    return {
+        caption: {key: _plain(value) for key, value in content.items()}
+        for caption, content in tables.items()
         if any(content.values())
-    ]
-    return [side_by_side(filled)] if filled else ["Unknown: the results come from elsewhere."]
+    }
 
 
-def _plain(value):
+def _plain(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):
@@ -262,34 +242,17 @@ def _plain(value):
     return "–" if value is None else str(value)
 
 
-def _optional(path, made_by=STEP_1, **kinds):
+def _optional(path: Path, made_by: str, **kinds: Any) -> dict:
     return read_json(path, made_by, **kinds) if path.exists() else {}
 
 
-def _split(artifacts):
-    path = artifacts.split_settings
-    return _optional(path, STEP_4, settings=dict | None).get("settings") or {}
-
-
-def versions(artifacts):
-    """Versions of the training and of this report."""
-    rows = [[name, version, "training"] for name, version in (_training(artifacts).get("versions") or {}).items()]
-    rows.append(["python", platform.python_version(), "report"])
+def versions(artifacts: Artifacts) -> Iterator[tuple[str, str, str]]:
+    """Yield package, version and use: of the training, as it recorded them, and of this report."""
+    for name, version in (
+        _optional(artifacts.training_settings, TRAINING, versions=dict | None).get("versions") or {}
+    ).items():
+        yield name, str(version), "training"
+    yield "python", platform.python_version(), "report"
     for package in PACKAGES:
-        try:
-            rows.append([package, metadata.version(package), "report"])
-        except metadata.PackageNotFoundError:
-            continue
-    return [table(["package", "version", "used for"], rows)]
-
-
-def _training(artifacts):
-    kinds = {"settings": dict | None, "versions": dict | None}
-    return _optional(artifacts.training_settings, TRAINING, **kinds)
-
-
-def _commands(artifacts, root):
-    return [
-        "These commands make all of this again, in the folder of the repository:",
-        code(commands.lines(artifacts, root)),
-    ]
+        if version := _version(package):
+            yield package, version, "report"

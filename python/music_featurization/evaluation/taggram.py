@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from music_featurization.dataset.clip_names import clock
 from music_featurization.evaluation import figures, palette
 
 if TYPE_CHECKING:
@@ -95,8 +96,3 @@ def taggram_figure(
         )
         bar.outline.set_visible(False)
     return figure
-
-
-def clock(seconds: float) -> str:
-    """Write seconds as minutes and seconds, such as "1:05"."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from music_featurization.artifacts import (
-    PREDICTION,
     STEP_4,
     TESTING,
     Artifacts,
@@ -21,9 +19,8 @@ from music_featurization.artifacts import (
     replacing,
     write_json,
 )
-from music_featurization.dataset import magnatagatune
 from music_featurization.dataset.genres import GENRES
-from music_featurization.evaluation import metrics
+from music_featurization.evaluation.metrics import Predictions
 from music_featurization.feature_tables import feature_table, tracks
 from music_featurization.network import checkpoints
 
@@ -36,11 +33,11 @@ PARTS = ("test", "val", "train", "all")
 class Files(NamedTuple):
     """Paths of what 2-testing.py writes for one part of the split."""
 
-    prediction: object
-    probabilities: object
-    features: object
-    features_npz: object
-    record: object  # JSON: the fingerprints of the model and the clips, and the classes
+    prediction: Path
+    probabilities: Path
+    features: Path
+    features_npz: Path
+    record: Path  # JSON: the fingerprints of the model and the clips, and the classes
 
     def exist(self):
         """Tell whether all of them are there."""
@@ -56,13 +53,18 @@ class Tested(NamedTuple):
     of other origin.
     """
 
-    classes: tuple
-    clips: object
-    trained: list | None
+    classes: tuple[str, ...]
+    clips: pandas.DataFrame
+    trained: list[str] | None
     trained_on_this_split: bool | None
     predicted: np.ndarray
     probabilities: np.ndarray
     about: dict
+
+    @property
+    def predictions(self) -> Predictions:
+        """The arrays that the metrics are computed from."""
+        return Predictions(self.clips["label"].to_numpy(), self.predicted, self.probabilities, self.classes)
 
 
 def files(artifacts, part="test"):
@@ -293,77 +295,6 @@ def read(artifacts):
         _check_names(artifacts, paths.features, clips, classes)
     here = _trained_on_this_split(artifacts, about)
     return Tested(classes, clips, trained, here, predicted.astype(int), probabilities, about)
-
-
-def measure(results: Tested) -> dict:
-    """Measure results.
-
-    Parameters
-    ----------
-    results : Tested
-
-    Returns
-    -------
-    dict
-        `metrics.evaluate_with_leakage`, `trained_on_this_split`, and `front_end`: `metrics.evaluate_unheard` for a
-        network with a pre-trained front end, None for any other.
-    """
-    measured = (results.clips["label"].to_numpy(), results.predicted, results.probabilities, results.classes)
-    found = metrics.evaluate_with_leakage(*measured, results.clips["spectrogram"], results.trained)
-    front_end = (results.about.get("network") or {}).get("front_end")
-    pretrained = isinstance(front_end, dict) and front_end.get("pretrained", False)
-    return {
-        **found,
-        "trained_on_this_split": results.trained_on_this_split,
-        "front_end": metrics.evaluate_unheard(*measured, _heard(results)) if pretrained else None,
-    }
-
-
-def write_metrics(artifacts: Artifacts, results: Tested, found: dict) -> None:
-    """Write metrics.json: the classes, what `measure` found, and fingerprints of what was measured and of this file."""
-    content = {**found, "classes": list(results.classes), "made_from": _fingerprint(artifacts)}
-    write_json(artifacts.metrics, {**content, "checksum": _checksum(content)})
-
-
-def _checksum(content):
-    return fingerprint(text=json.dumps(content, sort_keys=True))
-
-
-def read_metrics(artifacts: Artifacts) -> dict:
-    """Read metrics.json.
-
-    Returns
-    -------
-    dict
-        As `measure` returns it.
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or was changed, or was made from other predictions or another split than those that
-        exist.
-    """
-    found = read_json(artifacts.metrics, PREDICTION)
-    if found.pop("checksum", None) != _checksum(found):  # cheaper than a look at each of a hundred numbers
-        raise PipelineError(f"{artifacts.metrics} was changed after it was written. Run {PREDICTION} again.")
-    if found.get("made_from") != _fingerprint(artifacts):
-        raise PipelineError(
-            f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {PREDICTION} again."
-        )
-    return found
-
-
-def _fingerprint(artifacts):
-    """Fingerprint of all that `measure` depends on."""
-    sources = [*files(artifacts), *map(artifacts.split, ("train", "val", "test"))]
-    return fingerprint(*(path for path in sources if path.exists() and path.suffix != ".npz"))
-
-
-def _heard(results):
-    """Which clips were in the training of musicnn's network; None where the clips' folders are not known."""
-    if results.trained is None:  # the clips are known by name only
-        return None
-    return results.clips["spectrogram"].map(magnatagatune.was_heard).to_numpy(dtype=bool)
 
 
 def _trained_on_this_split(artifacts, about):

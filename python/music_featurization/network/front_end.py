@@ -4,6 +4,7 @@
 musicnn uses it; the front end gives an embedding of 1,608 values per window.
 """
 
+import functools
 import json
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from music_featurization.artifacts import FRONT_END, PipelineError
 from music_featurization.audio import spectrogram
-from music_featurization.network.keras_backend import first_line
+from music_featurization.network.keras_backend import first_line, load_keras
 
 if TYPE_CHECKING:
     import keras
@@ -113,6 +114,32 @@ def read_about() -> dict:
 
 def _unreadable(error: Exception) -> PipelineError:
     return PipelineError(f"{FRONT_END} is not a readable front end ({first_line(error)}). {_RESTORE}")
+
+
+@functools.cache
+def load_tagger() -> "tuple[list[str], keras.Model]":
+    """Load the front end with its tags as the output.
+
+    Returns
+    -------
+    names : list of str, length 100
+        `mtt_<tag>` and `msd_<tag>`.
+    tagger : keras.Model
+        float32 (batch, 187, 96) to float32 (batch, 100), for `embed`.
+
+    Raises
+    ------
+    PipelineError
+        If `models/front_end.h5` cannot be used.
+    """
+    tags, keras = read_about()["tags"], load_keras()
+    try:
+        network = keras.saving.load_model(FRONT_END, compile=False)
+        outputs = [network.get_layer(f"{name}_tags").output for name in ("mtt", "msd")]
+    except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
+        raise _unreadable(error) from error
+    names = [f"{name}_{tag}" for name in ("mtt", "msd") for tag in tags[name]]
+    return names, keras.Model(network.inputs[0], keras.layers.Concatenate()(outputs))
 
 
 def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":

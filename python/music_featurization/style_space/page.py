@@ -1,34 +1,45 @@
-"""The style space as one HTML page that needs no network: the map, its clips, Plotly, and what a click does."""
+"""The style space as one HTML page that needs no network: the map, its clips, Plotly, and a player."""
 
-import json
 import os
-import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from music_featurization import templates
 from music_featurization.artifacts import PipelineError
-from music_featurization.style_space.picture import style
+from music_featurization.evaluation.palette import genre_style
+from music_featurization.style_space.style_map import has_recording
 
-TEMPLATE = Path(__file__).with_name("page.html")
+if TYPE_CHECKING:
+    import pandas
 
 
-def page(clips, points, genres, centres, about, folder):
-    """The page.
+def page(
+    clips: "pandas.DataFrame",
+    points: np.ndarray,
+    genres: Sequence[str],
+    centres: dict[str, int],
+    description: str,
+    folder: Path,
+) -> str:
+    """Write the page.
 
     Parameters
     ----------
     clips : pandas.DataFrame
-        Those of `style_space.read`.
+        As returned by `style_map.read`.
     points : numpy.ndarray, shape (N, 2)
         The map.
     genres : sequence of str
         In the order in which they are listed.
     centres : dict of str to int
         Row of the clip nearest to each genre's centroid.
-    about : str
+    description : str
         A line for the head of the page.
     folder : Path
-        Where the page will be: its players name recordings relative to it.
+        The folder of the page: its players name recordings relative to it.
 
     Returns
     -------
@@ -39,49 +50,36 @@ def page(clips, points, genres, centres, about, folder):
     PipelineError
         If Plotly is not installed.
     """
-    label = {genre: number for number, genre in enumerate(genres)}
+    labels = {genre: number for number, genre in enumerate(genres)}
+    exists = [has_recording(recording) for recording in clips["recording"]]
+    recordings = list(zip(clips["recording"], exists, strict=True))
     data = {
-        "about": about,
         "genres": [
-            {"name": genre, "colour": style(number).colour, "symbol": style(number).symbol, "centre": centres[genre]}
-            for number, genre in enumerate(genres)
+            {"name": genre, "colour": style.colour, "symbol": style.symbol, "centre": centres[genre]}
+            for genre, style in zip(genres, map(genre_style, range(len(genres))), strict=True)
         ],
         "clips": {
             "x": _rounded(points[:, 0]),
             "y": _rounded(points[:, 1]),
-            "genre": [label[genre] for genre in clips["genre"]],
-            **{name: [_text(value) for value in clips[name]] for name in ("artist", "song", "seconds", "predicted")},
-            "src": [url(recording, folder) if recording else "" for recording in clips["recording"]],
-            "where": [
-                "" if recording else _text(where)
-                for recording, where in zip(clips["recording"], clips["where"], strict=True)
-            ],
+            "genre": [labels[genre] for genre in clips["genre"]],
+            **{name: [_text(value) for value in clips[name]] for name in ("name", "label", "artist", "predicted")},
+            "src": [templates.relative_url(path, folder) if there else "" for path, there in recordings],
+            "missing": ["" if there else _text(path) for path, there in recordings],
         },
     }
-    parts = {"PLOTLY": _plotly(), "DATA": in_script(data)}
-    # In one pass: a name may contain what looks like a place to fill.
-    return re.sub(r"%%(\w+)%%", lambda place: parts[place[1]], TEMPLATE.read_text(encoding="utf-8"))
+    content = {"title": "Style space", "description": description, "data": data, "plotly": _plotly()}
+    return templates.render("style_space.html", **content)
 
 
-def in_script(content):
-    """JSON that can stand in a <script> element, whatever the texts in it: `</script>` and `<!--` would end it."""
-    return json.dumps(content, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def url(path, folder):
-    """URL of a file relative to a folder; any byte that a name can hold is quoted."""
-    return quote(os.fsencode(os.path.relpath(path, folder)).replace(os.sep.encode(), b"/"))
-
-
-def _text(value):
+def _text(value: str) -> str:
     return os.fsencode(value).decode("utf-8", "backslashreplace")
 
 
-def _rounded(numbers):
+def _rounded(numbers: Iterable[float]) -> list[float]:
     return [round(float(number), 3) for number in numbers]
 
 
-def _plotly():
+def _plotly() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:

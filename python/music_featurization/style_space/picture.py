@@ -1,33 +1,33 @@
 """Pictures of the style space: its map, and a walk on it."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from music_featurization.evaluation import figures
+import numpy as np
 
+from music_featurization.artifacts import Artifacts
+from music_featurization.evaluation import figures, palette, test_results
+from music_featurization.style_space import style_map
+from music_featurization.style_space.walk import Walk
 
-class Style(NamedTuple):
-    """How a genre is drawn: a colour, and matplotlib's and Plotly's names of a marker."""
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-    colour: str
-    marker: str
-    symbol: str
-
-
-# Okabe and Ito's colours, told apart by all kinds of colour vision; with more genres than colours the markers change.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-MARKERS = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("P", "cross"), ("X", "x"))
-LABEL = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-SHOWN_NAMES = 24  # genres in a legend; with more it would not fit beside the map
-
-
-def style(number):
-    """Style of the genre of this number, from 0."""
-    marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
-    return Style(COLOURS[number % len(COLOURS)], *marker)
+SHOWN_NAMES = 24  # genres in a legend; more do not fit beside the map
+MOST_VECTORS = 2000  # clips; the dots of more are stored as an image, which browsers draw at once
 
 
-def draw_map(clips, points, genres, centres, title):
-    """The map: a point for each clip, a star at the clip nearest to the genre's centroid.
+def draw_map(
+    clips: "pandas.DataFrame",
+    points: np.ndarray,
+    genres: Sequence[str],
+    centres: dict[str, int],
+    title: str,
+    theme: str = "light",
+) -> "Figure":
+    """Draw a point for each clip, and a star at the clip nearest to each genre's centroid.
 
     Parameters
     ----------
@@ -35,92 +35,118 @@ def draw_map(clips, points, genres, centres, title):
         With a column `genre`.
     points : numpy.ndarray, shape (N, 2)
     genres : sequence of str
+        In the order of the legend.
     centres : dict of str to int
-        Row of the clip nearest to each genre's centroid.
+        As returned by `style_map.centroid_clips`.
     title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    theme : {"light", "dark"}
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(figures.STYLE):
-        figure = Figure(figsize=(9, 6.6), layout="constrained")
-        axes = figure.add_subplot()
-        _bare(axes)
-        _points(axes, clips, points, genres, size=22 if len(clips) < 2000 else 9, alpha=0.75)
-        _stars(axes, points, genres, centres)
+    with matplotlib.rc_context(palette.settings(theme, [*genres, title, "★"])):
+        figure, axes = figures.new_figure(9, 6.6)
+        handles = _points(axes, clips, points, genres, alpha=0.75)
+        for number, genre in enumerate(genres):
+            colour = palette.genre_style(number).colour
+            edge = palette.THEMES[theme].text
+            axes.plot(*points[centres[genre]], "*", color=colour, markeredgecolor=edge, markersize=17)
         axes.set_title(title, fontsize=12)
-        figure.legend(loc="outside right upper", frameon=False, markerscale=1.6, title="genre (★ centre)")
+        _legend(figure, handles, "genre (★ centre)")
     return figure
 
 
-def _bare(axes):
-    """No ticks, for the numbers of a t-SNE map mean nothing; but both directions at one scale."""
-    axes.set(xticks=[], yticks=[])
+def _points(axes: "Axes", clips: "pandas.DataFrame", points: np.ndarray, genres: Sequence[str], alpha: float) -> dict:
+    """Draw the clips and return handles of the legend by text."""
+    axes.set(xticks=[], yticks=[])  # the numbers of a t-SNE map have no meaning, but its distances have one scale
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[:].set_visible(False)
-
-
-def _points(axes, clips, points, genres, size, alpha):
+    size = np.clip(12000 / len(clips), 4, 60)  # square points
+    handles = {}
     for number, genre in enumerate(genres):
-        of = points[(clips["genre"] == genre).to_numpy()]
-        drawn = style(number)
-        label = f"{figures.short(genre)} ({len(of):,})" if number < SHOWN_NAMES else None
-        axes.scatter(*of.T, s=size, c=drawn.colour, marker=drawn.marker, alpha=alpha, linewidths=0, label=label)
+        members, style = points[(clips["genre"] == genre).to_numpy()], palette.genre_style(number)
+        dots = axes.scatter(
+            members[:, 0], members[:, 1], s=size, c=style.colour, marker=style.marker, alpha=alpha, linewidths=0,
+            rasterized=len(clips) > MOST_VECTORS,
+        )  # fmt: skip
+        if number < SHOWN_NAMES:
+            handles[f"{figures.short(genre)} ({len(members):,})"] = dots
+    return handles
 
 
-def _stars(axes, points, genres, centres):
-    for number, genre in enumerate(genres):
-        x, y = points[centres[genre]]
-        axes.plot(x, y, "*", color=style(number).colour, markeredgecolor="black", markersize=17)
+def _legend(figure: "Figure", handles: dict, title: str) -> None:
+    # Given as arguments: matplotlib leaves out labels of artists that begin with "_".
+    legend = figure.legend(handles.values(), handles, loc="outside right upper", frameon=False, title=title)
+    for handle in filter(None, legend.legend_handles):
+        handle.set_alpha(1)
+        if hasattr(handle, "set_sizes"):
+            handle.set_sizes([60])
 
 
-def draw_walk(clips, points, genres, rows, straight, title):
-    """A walk on the map, above a strip of the genres that it passes.
+def drawing_of_test_set(artifacts: Artifacts) -> "Callable[[str], Figure | None]":
+    """Return a function from a theme to the map of the test set; it returns None if the map has not been made."""
+    path = style_map.files(artifacts).map
+    if not path.exists():
+        return lambda theme: None
+    clips, features = style_map.read(artifacts)
+    points = style_map.read_map(path, features)
+    if points is None:
+        return lambda theme: None
+    genres = style_map.genres_of(clips, test_results.classes_of(artifacts))
+    centres = style_map.centroid_clips(clips, style_map.pca(features), genres)
+    return lambda theme: draw_map(clips, points, genres, centres, f"{len(clips):,} test clips", theme)
+
+
+def draw_walk(
+    clips: "pandas.DataFrame", points: np.ndarray, genres: Sequence[str], path: Walk, line: Walk, title: str
+) -> "Figure":
+    """Draw a walk on the map, the distances to the nearest clips, and the genres that it passes.
 
     Parameters
     ----------
     clips, points, genres
         As for `draw_map`.
-    rows, straight : sequence of int, length W
-        Nearest clip of each waypoint: of the principal path, and of the straight line for comparison.
+    path, line : Walk
+        Along the principal path, and along the straight line.
     title : str
 
     Returns
     -------
     matplotlib.figure.Figure
-        A waypoint is drawn where its nearest clip is: the map has no place for what is between clips.
+        A waypoint is drawn at its nearest clip, because the map has no place for points between clips.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(figures.STYLE):
-        figure = Figure(figsize=(9, 7.4), layout="constrained")
-        above, strip = figure.subplots(2, 1, height_ratios=(8, 1))
-        _bare(above)
-        _points(above, clips, points, genres, size=14 if len(clips) < 2000 else 7, alpha=0.35)
-        above.plot(*points[straight].T, "--", color=figures.GREY, linewidth=1.2, label="straight line", zorder=3)
-        above.plot(*points[rows].T, "-", color="black", linewidth=1.6, label="principal path", zorder=4)
-        number = {genre: index for index, genre in enumerate(genres)}
-        colours = [style(number[clips["genre"].iloc[row]]).colour for row in rows]
-        above.scatter(*points[rows].T, c=colours, s=46, edgecolors="black", linewidths=0.9, zorder=5)
-        for row, text in ((rows[0], "from"), (rows[-1], "to")):
-            above.annotate(text, points[row], (0, 11), textcoords="offset points", ha="center", zorder=6, bbox=LABEL)
+    theme = palette.THEMES["light"]
+    with matplotlib.rc_context(palette.settings("light", [*genres, title])):
+        figure = Figure(figsize=(9, 8.6), layout="constrained")
+        above, distances, strip = figure.subplots(3, 1, height_ratios=(8, 2, 1))
+        handles = _points(above, clips, points, genres, alpha=0.35)
+        handles["straight line"] = above.plot(*points[line.rows].T, "--", color=theme.muted, linewidth=1.2)[0]
+        handles["principal path"] = above.plot(*points[path.rows].T, "-", color=theme.text, linewidth=1.6)[0]
+        for row, marker, text in ((path.rows[0], ">", "start"), (path.rows[-1], "s", "end")):
+            ends: dict = {"s": 150, "facecolors": "none", "edgecolors": theme.text, "linewidths": 2, "zorder": 6}
+            handles[text] = above.scatter(*points[row], marker=marker, **ends)
         above.set_title(title, fontsize=12)
-        _strip(strip, clips, number, {"principal path": rows, "straight line": straight})
-        legend = figure.legend(loc="outside right upper", frameon=False, markerscale=1.6, title="genre")
-        for handle in legend.legend_handles:
-            handle.set_alpha(1)
+        _distances(distances, path, line)
+        _strip(strip, clips, genres, {"principal path": path.rows, "straight line": line.rows})
+        _legend(figure, handles, "genre")
     return figure
 
 
-def _strip(axes, clips, number, walks):
-    """One row per walk: the genre of the nearest clip at each waypoint."""
+def _distances(axes: "Axes", path: Walk, line: Walk) -> None:
+    """Draw the distance of each waypoint to its nearest clip, of both walks on one scale."""
+    theme = palette.THEMES["light"]
+    axes.plot(line.distances, "--", color=theme.muted, linewidth=1.2)
+    axes.plot(path.distances, "-", color=theme.text, linewidth=1.6)
+    axes.set(ylabel="distance to\nnearest clip", xlim=(-0.5, len(path.rows) - 0.5), ylim=(0, None), xticks=[])
+
+
+def _strip(axes: "Axes", clips: "pandas.DataFrame", genres: Sequence[str], walks: dict[str, np.ndarray]) -> None:
+    """Draw one row per walk: the genre of the nearest clip at each waypoint."""
+    number = {genre: index for index, genre in enumerate(genres)}
     for height, rows in enumerate(walks.values()):
-        colours = [style(number[clips["genre"].iloc[row]]).colour for row in rows]
+        colours = [palette.genre_style(number[clips["genre"].iloc[row]]).colour for row in rows]
         axes.bar(range(len(rows)), 0.8, 1, bottom=height, color=colours)
     axes.set_yticks([0.4, 1.4], list(walks))
     axes.set(xlabel="waypoint", xlim=(-0.5, len(rows) - 0.5))

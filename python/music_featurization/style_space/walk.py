@@ -1,27 +1,46 @@
-"""A walk through the style space: from one genre or clip to another, past the clips on the way."""
+"""A walk through the style space: from one genre or clip to another, past the clips between them."""
 
 import os
 import re
+from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
+from music_featurization.dataset.clip_names import parse
 from music_featurization.style_space import principal_path, search, style_map
+
+if TYPE_CHECKING:
+    import pandas
 
 LONGEST_NAME = 60  # of an end, in the names of files
 
 
-def find_end(text, clips, reduced, genres):
-    """The clip that an end of the walk stands for.
+class Walk(NamedTuple):
+    """The nearest clip (row) and its distance at each of W waypoints, both of shape (W,)."""
+
+    rows: np.ndarray
+    distances: np.ndarray
+
+    @property
+    def mean_distance(self) -> float:
+        """The mean over the waypoints between the ends."""
+        return float(self.distances[1:-1].mean())
+
+
+def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: Sequence[str]) -> int:
+    """Find the clip that an end of the walk names.
 
     Parameters
     ----------
     text : str
-        A genre, which stands for the clip nearest to its centroid, so that the walk begins with music; or a clip: its
-        recording, its name, its id, or a part of its name that no other clip has.
+        A genre, for the clip nearest to its centroid; or a clip: its recording, its name, its id, or a part of its name
+        that no other clip has.
     clips : pandas.DataFrame
-        Those of `style_space.read`.
+        As returned by `style_map.read`.
     reduced : numpy.ndarray, shape (N, D)
         Their principal components.
     genres : sequence of str
@@ -35,42 +54,29 @@ def find_end(text, clips, reduced, genres):
     Raises
     ------
     PipelineError
-        If there is no such genre or clip, or several clips; it names some.
+        If there is no such genre or clip, or there are several clips; the message names some.
     """
     genre = next((genre for genre in genres if search.composed(genre) == search.composed(text)), None)
     if genre is not None:
-        return style_map.nearest_to_centroid(reduced, np.flatnonzero(clips["genre"] == genre))
+        return style_map.centroid_clips(clips, reduced, [genre])[genre]
     names = clips["name"].tolist()
-    rows = search.by_recording(text, clips["recording"]) if os.path.isfile(text) else []
+    rows = search.by_recording(text, clips["recording"].tolist()) if os.path.isfile(text) else []
     rows = rows or search.by_text(text, names, has_ids=True)
     if len(rows) == 1:
         return rows[0]
-    perhaps = search.suggestion(text, [*genres, *names])
+    suggestion = search.suggestion(text, [*genres, *names])
     if rows:
-        raise PipelineError(f"{text!r} fits {len(rows)} clips: {search.some(rows, names)}.{perhaps}")
-    raise PipelineError(f"There is no genre or clip {text!r}.{perhaps} The genres are {', '.join(genres)}.")
+        raise PipelineError(f"{text!r} fits {len(rows)} clips: {search.some(rows, names)}.{suggestion}")
+    raise PipelineError(f"There is no genre or clip {text!r}.{suggestion} The genres are {', '.join(genres)}.")
 
 
-def nearest_clips(path, reduced):
-    """The clip nearest to each waypoint.
-
-    Parameters
-    ----------
-    path : numpy.ndarray, shape (W, D)
-    reduced : numpy.ndarray, shape (N, D)
-
-    Returns
-    -------
-    rows : numpy.ndarray of int, shape (W,)
-    distances : numpy.ndarray of float, shape (W,)
-    """
-    squared = principal_path.squared_distances(path, reduced)
-    rows = squared.argmin(axis=1)
-    return rows, np.linalg.norm(path - reduced[rows], axis=1)
+def _nearest(waypoints: np.ndarray, reduced: np.ndarray) -> Walk:
+    rows = principal_path.squared_distances(waypoints, reduced).argmin(axis=1)
+    return Walk(rows, np.linalg.norm(waypoints - reduced[rows], axis=1))
 
 
-def walk(reduced, start, end):
-    """The walk along the principal path, and the one on the straight line.
+def walk(reduced: np.ndarray, start: int, end: int) -> tuple[Walk, Walk]:
+    """Walk along the principal path and along the straight line, with 52 waypoints each.
 
     Parameters
     ----------
@@ -78,43 +84,31 @@ def walk(reduced, start, end):
     start, end : int
         Rows.
 
-    Returns
-    -------
-    path, line : tuple
-        What `nearest_clips` gives for 52 waypoints each.
-
     Raises
     ------
     PipelineError
-        If the ends are the same clip, or equal.
+        If the ends are the same clip, or have equal features.
     """
-    if start == end:
-        raise PipelineError("FROM and TO are the same clip: there is no way to go. Give another genre or clip.")
     if (reduced[start] == reduced[end]).all():
-        raise PipelineError("FROM and TO have the same features: there is no way to go. Give another genre or clip.")
+        what = "are the same clip" if start == end else "have the same features"
+        raise PipelineError(f"FROM and TO {what}: there is nothing between them. Give another genre or clip.")
     path = principal_path.find(reduced, start, end)
     line = principal_path.resample(reduced[[start, end]], len(path))
-    return nearest_clips(path, reduced), nearest_clips(line, reduced)
+    return _nearest(path, reduced), _nearest(line, reduced)
 
 
-def table(clips, path, line):
-    """The walk as a table.
-
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-    path, line : tuple
-        Those of `walk`.
+def table(clips: "pandas.DataFrame", path: Walk, line: Walk) -> "pandas.DataFrame":
+    """Return the walk as a table.
 
     Returns
     -------
     pandas.DataFrame
-        `waypoint` (from 0), `clip` (the nearest), `genre`, `distance`; the same of the straight line as `line_clip`,
+        `waypoint` (from 0), `clip` (the nearest), `genre`, `distance`; for the straight line `line_clip`,
         `line_genre`, `line_distance`.
     """
     import pandas
 
-    columns = {"waypoint": range(len(path[0]))}
+    columns: dict = {"waypoint": range(len(path.rows))}
     for prefix, (rows, distances) in (("", path), ("line_", line)):
         columns[f"{prefix}clip"] = clips["name"].to_numpy()[rows]
         columns[f"{prefix}genre"] = clips["genre"].to_numpy()[rows]
@@ -122,47 +116,39 @@ def table(clips, path, line):
     return pandas.DataFrame(columns)
 
 
-def playlist(clips, rows, folder):
-    """The clips of a walk as an extended M3U playlist.
+def playlist(clips: "pandas.DataFrame", rows: Sequence[int], folder: Path) -> tuple[str, int, int]:
+    """Write the clips of a walk as an extended M3U playlist.
 
     Parameters
     ----------
     clips : pandas.DataFrame
     rows : sequence of int
-        In the order of the walk; a clip that comes several times running is played once.
+        In the order of the walk; a clip that occurs several times in succession is played once.
     folder : Path
-        Where the playlist will be: its paths are relative to it.
+        The folder of the playlist: its paths are relative to it.
 
     Returns
     -------
     text : str
     played, missing : int
-        Clips in it, and clips whose recording is not there or whose name no playlist can hold.
+        Clips in it, and clips whose recording does not exist or whose name cannot be written in a playlist.
     """
-    lines, played, missing = ["#EXTM3U"], 0, 0
+    lines, missing = ["#EXTM3U"], 0
     for row, _ in groupby(rows):
         clip = clips.iloc[row]
-        path = os.path.relpath(clip["recording"], folder).replace(os.sep, "/") if clip["recording"] else ""
+        exists = style_map.has_recording(clip["recording"])
+        path = os.path.relpath(clip["recording"], folder).replace(os.sep, "/") if exists else ""
         if not path or "\n" in path or "\r" in path or not _is_text(path):
             missing += 1
             continue
-        played += 1
-        lines.append(f"#EXTINF:{_length(clip['seconds'])},{_line(clip['artist'])} - {_line(clip['song'])}")
+        excerpt = parse(clip["name"])
+        title = " ".join(clip["label"].replace(" · ", " - ").split())
+        lines.append(f"#EXTINF:{-1 if excerpt.seconds is None else excerpt.seconds},{title}")
         lines.append(f"./{path}" if path.startswith("#") else path)
-    return "\n".join(lines) + "\n", played, missing
+    return "\n".join(lines) + "\n", len(lines) // 2, missing
 
 
-def _length(seconds):
-    """Length of an excerpt "59-88"; -1, not known, of anything else."""
-    excerpt = re.fullmatch(r"(\d+)-(\d+)", seconds)
-    return int(excerpt[2]) - int(excerpt[1]) if excerpt else -1
-
-
-def _line(text):
-    return " ".join(text.split())
-
-
-def _is_text(path):
+def _is_text(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -170,14 +156,26 @@ def _is_text(path):
     return True
 
 
-def summary(clips, rows, distances):
-    """One line: how many clips, how near, and through which genres."""
-    stages = [f"{genre} {len(list(of))}" for genre, of in groupby(clips["genre"].to_numpy()[rows])]
-    inner = distances[1:-1].mean()
-    return f"{len(set(rows))} clips, mean distance {inner:.3g}; genres by waypoint: {', '.join(stages)}"
+def summary(clips: "pandas.DataFrame", path: Walk, line: Walk) -> str:
+    """Compare the walks: clips, mean distance and genres of each, and the meaning of the distance."""
+    lines = []
+    for name, (rows, _), distance in (
+        ("principal path", path, path.mean_distance),
+        ("straight line", line, line.mean_distance),
+    ):
+        stages = [f"{genre} {len(list(group))}" for genre, group in groupby(clips["genre"].to_numpy()[rows])]
+        genres = f"genres by waypoint: {', '.join(stages)}"
+        lines.append(f"{name + ':':<16}{len(set(rows)):>3} clips, mean distance {distance:.2f}; {genres}")
+    lines.append(
+        "mean distance: from a waypoint to its nearest clip, in the principal components of the features; the smaller, "
+        "the closer the walk stays to the music"
+    )
+    if path.mean_distance >= line.mean_distance:
+        lines.append("the principal path is no closer to the music than the straight line between these ends")
+    return "\n".join(lines)
 
 
-def file_name(start, end):
-    """Stem of the walk's files: `walk_<from>_<to>`, with only letters, digits, `.`, `-` and `_`."""
+def file_name(start: str, end: str) -> str:
+    """Return the stem of the walk's files: `walk_<from>_<to>`, with only letters, digits, `.`, `-` and `_`."""
     names = [re.sub(r"[^\w.-]+", "_", text)[:LONGEST_NAME] for text in (start, end)]
     return f"walk_{names[0]}_{names[1]}"

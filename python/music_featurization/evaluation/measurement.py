@@ -1,0 +1,67 @@
+"""The metrics of the test results, and the file metrics.json that contains them."""
+
+import json
+
+from music_featurization.artifacts import PREDICTION, Artifacts, PipelineError, fingerprint, read_json, write_json
+from music_featurization.dataset import magnatagatune
+from music_featurization.evaluation import metrics, test_results
+from music_featurization.evaluation.test_results import Tested
+
+
+def measure(results: Tested) -> dict:
+    """Compute all metrics of the test results.
+
+    Returns
+    -------
+    dict
+        As returned by `metrics.evaluate`, and `leakage` (see `metrics.evaluate_leakage`; None where the training set is
+        not known), `trained_on_this_split`, and `front_end` (see `metrics.evaluate_unheard`; None for a network without
+        a pre-trained front end).
+    """
+    spectrograms, trained = results.clips["spectrogram"], results.trained
+    predictions = results.predictions
+    leakage = None if trained is None else metrics.evaluate_leakage(predictions, spectrograms.tolist(), trained)
+    front_end = (results.about.get("network") or {}).get("front_end")
+    is_pretrained = isinstance(front_end, dict) and front_end.get("pretrained", False)
+    # Without a split the clips are known by name only, not by folder.
+    heard = None if trained is None else spectrograms.map(magnatagatune.was_heard).to_numpy(dtype=bool)
+    return {
+        **metrics.evaluate(predictions),
+        "leakage": leakage,
+        "trained_on_this_split": results.trained_on_this_split,
+        "front_end": metrics.evaluate_unheard(predictions, heard) if is_pretrained else None,
+    }
+
+
+def write(artifacts: Artifacts, results: Tested, measured: dict) -> None:
+    """Write metrics.json: what `measure` returned, the classes, and fingerprints of the sources and of this file."""
+    content = {**measured, "classes": list(results.classes), "made_from": _sources(artifacts)}
+    write_json(artifacts.metrics, {**content, "checksum": _checksum(content)})
+
+
+def read(artifacts: Artifacts) -> dict:
+    """Read metrics.json, with the content that `measure` returned.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or was changed, or was made from other predictions or another split than those that
+        exist.
+    """
+    measured = read_json(artifacts.metrics, PREDICTION)
+    if measured.pop("checksum", None) != _checksum(measured):  # simpler than to check a hundred numbers
+        raise PipelineError(f"{artifacts.metrics} was changed after it was written. Run {PREDICTION} again.")
+    if measured.get("made_from") != _sources(artifacts):
+        raise PipelineError(
+            f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {PREDICTION} again."
+        )
+    return measured
+
+
+def _checksum(content: dict) -> str:
+    return fingerprint(text=json.dumps(content, sort_keys=True))
+
+
+def _sources(artifacts: Artifacts) -> str:
+    sources = [*test_results.files(artifacts), *map(artifacts.split, ("train", "val", "test"))]
+    return fingerprint(*(path for path in sources if path.exists() and path.suffix != ".npz"))
