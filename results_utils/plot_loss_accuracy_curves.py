@@ -1,4 +1,4 @@
-"""Draw the loss and the accuracy of every epoch and tell which epoch is the best.
+"""Draw the loss and the accuracy of every epoch and print the best epoch.
 
     python3 plot_loss_accuracy_curves.py
 
@@ -6,47 +6,50 @@ Reads models/history.pkl. Writes results/loss.svg and results/accuracy.svg, with
 marked. Always made again: it takes a second.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 try:
     from music_featurization import command_line
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import TRAINING, Artifacts, PipelineError
+from music_featurization.artifacts import REPOSITORY, TRAINING, Artifacts, PipelineError
 from music_featurization.evaluation import figures
 from music_featurization.network import checkpoints, history
 
 REQUIRED = ("loss", "val_loss", "categorical_accuracy", "val_categorical_accuracy")
 
 
-def main(argv=None):
-    args = command_line.parser(__doc__).parse_args(argv)
-    where = Artifacts(args.root)
-    epochs = history.read(where.history)
+def main(argv: Sequence[str] | None = None) -> int:
+    plot_curves(root=command_line.parser(__doc__).parse_args(argv).root)
+    return 0
+
+
+def plot_curves(*, root: Path = REPOSITORY) -> None:
+    """Draw the curves of the training and print the best epoch."""
+    artifacts = Artifacts(root)
+    epochs = history.read(artifacts.history)
     missing = [key for key in REQUIRED if key not in epochs]
-    if set(missing) == set(REQUIRED):
+    if len(missing) == len(REQUIRED):
         raise PipelineError(
-            f"{where.history} has none of {', '.join(REQUIRED)}. Run {TRAINING} --overwrite to train again."
+            f"{artifacts.history} has none of {', '.join(REQUIRED)}. Run {TRAINING} --overwrite to train again."
         )
     if missing:
-        print(f"{where.history} has no {', '.join(missing)}: drawn without")
+        print(f"{artifacts.history} has no {', '.join(missing)}: drawn without")
     best = history.best_epoch(epochs)
     for name in figures.CURVES:
-        draw(epochs, name, best, where.curve(name))
-    print(describe(epochs, best, where.models))
+        path, figure = artifacts.curve(name), figures.curves(epochs, name, best)
+        if figure is None:  # an older picture would show another history
+            path.unlink(missing_ok=True)
+        else:
+            figures.save(figure, path)
+            print(path)
+    print(describe(epochs, best, artifacts.models))
 
 
-def draw(epochs, name, best, path):
-    """Write one picture; where there is nothing to draw, an older picture goes, because it shows another history."""
-    figure = figures.curves(epochs, name, best)
-    if figure is None:
-        path.unlink(missing_ok=True)
-        return
-    figures.save(figure, path)
-    print(path)
-
-
-def describe(epochs, best, models):
-    """One line that names the best epoch and its checkpoint."""
+def describe(epochs: dict[str, list[float]], best: int | None, models: Path) -> str:
+    """Name the best epoch and its checkpoint in one line."""
     if best is None:
         return "best epoch: unknown, the history has no validation loss"
     values = [

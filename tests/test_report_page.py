@@ -1,6 +1,5 @@
 """results/report.html: what it says, and how a real browser shows it."""
 
-import argparse
 import functools
 import http.server
 import json
@@ -20,7 +19,6 @@ import pytest
 import soundfile
 from tiny_results import main_of, make_history, make_results, make_split
 
-from music_featurization import command_line
 from music_featurization.artifacts import PROVIDED_MODEL, REPOSITORY, Artifacts, PipelineError, fingerprint
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import commands, measurement, test_results
@@ -203,19 +201,15 @@ def test_commands_leave_out_steps_that_were_not_run(tmp_path):
 
 
 def test_given_options_are_those_that_differ_from_the_defaults(tmp_path):
-    parser = command_line.parser("test")
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=argparse.SUPPRESS)
-    parser.add_argument("--overwrite", action="store_true")
-    for words, expected in (
-        ([], {}),
-        (["--epochs", "20", "--overwrite", "--root", "x"], {}),
-        (["--epochs", "3", "--rate", "0.1"], {"epochs": 3, "rate": 0.1}),
-        (["--model", str(REPOSITORY / "models/best_model.h5")], {"model": "models/best_model.h5"}),
-        (["--model", f"{tmp_path}/m.h5"], {"model": f"{tmp_path}/m.h5"}),
+    def script(*, model=None, epochs=20):
+        pass
+
+    for options, expected in (
+        ({"model": None, "epochs": 20}, {}),
+        ({"model": REPOSITORY / "models/best_model.h5", "epochs": 3}, {"model": "models/best_model.h5", "epochs": 3}),
+        ({"model": tmp_path / "m.h5"}, {"model": f"{tmp_path}/m.h5"}),
     ):
-        assert commands.given_options(parser, parser.parse_args(words)) == expected
+        assert commands.given_options(script, **options) == expected
 
 
 def test_report_takes_its_numbers_from_metrics_json(tmp_path):

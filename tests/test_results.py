@@ -92,7 +92,7 @@ def test_testing_again_does_only_what_changed(trained, capsys):
     test_results.files(trained).record.unlink()  # as after an interruption
     capsys.readouterr()
     run(classify_clips, trained)
-    assert "nothing to do" not in capsys.readouterr().out and test_results.files(trained).exist()
+    assert "nothing to do" not in capsys.readouterr().out and all(path.exists() for path in test_results.files(trained))
 
 
 def test_part_without_clips_is_an_error(tmp_path, trained):
@@ -111,7 +111,7 @@ def test_interrupted_testing_does_not_pass_for_finished(where, monkeypatch):
     monkeypatch.setattr(feature_table, "write_without_header", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_results(where, seed=2)
-    assert not test_results.files(where).exist()
+    assert not test_results.files(where).record.exists()
     assert test_results.files(where).features.read_bytes() == before
 
 

@@ -124,10 +124,10 @@ def make_results(where, seed=1, classes=GENRES, model="0123", network=None, part
     test_results.write(
         test_results.files(where, part),
         clips,
-        classes,
         probabilities.astype(np.float32),
         features,
         about,
+        trained=None,
         mp3_files=where.mp3_files,
     )
     return probabilities

@@ -1,13 +1,15 @@
-"""The commands that made the results: which options were given, as each step recorded them."""
+"""The commands that made the results, with the options that each step recorded."""
 
-import argparse
+import inspect
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from music_featurization.artifacts import (
     FORMAT,
+    MAP,
     PLOT,
     PREDICTION,
     PROVIDED_MODEL,
@@ -29,32 +31,26 @@ from music_featurization.evaluation import test_results
 from music_featurization.feature_tables import feature_table
 from music_featurization.network import networks, recipe
 
-NOT_RECORDED = ("root", "overwrite")
 # Settings of a training that are always printed, and the defaults of others, which are printed if they differ.
 ALWAYS_PRINTED = ("network", "epochs", "batch_size", "seed")
 TRAINING_DEFAULTS = {"weights": networks.PRETRAINED, "fine_tune": False, "early_stop": 0, "keep": "all"}
 
 
-def given_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> dict:
-    """Return the options of a command line that differ from their defaults, ready for JSON.
+def given_options(function: Callable, **options: Any) -> dict:
+    """Return the options that differ from the function's defaults, ready for JSON.
 
     Parameters
     ----------
-    parser : argparse.ArgumentParser
-    arguments : argparse.Namespace
-        What `parser` returned.
-
-    Returns
-    -------
-    dict
-        Value by name; `--root` and `--overwrite` are left out, and a path is relative to the repository if it is
-        inside.
+    function : callable
+        The one that a script calls with its options.
+    **options : object
+        A path is recorded relative to the repository if it is inside.
     """
-    defaults = vars(parser.parse_args([]))
+    parameters = inspect.signature(function).parameters
     return {
         name: _from_repository(value) if isinstance(value, Path) else value
-        for name, value in vars(arguments).items()
-        if name not in NOT_RECORDED and (name not in defaults or value != defaults[name])
+        for name, value in options.items()
+        if value != parameters[name].default
     }
 
 
@@ -72,16 +68,16 @@ def lines(artifacts: Artifacts, root: Path | None = None) -> list[str]:
     list of str
         One line per command, with the options that the result depends on.
     """
-    where = ["--root", _from_repository(root)] if root else []
-    recorded = (*_data_set(artifacts), *_training(artifacts), *_testing(artifacts))
-    made = []
-    for script, options in recorded:
+    root_option = ["--root", _from_repository(root)] if root else []
+    steps = (*_data_set(artifacts), *_training(artifacts), *_testing(artifacts))
+    commands = []
+    for script, options in steps:
         if "genres" in options and any("," in name for name in options["genres"]):
             names = shlex.join(options["genres"])
-            made.append(f"printf '%s\\n' {names} > genres.txt")
+            commands.append(f"printf '%s\\n' {names} > genres.txt")
             options = options | {"genres": "genres.txt"}
-        made.append(shlex.join(["python3", script, *where, *_words(options)]))
-    return made
+        commands.append(shlex.join(["python3", script, *root_option, *_words(options)]))
+    return commands
 
 
 def _from_repository(path: Path) -> str:
@@ -104,9 +100,8 @@ def _settings(path: Path) -> dict:
 
 
 def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
-    """Steps 0 to 4 as far as they were run."""
-    demo = _settings(artifacts.demo_manifest)
-    if demo:
+    """Yield steps 0 to 4 as far as they were run."""
+    if demo := _settings(artifacts.demo_manifest):
         yield STEP_0, {name: demo.get(name) for name in ("pieces", "seed")}
     if artifacts.spectrogram_settings.exists():
         yield STEP_1, {}
@@ -114,19 +109,15 @@ def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
         yield STEP_2, _settings(artifacts.tagged_settings)
     if artifacts.genres.exists():
         priority = _settings(artifacts.genres_settings).get("priority")
-        is_known = isinstance(priority, list) and priority != list(genres.PRIORITY)
-        options = {"genres": [str(genre) for genre in priority]} if is_known else {}
-        yield STEP_3, options
+        is_other = isinstance(priority, list) and priority != list(genres.PRIORITY)
+        yield STEP_3, {"genres": list(map(str, priority or ()))} if is_other else {}
     if artifacts.split("test").exists():
         split = _settings(artifacts.split_settings)
-        yield (
-            STEP_4,
-            {name: split.get(name) for name in ("group_by", "split_by", "split_from")},
-        )
+        yield STEP_4, {name: split.get(name) for name in ("group_by", "split_by", "split_from")}
 
 
 def _training(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
-    """Training and curves; nothing where the provided network is used."""
+    """Yield training and curves; nothing if the provided network is used."""
     if not artifacts.training_settings.exists():
         return
     settings = read_json(artifacts.training_settings, TRAINING, settings=dict | None).get("settings") or {}
@@ -141,16 +132,15 @@ def _training(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     yield PLOT, {}
 
 
-def _checkpoint(made: str) -> str:
-    """Return the path of a checkpoint by its fingerprint, as far as it can be known."""
-    provided = PROVIDED_MODEL.exists() and fingerprint(PROVIDED_MODEL) == made
-    return _from_repository(PROVIDED_MODEL) if provided else f"CHECKPOINT_{made}"
+def _checkpoint(model_fingerprint: str) -> str:
+    """Return the path of the provided network if it has this fingerprint; the path of another is not known."""
+    is_provided = PROVIDED_MODEL.exists() and fingerprint(PROVIDED_MODEL) == model_fingerprint
+    return _from_repository(PROVIDED_MODEL) if is_provided else f"CHECKPOINT_{model_fingerprint}"
 
 
 def _testing(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
-    """Testing and what follows; another part of the split only if music_dataset.csv was made of it."""
-    about = test_results.record(artifacts)
-    if about:
+    """Yield testing and the steps after it; another part of the split only if music_dataset.csv was made from it."""
+    if about := test_results.record(artifacts):
         yield TESTING, about.get("options") or {}
     arrays = artifacts.music_dataset_arrays
     if arrays.exists():
@@ -160,4 +150,6 @@ def _testing(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
             yield TESTING, test_results.record(artifacts, part).get("options") or {"split": part}
         yield FORMAT, {} if part == "test" else {"split": part}
     yield PREDICTION, {}
+    if artifacts.style_space_page.exists():
+        yield MAP, {}
     yield REPORT, {}
