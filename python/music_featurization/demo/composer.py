@@ -1,18 +1,26 @@
-"""Composes the demo's pieces: a minute of original music in the manner of a genre, as notes for General MIDI.
+"""Compose a minute of music in a style and play it as MIDI.
 
-A style (`chant`, `fugue`, `big_band`, ...) is a function of a random generator that returns a `Score`: parts whose
-notes are counted in beats. `perform` plays a score: tempo that breathes, timing and loudness that are not quite even.
-The building blocks are those of a harmony class: keys, progressions, melodies over chords, accompaniments, drum bars.
+A `Style` (a row of the tables in styles.py) gives the harmony and the layers of a piece. A `Layer` gives instruments,
+rhythms, and a function that chooses the pitches of each note: `melody`, `runs`, `block_chord`, `arpeggio`, `bass` or
+`walking_bass`. `compose` writes the notes in beats; `perform` turns them into seconds, with a
+tempo and a loudness that vary as a player's do.
 """
 
 import bisect
 import functools
-import math
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-SECONDS = 61  # a piece is as long as its two clips
-DRUMS = -1  # instead of a program: the drum kit
+import numpy as np
+
+from music_featurization.demo.instruments import DRUM_KIT, DRUMS, INSTRUMENTS
+
+if TYPE_CHECKING:
+    import pretty_midi
+
+SECONDS = 58.028  # of a piece: two clips of 29.028 s, the second from 29 s on
 MODES = {
     "major": (0, 2, 4, 5, 7, 9, 11),
     "minor": (0, 2, 3, 5, 7, 8, 10),
@@ -21,31 +29,14 @@ MODES = {
     "phrygian": (0, 1, 3, 5, 7, 8, 10),
     "lydian": (0, 2, 4, 6, 7, 9, 11),
     "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-    "locrian": (0, 1, 3, 5, 6, 8, 10),
-    "pentatonic": (0, 3, 5, 7, 10),
     "blues": (0, 3, 5, 6, 7, 10),
-    "whole tone": (0, 2, 4, 6, 8, 10),
     "raga": (0, 1, 4, 5, 7, 8, 11),
 }
-# Seventh chords of jazz: intervals, and the scale one plays over them.
-SEVENTHS = {
-    "maj7": ((0, 4, 7, 11), "major"),
-    "m7": ((0, 3, 7, 10), "dorian"),
-    "7": ((0, 4, 7, 10), "mixolydian"),
-    "m7b5": ((0, 3, 6, 10), "locrian"),
-}
-# What a listener would tag, by General MIDI program.
-PROGRAM_TAGS = {
-    DRUMS: "drums", 0: "piano", 1: "piano", 3: "piano", 4: "piano", 6: "harpsichord", 11: "bells", 14: "bells",
-    16: "organ", 17: "organ", 18: "organ", 19: "organ", 20: "organ", 24: "classical guitar", 25: "acoustic guitar",
-    26: "guitar", 27: "guitar", 29: "electric guitar", 30: "electric guitar", 32: "bass", 33: "bass", 34: "bass",
-    38: "synth", 40: "violin", 41: "viola", 42: "cello", 43: "bass", 45: "strings", 46: "harp", 48: "strings",
-    49: "strings", 44: "strings", 50: "synth", 52: "choir", 53: "vocals", 54: "vocals", 56: "trumpet", 57: "horns",
-    59: "trumpet", 60: "horn", 61: "horns", 64: "sax", 65: "sax", 66: "sax", 67: "sax", 68: "oboe", 71: "clarinet",
-    70: "woodwind", 73: "flute", 74: "flute", 72: "flute", 75: "flute", 80: "synth", 81: "synth", 88: "synth",
-    89: "synth", 90: "synth", 91: "synth", 92: "synth", 94: "synth", 95: "synth", 104: "sitar", 105: "banjo",
-    110: "fiddle", 47: "drum", 106: "lute", 15: "lute",
-}  # fmt: skip
+TRIAD, SEVENTH, NINTH, HOLLOW = (0, 2, 4), (0, 2, 4, 6), (0, 2, 6, 8, 4), (0, 4)  # scale steps above the root
+VELOCITIES = {"x": 104, "o": 66, "?": 58}  # of a drum grid's strokes; `?` is played one time in four
+
+Rhythms = tuple[tuple[float, ...], ...]
+Register = tuple[int, int]
 
 
 class Note(NamedTuple):
@@ -57,478 +48,318 @@ class Note(NamedTuple):
     velocity: float
 
 
-class Key(NamedTuple):
-    """A tonic (0 is C) and a name in `MODES`."""
-
-    tonic: int
-    mode: str
-
-
 class Chord(NamedTuple):
-    """What sounds from `beat` on: pitch classes, the root first, and the scale that goes with them."""
+    """Pitch classes that sound from `beat` on, the root first, and the scale that goes with them."""
 
     beat: float
     length: float
-    tones: tuple
-    scale: tuple
+    tones: tuple[int, ...]
+    scale: tuple[int, ...]
 
 
-@dataclass
-class Part:
-    """One instrument (or singer) and its notes."""
+class Layer(NamedTuple):
+    """One part of a style. The instrument is drawn for each piece, the rhythms for each section."""
 
-    program: int
-    notes: list = field(default_factory=list)
-    volume: int = 100
+    pitches: Callable[..., tuple[int, ...]]  # of (rng, `Moment`, register, pitches of the section so far)
+    instruments: str  # names in `INSTRUMENTS`, separated by spaces; `same` is the instrument of the layer before
+    rhythms: Rhythms  # lengths in beats, negative for rests; three are drawn and repeated in the order 1 2 1 3
+    register: Register | None = None  # lowest and highest MIDI pitch; None: the instrument's own
+    volume: int = 96
+    velocity: int = 80
+    stack: tuple[int, ...] = (0,)  # intervals in semitones at which the layer is played, a part each
+    sounding: float = 0.92  # duration of a note as a share of its length in the rhythm; above 1, notes overlap
+    sections: str = "x"  # a character per section, repeated: `x` where the layer plays
+    chance: float = 1.0  # share of the pieces that have this layer
+    unison: int = 1  # number of singers
     vibrato: float = 0.0  # semitones
     loose: float = 0.012  # standard deviation of the timing, seconds
-    swell: bool = False  # loudness follows the phrase within a note, as a bow or breath can
-    singer: str = ""  # bass, tenor, alto, soprano: sung by synthesis.py's voices
-    unison: int = 1  # how many sing it together
 
 
-@dataclass
-class Score:
-    """A piece: parts, beats per minute, tags beyond the instruments', how freely the tempo and loudness move."""
+class Style(NamedTuple):
+    """A way to compose."""
 
+    tags: tuple[str, ...]  # of MagnaTagATune; the first always applies, the others may
+    tempo: tuple[float, float]  # range of beats per minute
+    modes: str  # names in `MODES` to draw from, separated by spaces
+    progressions: tuple[tuple[int, ...], ...]  # degrees on which the chords of a section are built, 0 is the tonic
+    chord_beats: tuple[int, ...]  # lengths of a chord, one of which is drawn
+    layers: tuple["Layer | tuple[Layer, ...]", ...]  # a tuple of layers in the place of one is a choice
+    chord: tuple[int, ...] = TRIAD  # scale steps above the root
+    melodic_mode: str = ""  # scale of the melodies on the tonic, where it is not the key's
+    drums: tuple[dict[str, str], ...] = ({},)  # kits to draw from; a kit is a grid of sixteenths for each drum
+    swing: float = 0.5  # where the second eighth of a beat is played; 0.5 is straight
+    rubato: float = 0.01  # how much the tempo varies
+    dynamics: float = 0.2  # how much the loudness varies
+
+
+class Part(NamedTuple):
+    """What one instrument or singer plays."""
+
+    instrument: str
+    layer: Layer
+    notes: list[Note]
+
+
+class Score(NamedTuple):
+    """A composed piece: its style, tempo in beats per minute and parts."""
+
+    style: Style
     tempo: float
-    parts: list
-    tags: tuple = ()
-    rubato: float = 0.01
-    dynamics: float = 0.2
+    parts: list[Part]
 
 
-# ---------------------------------------------------------------------------------------------- harmony and melody
+class Moment(NamedTuple):
+    """Where a note is: its beat, its place within the chord, the chord, and the chord one beat later."""
+
+    beat: float
+    place: int
+    chord: Chord
+    following: Chord
 
 
-def beats_of(tempo, meter):
-    """Beats in whole bars that last at least `SECONDS`."""
-    return meter * math.ceil(SECONDS * tempo / 60 / meter)
+# ------------------------------------------------------------------------------------------------- choice of pitches
 
 
 @functools.lru_cache(maxsize=4096)
-def ladder(pitch_classes, low, high):
-    """All pitches of these classes from `low` to `high`, upwards."""
-    return tuple(pitch for pitch in range(int(low), int(high) + 1) if pitch % 12 in pitch_classes)
+def ladder(pitch_classes: tuple[int, ...], register: Register) -> tuple[int, ...]:
+    """Return all pitches of these classes within a register, upwards."""
+    return tuple(pitch for pitch in range(register[0], register[1] + 1) if pitch % 12 in pitch_classes)
 
 
-def nearest(pitch_classes, pitch, low=0, high=127):
-    """The pitch of these classes nearest to `pitch`, within the range."""
-    return min(ladder(tuple(pitch_classes), low, high), key=lambda candidate: (abs(candidate - pitch), candidate))
+def nearest(pitch_classes: tuple[int, ...], pitch: float, register: Register) -> int:
+    """Return the pitch of these classes that is nearest to `pitch`."""
+    return min(ladder(pitch_classes, register), key=lambda candidate: (abs(candidate - pitch), candidate))
 
 
-def walk(pitch, steps, scale, low, high):
-    """Go `steps` up or down a scale; turn round at the ends of the range."""
-    rungs = ladder(tuple(scale), low, high)
-    place = bisect.bisect_left(rungs, pitch) + steps
-    top = len(rungs) - 1
+def walk(pitch: int, steps: int, scale: tuple[int, ...], register: Register) -> int:
+    """Go `steps` up or down a scale, and turn round at the ends of the register."""
+    rungs = ladder(scale, register)
+    place, top = bisect.bisect_left(rungs, pitch) + steps, len(rungs) - 1
     place = -place if place < 0 else 2 * top - place if place > top else place
     return rungs[min(max(place, 0), top)]
 
 
-def scale_of(key):
-    """Pitch classes of a key."""
-    return tuple((key.tonic + interval) % 12 for interval in MODES[key.mode])
+def melody(
+    rng: random.Random, at: Moment, register: Register, line: list, *, leap: float = 0.15, anchored: float = 0.85
+) -> tuple[int, ...]:
+    """Move by steps and a share of leaps; on the beat, a share of the notes is a chord tone."""
+    pitch = line[-1][0] if line else rng.randint(register[0] + 2, register[1] - 3)
+    step = rng.choice((-4, -3, 3, 4)) if rng.random() < leap else rng.choice((-2, -1, -1, 1, 1, 2))
+    pitch = walk(pitch, step, at.chord.scale, register)
+    on_beat = at.beat % 1 < 1e-6
+    return (nearest(at.chord.tones, pitch, register) if on_beat and rng.random() < anchored else pitch,)
 
 
-def triad(key, degree, beat, length, seventh=False):
-    """The chord on a degree (0 is the tonic) of a seven-note key. A minor key's dominant is major."""
-    mode = "harmonic" if key.mode == "minor" and degree % 7 == 4 else key.mode
-    scale = scale_of(Key(key.tonic, mode))
-    tones = tuple(scale[(degree + third) % 7] for third in (0, 2, 4, 6)[: 4 if seventh else 3])
-    return Chord(beat, length, tones, scale)
+def runs(rng: random.Random, at: Moment, register: Register, line: list) -> tuple[int, ...]:
+    """Run up and down the scale, and in every second chord over the chord's tones."""
+    pitch = line[-1][0] if line else sum(register) // 2
+    upwards = len(line) < 2 or line[-1] >= line[-2]
+    rungs = at.chord.tones if int(at.chord.beat / at.chord.length) % 2 else at.chord.scale
+    return (walk(pitch, 1 if upwards != (rng.random() < 0.12) else -1, rungs, register),)
 
 
-def jazz_chord(tonic, offset, quality, beat, length):
-    """A seventh chord `offset` semitones above the tonic."""
-    intervals, mode = SEVENTHS[quality]
-    root = (tonic + offset) % 12
-    return Chord(beat, length, tuple((root + i) % 12 for i in intervals), scale_of(Key(root, mode)))
+def block_chord(rng: random.Random, at: Moment, register: Register, line: list) -> tuple[int, ...]:
+    """Spread the chord over the register, about a tone for each half octave."""
+    low, high = register
+    voices = round((high - low) / 6)
+    centres = (low + (high - low) * (voice + 0.5) / voices for voice in range(voices))
+    return tuple(sorted({nearest(at.chord.tones, centre, register) for centre in centres}))
 
 
-def related_key(rng, key):
-    """A neighbour: the dominant, subdominant or relative."""
-    if key.mode == "major":
-        return rng.choice([Key((key.tonic + 7) % 12, "major"), Key((key.tonic + 9) % 12, "minor")])
-    if key.mode == "minor":
-        return rng.choice([Key((key.tonic + 3) % 12, "major"), Key((key.tonic + 7) % 12, "minor")])
-    return Key((key.tonic + 5) % 12, key.mode)
+def arpeggio(
+    rng: random.Random, at: Moment, register: Register, line: list, *, order: Sequence[int] = (0, 1, 2, 3, 2, 1)
+) -> tuple[int, ...]:
+    """Play the tones of a block chord one by one; the order (0, 2, 1, 2) is Alberti's."""
+    pitches = block_chord(rng, at, register, line)
+    return (pitches[order[at.place % len(order)] % len(pitches)],)
 
 
-def sections(rng, key, templates, beats, length, sevenths=False):
-    """Chords for a whole piece, in sections A A B A ... of one template of degrees each; B is in a related key.
+def bass(rng: random.Random, at: Moment, register: Register, line: list, *, fifths: float = 0.3) -> tuple[int, ...]:
+    """Play the root, and after it a share of fifths."""
+    fifth = at.place > 0 and rng.random() < fifths
+    return (nearest(at.chord.tones[-1:] if fifth else at.chord.tones[:1], register[0] + 6, register),)
 
-    Returns
-    -------
-    list of list of Chord
-        One list per section; the last ends at `beats`.
-    """
-    themes = {"A": (key, rng.choice(templates)), "B": (related_key(rng, key), rng.choice(templates))}
-    order = rng.choice(["AABA", "ABAB", "AABB", "ABAA"])
-    made, beat = [], 0.0
+
+def walking_bass(rng: random.Random, at: Moment, register: Register, line: list) -> tuple[int, ...]:
+    """Begin a chord with its root, approach the next by a half-tone, and walk over chord tones and steps between."""
+    pitch = line[-1][0] if line else sum(register) // 2
+    if at.place == 0:
+        return (nearest(at.chord.tones[:1], pitch, register),)
+    if at.following is not at.chord:
+        return (nearest(at.following.tones[:1], pitch, register) + rng.choice((-1, 1)),)
+    if rng.random() < 0.5:
+        return (nearest(at.chord.tones, pitch + rng.choice((-4, 4)), register),)
+    return (walk(pitch, rng.choice((-1, 1)), at.chord.scale, register),)
+
+
+# ------------------------------------------------------------------------------------------------------- composition
+
+
+def compose(style: Style, rng: random.Random) -> Score:
+    """Compose a piece of at least `SECONDS`."""
+    tempo = rng.uniform(*style.tempo)
+    sections = harmony(rng, style, (SECONDS + 3) * tempo / 60)
+    parts: list[Part] = []
+    for choice in style.layers:
+        layer = choice if isinstance(choice, Layer) else rng.choice(choice)
+        if rng.random() < layer.chance:
+            instrument = rng.choice(layer.instruments.split())
+            parts += _parts(rng, layer, parts[-1].instrument if instrument == "same" else instrument, sections)
+    kit = rng.choice(style.drums)
+    if kit:
+        parts.append(Part(DRUMS, Layer(bass, DRUMS, (), volume=110, loose=0.006), beat_drums(rng, kit, sections)))
+    return Score(style, tempo, [part._replace(notes=swung(part.notes, style.swing)) for part in parts if part.notes])
+
+
+def harmony(rng: random.Random, style: Style, beats: float) -> list[list[Chord]]:
+    """Return the chords of each section: two themes in the order A A B A or the like, B in a related key."""
+    tonic, mode, length = rng.randrange(12), rng.choice(style.modes.split()), rng.choice(style.chord_beats)
+    themes = {"A": (tonic, rng.choice(style.progressions))}
+    themes["B"] = ((tonic + rng.choice((5, 7))) % 12, rng.choice(style.progressions))
+    order = rng.choice(("AABA", "ABAB", "AABB"))
+    sections: list[list[Chord]] = []
+    beat = 0.0
     while beat < beats:
-        theme, degrees = themes[order[len(made) % 4]]
-        section = []
-        for degree in degrees:
-            if beat < beats:
-                section.append(triad(theme, degree, beat, min(length, beats - beat), sevenths and rng.random() < 0.6))
-                beat += length
-        made.append(section)
-    return made
+        section_tonic, degrees = themes[order[len(sections) % 4]]
+        chords = [
+            chord_on(section_tonic, mode, degree, style)._replace(beat=beat + i * length, length=length)
+            for i, degree in enumerate(degrees)
+        ]
+        sections.append(chords)
+        beat += len(chords) * length
+    return sections
 
 
-def chord_at(chords, beat):
-    """The chord that sounds at a beat."""
-    return chords[max(0, bisect.bisect_right(chords, beat + 1e-6, key=lambda chord: chord.beat) - 1)]
+def chord_on(tonic: int, mode: str, degree: int, style: Style) -> Chord:
+    """Build a style's chord on a degree of a key; a minor key's dominant is major."""
+    scale = scale_of(tonic, "harmonic" if mode == "minor" and degree == 4 else mode)
+    tones = tuple(scale[(degree + step) % len(scale)] for step in style.chord)
+    return Chord(0, 0, tones, scale_of(tonic, style.melodic_mode) if style.melodic_mode else scale)
 
 
-def span(chords):
-    """First beat and end of a run of chords."""
-    return chords[0].beat, chords[-1].beat + chords[-1].length
+def scale_of(tonic: int, mode: str) -> tuple[int, ...]:
+    """Return the pitch classes of a key."""
+    return tuple((tonic + interval) % 12 for interval in MODES[mode])
 
 
-def tune(rng, chords, cells, low, high, velocity=84, leap=0.15, detach=0.95):
-    """A melody over chords: three rhythm cells in the order 1 2 1 3, chord tones on the beat, steps between.
-
-    Parameters
-    ----------
-    rng : random.Random
-    chords : list of Chord
-    cells : list of tuple of float
-        Rhythms of a bar: lengths in beats; a negative one is a rest.
-    low, high : int
-        Range, MIDI pitch.
-    velocity : float
-    leap : float
-        Share of notes reached by a leap.
-    detach : float
-        Sounding part of each length.
-
-    Returns
-    -------
-    list of Note
-    """
-    motif = [(rng.choice(cells), [rng.choice((-2, -1, -1, 1, 1, 2)) for _ in range(32)]) for _ in range(3)]
-    beat, end = span(chords)
-    pitch = nearest(chords[0].tones, rng.uniform(low + 2, high - 3), low, high)
-    notes, bar = [], 0
-    while beat < end - 1e-6:
-        cell, contour = motif[(0, 1, 0, 2)[bar % 4]]
-        for index, length in enumerate(cell):
-            if beat >= end - 1e-6:
-                break
-            if length > 0:
-                chord = chord_at(chords, beat)
-                step = rng.choice((-4, -3, 3, 4)) if rng.random() < leap else contour[index % 32]
-                pitch = walk(pitch, step, chord.scale, low, high)
-                if beat % 1 < 1e-6 and rng.random() < 0.85:
-                    pitch = nearest(chord.tones, pitch, low, high)
-                stress = 8 if beat % 1 < 1e-6 else 0
-                notes.append(Note(beat, min(length, end - beat) * detach, pitch, velocity + stress))
-            beat += abs(length)
-        bar += 1
-    return notes
-
-
-def figuration(rng, chords, unit, low, high, velocity=80, broken=0.5):
-    """Motor rhythm: even notes that alternate broken chords and runs, the figure changing with the chord."""
-    notes, pitch = [], (low + high) // 2
-    figures = [rng.choice([(0, 1, 2, 1), (0, 2, 1, 2), (2, 1, 0, 1), (0, 1, 2, 3), (3, 2, 1, 0)]) for _ in range(3)]
-    for number, chord in enumerate(chords):
-        figure, run = figures[number % 3], rng.choice((-1, 1))
-        arpeggio = rng.random() < broken
-        pitch = nearest(chord.tones, pitch, low, high)
-        rungs = ladder(tuple(sorted(chord.tones)), pitch - 5, pitch + 16)
-        for k in range(max(1, round(chord.length / unit))):
-            if arpeggio:
-                sounding = rungs[figure[k % 4] % len(rungs)]
-            else:
-                pitch = sounding = walk(pitch, run, chord.scale, low, high)
-                run = -run if sounding in (low, high) or rng.random() < 0.12 else run
-            notes.append(Note(chord.beat + k * unit, unit * 0.92, sounding, velocity + (7 if k % 4 == 0 else 0)))
-    return notes
-
-
-def voicings(chords, low, high, voices):
-    """For each chord, `voices` pitches from low to high, led smoothly from the chord before."""
-    centres = [low + (high - low) * (k + 0.5) / voices for k in range(voices)]
-    previous, led = centres, []
-    for chord in chords:
-        taken = []
-        for k in range(voices):
-            wish = 0.7 * previous[k] + 0.3 * centres[k]
-            free = [p for p in ladder(tuple(sorted(chord.tones)), low, high) if p not in taken]
-            taken.append(min(free, key=lambda pitch, wish=wish: (abs(pitch - wish), pitch)))
-        previous = sorted(taken)
-        led.append(previous)
-    return led
-
-
-def homophony(rng, chords, ranges, rhythm=(1.0,), velocity=76, ornament=0.15):
-    """Voices that move together: chord tones in each range, with passing notes; one list of notes per voice."""
-    parts = []
-    for low, high in ranges:
-        pitch, notes = (low + high) / 2, []
-        for number, chord in enumerate(chords):
-            tones = (chord.tones[0],) if (low, high) == min(ranges) and number % 2 == 0 else chord.tones
-            pitch = nearest(tones, pitch + rng.choice((-2, 0, 2)), low, high)
-            beat, index = chord.beat, 0
-            while beat < chord.beat + chord.length - 1e-6:
-                length = min(rhythm[index % len(rhythm)], chord.beat + chord.length - beat)
-                if rng.random() < ornament and length >= 1:
-                    other = walk(pitch, rng.choice((-1, 1)), chord.scale, low, high)
-                    notes += [
-                        Note(beat, length / 2, pitch, velocity),
-                        Note(beat + length / 2, length / 2, other, velocity),
-                    ]
-                else:
-                    notes.append(Note(beat, length, pitch, velocity))
-                beat, index = beat + length, index + 1
-        parts.append(notes)
-    return parts
-
-
-def comping(chords, low, high, voices, rhythm, velocity=70, detach=0.9):
-    """Chords struck at `rhythm`: (offset, length) in beats within each chord."""
+def _parts(rng: random.Random, layer: Layer, instrument: str, sections: list[list[Chord]]) -> list[Part]:
+    register = layer.register or INSTRUMENTS[instrument].register
     notes = []
-    for chord, pitches in zip(chords, voicings(chords, low, high, voices), strict=True):
-        for offset, length in rhythm:
-            if offset < chord.length:
-                sounding = min(length, chord.length - offset) * detach
-                notes += [Note(chord.beat + offset, sounding, pitch, velocity) for pitch in pitches]
-    return notes
-
-
-def broken_chords(chords, low, high, unit, order=(0, 2, 1, 2), velocity=64, hold=1.0):
-    """Chords note by note; (0, 2, 1, 2) is Alberti's order. `hold` beats at least: a pedal."""
-    notes = []
-    for chord, pitches in zip(chords, voicings(chords, low, high, max(order) + 1), strict=True):
-        for k in range(round(chord.length / unit)):
-            beat = chord.beat + k * unit
-            length = max(unit, min(hold, chord.beat + chord.length - beat))
-            notes.append(Note(beat, length, pitches[order[k % len(order)]], velocity + (6 if k == 0 else 0)))
-    return notes
-
-
-def bass_line(rng, chords, low, rhythm, velocity=80, fifths=0.3, detach=0.9):
-    """Roots (some fifths) at `rhythm`: lengths in beats, over and over within each chord."""
-    notes = []
-    for chord in chords:
-        root = nearest(chord.tones[:1], low + 5, low, low + 12)
-        beat, index, end = chord.beat, 0, chord.beat + chord.length
-        while beat < end - 1e-6:
-            length = rhythm[index % len(rhythm)]
-            pitch = root
-            if index and rng.random() < fifths:
-                pitch = nearest(chord.tones[2:3], root, low, low + 12)
-            if length > 0:
-                notes.append(Note(beat, min(length, end - beat) * detach, pitch, velocity + (5 if index == 0 else 0)))
-            beat, index = beat + abs(length), index + 1
-    return notes
-
-
-def walking_bass(rng, chords, low, high, velocity=88):
-    """A note on every beat: the root, chord tones or steps, and a half-tone below or above the next root."""
-    notes, pitch = [], (low + high) // 2
-    for chord, following in zip(chords, [*chords[1:], chords[0]], strict=True):
-        count = round(chord.length)
-        for k in range(count):
-            if k == 0:
-                pitch = nearest(chord.tones[:1], pitch, low, high)
-            elif k == count - 1:
-                pitch = nearest(following.tones[:1], pitch, low + 1, high - 1) + rng.choice((-1, 1))
-            elif rng.random() < 0.5:
-                pitch = nearest(chord.tones[1:], pitch + rng.choice((-4, 4)), low, high)
-            else:
-                pitch = walk(pitch, rng.choice((-1, 1)), chord.scale, low, high)
-            notes.append(Note(chord.beat + k, 0.92, pitch, velocity + rng.uniform(-4, 6)))
-    return notes
-
-
-def imitation(notes, delay, interval, chords, low, high):
-    """The same line `delay` beats later and some semitones away, its notes on the beat bent to the harmony."""
-    end = span(chords)[1]
-    answer = []
-    for note in notes:
-        beat = note.beat + delay
-        if beat + note.length > end:
-            break
-        chord = chord_at(chords, beat)
-        tones = chord.tones if beat % 1 < 1e-6 else chord.scale
-        answer.append(note._replace(beat=beat, pitch=nearest(tones, note.pitch + interval, low, high)))
-    return answer
-
-
-def tremolo(notes, unit, softer=0.85):
-    """Each note as fast repetitions."""
+    for section, plays in zip(sections, itertools.cycle(layer.sections), strict=False):
+        if plays == "x":
+            notes += write(rng, layer, register, section)
     return [
-        Note(note.beat + k * unit, unit, note.pitch, note.velocity * softer)
-        for note in notes
-        for k in range(max(1, round(note.length / unit)))
+        Part(instrument, layer, [note._replace(pitch=note.pitch + interval) for note in notes])
+        for interval in layer.stack
     ]
 
 
-def transposed(notes, interval, velocity=0):
-    """The same notes `interval` semitones away."""
-    return [note._replace(pitch=note.pitch + interval, velocity=note.velocity + velocity) for note in notes]
-
-
-def swung(notes, ratio):
-    """Off-beat eighths played late: at `ratio` of the beat."""
-    late = ratio - 0.5
-    return [note._replace(beat=note.beat + late) if abs(note.beat % 1 - 0.5) < 0.01 else note for note in notes]
-
-
-def drum_bars(rng, beats, meter, pattern, fill=(), every=8, start=0.0):
-    """A drum pattern, (offset, drum, velocity) within a bar, repeated; each `every`-th bar ends with a fill."""
-    notes = []
-    for bar in range(int((beats - start) // meter)):
-        first = start + bar * meter
-        filled = fill and bar % every == every - 1
-        for offset, drum, velocity in pattern:
-            if not (filled and offset >= meter / 2) and rng.random() < 0.98:
-                notes.append(Note(first + offset, 0.2, drum, velocity))
-        if filled:
-            hits = [meter / 2 + k * 0.25 for k in range(int(meter * 2))]
-            notes += [
-                Note(first + h, 0.2, fill[int(i * len(fill) / len(hits))], 80 + i * 3) for i, h in enumerate(hits)
-            ]
-        if fill and bar % every == 0:
-            notes.append(Note(first, 1.0, 49, 95))
+def write(rng: random.Random, layer: Layer, register: Register, chords: list[Chord]) -> list[Note]:
+    """Write what a layer plays over the chords of a section."""
+    first, second, third = (rng.choice(layer.rhythms) for _ in range(3))
+    beat, end = chords[0].beat, chords[-1].beat + chords[-1].length
+    notes: list[Note] = []
+    line: list[tuple[int, ...]] = []
+    for length in itertools.cycle(first + second + first + third):
+        if beat > end - 1e-6:
+            break
+        if length > 0:
+            chord = chord_at(chords, beat)
+            moment = Moment(beat, round((beat - chord.beat) / length), chord, chord_at(chords, beat + 1))
+            line.append(layer.pitches(rng, moment, register, line))
+            velocity = layer.velocity + (7 if beat % 1 < 1e-6 else 0)
+            sounding = min(length * layer.sounding, end - beat)
+            notes += [Note(beat, sounding, pitch, velocity) for pitch in line[-1]]
+        beat += abs(length)
     return notes
 
 
-# ---------------------------------------------------------------------------------------------------- performance
+def chord_at(chords: list[Chord], beat: float) -> Chord:
+    """Return the chord that sounds at a beat."""
+    return chords[max(0, bisect.bisect_right(chords, beat + 1e-6, key=lambda chord: chord.beat) - 1)]
 
 
-def perform(score, rng):
-    """Play a score: notes in seconds, with rubato, loudness that comes and goes, uneven timing, vibrato.
+def beat_drums(rng: random.Random, kit: dict[str, str], sections: list[list[Chord]]) -> list[Note]:
+    """Repeat the grid of each drum, one character per sixteenth, to the end of the piece."""
+    steps = int(4 * (sections[-1][-1].beat + sections[-1][-1].length))
+    return [
+        Note(step / 4, 0.2, DRUM_KIT[drum], VELOCITIES[stroke])
+        for drum, grid in kit.items()
+        for step, stroke in zip(range(steps), itertools.cycle(grid), strict=False)
+        if stroke in VELOCITIES and rng.random() < (0.25 if stroke == "?" else 0.98)
+    ]
 
-    Parameters
-    ----------
-    score : Score
-    rng : random.Random
 
-    Returns
-    -------
-    pretty_midi.PrettyMIDI
-        One instrument per part; the name of a sung part is `sing <voice> <number of singers> <vibrato>`.
-    """
+def swung(notes: list[Note], swing: float) -> list[Note]:
+    """Move the eighths off the beat to `swing` of the beat."""
+    return [note._replace(beat=note.beat + swing - 0.5) if abs(note.beat % 1 - 0.5) < 0.01 else note for note in notes]
+
+
+# ------------------------------------------------------------------------------------------------------- performance
+
+
+class PlayedPart(NamedTuple):
+    """A part and the MIDI instrument that plays its notes, in seconds."""
+
+    part: Part
+    midi: "pretty_midi.Instrument"
+
+
+def perform(score: Score, rng: np.random.Generator) -> list[PlayedPart]:
+    """Play a score for `SECONDS`, with rubato, varying loudness, uneven timing and vibrato."""
+    beats = 4 + max(note.beat + note.length for part in score.parts for note in part.notes)
+    clock, loudness = _clock(score, beats, rng), _loudness(score.style.dynamics, beats, rng)
+    return [PlayedPart(part, _play(part, clock, loudness, rng)) for part in score.parts]
+
+
+def _play(part: Part, clock: Callable[..., Any], loudness: Callable[..., Any], rng: np.random.Generator) -> Any:
     import pretty_midi
 
-    beats = max(note.beat + note.length for part in score.parts for note in part.notes)
-    clock = _clock(score, beats, rng)
-    loudness = _loudness(score, beats, rng)
-    silence = rng.choice((0.0, 0.1, 0.3, rng.uniform(0, 2)))  # before the first note
-    midi = pretty_midi.PrettyMIDI(resolution=480, initial_tempo=score.tempo)
-    for part in score.parts:
-        name = f"sing {part.singer} {part.unison} {part.vibrato:.2f}" if part.singer else ""
-        instrument = pretty_midi.Instrument(max(part.program, 0), is_drum=part.program == DRUMS, name=name)
-        touch = 1.0 if part.singer else rng.choice((0.6, 0.8, 1.0, 1.0))  # staccato to legato
-        for note in part.notes:
-            start = silence + max(0.0, clock(note.beat) + rng.gauss(0, part.loose))
-            end = max(start + 0.04, silence + clock(note.beat + note.length * touch))
-            stress = (0.5 + 0.5 * loudness(note.beat) if part.program == DRUMS else loudness(note.beat)) * rng.gauss(
-                1, 0.06
-            )
-            velocity = int(min(127, max(8, note.velocity * stress)))
-            instrument.notes.append(pretty_midi.Note(velocity, int(note.pitch), start, end))
-        instrument.control_changes.append(pretty_midi.ControlChange(7, part.volume, 0.0))
-        if part.swell:
-            instrument.control_changes += _expression(score, clock, loudness, beats)
-        if part.vibrato:
-            instrument.pitch_bends = _vibrato(instrument.notes, part.vibrato, rng)
-        midi.instruments.append(instrument)
+    instrument, layer = INSTRUMENTS[part.instrument], part.layer
+    midi = pretty_midi.Instrument(instrument.program, is_drum=part.instrument == DRUMS)
+    midi.control_changes.append(pretty_midi.ControlChange(7, layer.volume, 0.0))
+    touch = 1.0 if instrument.is_voice else rng.choice((0.7, 0.85, 1.0, 1.0))  # staccato to legato
+    beats, lengths, pitches, velocities = np.array(part.notes, float).T
+    starts = np.maximum(0, clock(beats) + rng.normal(0, layer.loose, len(beats)))
+    ends = np.minimum(np.maximum(starts + 0.04, clock(beats + lengths * touch)), SECONDS)
+    strength = (
+        velocities * loudness(beats) ** (0.5 if part.instrument == DRUMS else 1) * rng.normal(1, 0.06, len(beats))
+    )
+    for start, end, pitch, velocity in zip(starts, ends, pitches, np.clip(strength, 8, 127), strict=True):
+        if end > start:
+            midi.notes.append(pretty_midi.Note(int(velocity), int(pitch), start, end))
+    if layer.vibrato and not instrument.is_voice:  # a singer's is synthesised
+        midi.pitch_bends = [
+            pretty_midi.PitchBend(bend, time) for bend, time in _vibrato(midi.notes, layer.vibrato, rng)
+        ]
     return midi
 
 
-def _clock(score, beats, rng):
-    """A function from beats to seconds; the tempo breathes by `score.rubato`."""
-    phases = [(rng.uniform(0, 6.3), period) for period in (5.3, 8, 32)]
-    step = 0.25
-    seconds, drift = [0.0], 0.0
-    for k in range(int((beats + 8) / step)):
-        drift = 0.97 * drift + rng.gauss(0, 0.12)
-        wave = drift + sum(math.sin(2 * math.pi * k * step / period + phase) for phase, period in phases)
-        seconds.append(seconds[-1] + step * 60 / score.tempo * math.exp(score.rubato * wave))
-
-    def clock(beat):
-        place = beat / step
-        whole = min(int(place), len(seconds) - 2)
-        return seconds[whole] + (place - whole) * (seconds[whole + 1] - seconds[whole])
-
-    return clock
+def _clock(score: Score, beats: float, rng: np.random.Generator) -> Callable[..., Any]:
+    """Return a function from beats to seconds; the tempo varies by the style's rubato."""
+    grid = np.arange(0, beats + 1, 0.25)
+    waves = sum(np.sin(2 * np.pi * (grid / period + rng.random())) for period in (5.3, 8, 32))
+    seconds = np.cumsum(0.25 * 60 / score.tempo * np.exp(score.style.rubato * waves))
+    silence = rng.choice((0.0, 0.1, 0.3, 1.0))  # before the first note
+    return lambda beat: np.interp(beat, grid, silence + seconds - seconds[0])
 
 
-def _loudness(score, beats, rng):
-    """A function from beats to a factor for velocities: a level per stretch, a slow swell within it."""
-    stretch = rng.choice((8, 16, 16, 32))
-    levels = [max(0.25, 1 - score.dynamics * rng.uniform(0, 2.2)) for _ in range(int(beats / stretch) + 2)]
-    period, phase = rng.choice((6, 8, 16)), rng.uniform(0, 6.3)
+def _loudness(dynamics: float, beats: float, rng: np.random.Generator) -> Callable[..., Any]:
+    """Return a function from beats to a factor for velocities: a level for each stretch, a swell within it."""
+    stretch, period, phase = rng.choice((8, 16, 32)), rng.choice((6, 8, 16)), rng.uniform(0, 2 * np.pi)
+    levels = np.maximum(0.3, 1 - dynamics * rng.uniform(0, 2.2, int(beats / stretch) + 2))
 
     def loudness(beat):
-        wave = math.sin(2 * math.pi * beat / period + phase)
-        return levels[min(int(beat / stretch), len(levels) - 1)] * (1 + 0.6 * score.dynamics * wave)
+        swell = 1 + 0.6 * dynamics * np.sin(2 * np.pi * beat / period + phase)
+        return levels[(beat / stretch).astype(int)] * swell
 
     return loudness
 
 
-def _expression(score, clock, loudness, beats):
-    """Controller 11 four times a beat."""
-    import pretty_midi
-
-    changes = []
-    for k in range(int(beats * 2)):
-        value = int(min(127, 110 * loudness(k / 2) ** 0.7))
-        changes.append(pretty_midi.ControlChange(11, value, clock(k / 2)))
-    return changes
-
-
-def _vibrato(notes, depth, rng):
-    """Pitch bends: each long note starts straight and begins to tremble."""
-    import pretty_midi
-
-    rate, bends = rng.uniform(4.8, 6.2), []
-    for note in notes:
-        if note.end - note.start < 0.35:
-            continue
-        for k in range(int((note.end - note.start - 0.15) * 25)):
-            at = k / 25
-            amount = depth * min(1, at / 0.4) * math.sin(2 * math.pi * rate * at)
-            bends.append(pretty_midi.PitchBend(int(4096 * amount), note.start + 0.15 + at))
-        bends.append(pretty_midi.PitchBend(0, note.end))
-    return sorted(bends, key=lambda bend: bend.time)
-
-
-def excerpt(midi, start, seconds):
-    """What sounds from `start` on for `seconds`, moved to time zero; notes that reach over an edge are cut.
-
-    Parameters
-    ----------
-    midi : pretty_midi.PrettyMIDI
-    start, seconds : float
-
-    Returns
-    -------
-    pretty_midi.PrettyMIDI
-        Every instrument ends with a controller event at `seconds`, so that it is rendered to there.
-    """
-    import pretty_midi
-
-    end, cut = start + seconds, pretty_midi.PrettyMIDI(resolution=480)
-    for whole in midi.instruments:
-        part = pretty_midi.Instrument(whole.program, whole.is_drum, whole.name)
-        part.notes = [
-            pretty_midi.Note(note.velocity, note.pitch, max(note.start - start, 0.0), min(note.end, end) - start)
-            for note in whole.notes
-            if note.start < end - 0.02 and note.end > start + 0.02
-        ]
-        changes = {change.number: change for change in whole.control_changes if change.time <= start}
-        now = [pretty_midi.ControlChange(change.number, change.value, 0.0) for change in changes.values()]
-        later = [change for change in whole.control_changes if start < change.time < end]
-        moved = [pretty_midi.ControlChange(change.number, change.value, change.time - start) for change in later]
-        part.control_changes = [*now, *moved, pretty_midi.ControlChange(91, 0, seconds)]
-        bends = [bend for bend in whole.pitch_bends if start <= bend.time < end]
-        part.pitch_bends = [pretty_midi.PitchBend(bend.pitch, bend.time - start) for bend in bends]
-        cut.instruments.append(part)
-    return cut
+def _vibrato(notes: list, depth: float, rng: np.random.Generator) -> Iterator[tuple[int, float]]:
+    """Yield pitch bends as (value, time): each long note begins straight."""
+    rate = rng.uniform(4.8, 6.2)
+    for note in sorted(notes, key=lambda note: note.start):
+        for age in np.arange(0.15, note.end - note.start, 0.04):
+            yield int(4096 * depth * min(1, 2 * age) * np.sin(2 * np.pi * rate * age)), note.start + age
+        yield 0, note.end
