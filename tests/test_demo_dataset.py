@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from tiny_music import contents, run
+from tiny_pipeline import contents
+from tiny_pipeline import run_script as run
 
 from music_featurization.artifacts import REPOSITORY, STEP_0, Artifacts, read_json
 from music_featurization.dataset import clip_names
@@ -69,12 +71,9 @@ def bit_rates(path):
 
 def test_names_say_artist_song_and_excerpt(dataset):
     for row in annotations(dataset):
-        folder, name = row["mp3_path"].split("/")
         parsed = clip_names.parse(row["mp3_path"])
-        assert folder in "0123456789abcdef" and len(folder) == 1
-        assert name == name.lower() and " " not in name
-        assert (parsed.start, parsed.end) in ((0, 29), (29, 58))
-        assert parsed.song.startswith(f"{parsed.artist}-")
+        assert re.fullmatch(r"[0-9a-f]/[a-z0-9_-]+\.mp3", row["mp3_path"])
+        assert (parsed.start, parsed.end) in ((0, 29), (29, 58)) and parsed.song.startswith(f"{parsed.artist}-")
         assert (Artifacts(dataset).mp3_files / row["mp3_path"]).exists()
 
 
@@ -130,14 +129,16 @@ def test_other_settings_are_refused(root, options, message, capsys):
     assert contents(root) == before
 
 
-def test_overwrite_replaces_its_own_clips_only(root):
+def test_overwrite_replaces_its_own_clips_only_and_sound_fonts_are_recorded(root):
     own = Artifacts(root).mp3_files / "own" / "own.mp3"
     own.parent.mkdir()
     own.write_bytes(b"mine")
-    assert run(STEP_0, root, "--pieces", 1, "--overwrite") == 0
+    font = shutil.copy(synthesis.default_soundfont(), root / "mine.sf2")
+    assert run(STEP_0, root, "--pieces", 1, "--overwrite", "--soundfont", font) == 0
     assert own.read_bytes() == b"mine"
     assert len(list(Artifacts(root).mp3_files.rglob("*.mp3"))) == 3 and len(annotations(root)) == 2
-    assert read_json(Artifacts(root).demo_manifest, STEP_0)["settings"]["pieces"] == 1
+    settings = read_json(Artifacts(root).demo_manifest, STEP_0)["settings"]
+    assert settings["pieces"] == 1 and settings["soundfonts"][0].startswith("mine.sf2 ")
 
 
 @pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
@@ -171,13 +172,6 @@ def test_bad_sound_fonts(tmp_path, text, message, capsys):
         (tmp_path / "font.sf2").write_text(text)
     assert run(STEP_0, tmp_path / "root", "--soundfont", tmp_path / "font.sf2") == 1
     assert message in capsys.readouterr().err and not (tmp_path / "root").exists()
-
-
-def test_sound_fonts_are_recorded(tmp_path):
-    font = shutil.copy(synthesis.default_soundfont(), tmp_path / "mine.sf2")
-    assert run(STEP_0, tmp_path / "root", "--pieces", 1, "--soundfont", font) == 0
-    settings = read_json(Artifacts(tmp_path / "root").demo_manifest, STEP_0)["settings"]
-    assert [name.split()[0] for name in settings["soundfonts"]] == ["mine.sf2"]
 
 
 def test_help_is_quick():
