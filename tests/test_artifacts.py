@@ -97,6 +97,7 @@ def test_json_is_readable_by_people(tmp_path):
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "x"), 1, "Change its permissions"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS)), 1, "Give a --root that can be written to"),
         (TimeoutError("no answer"), 1, "error: no answer."),
+        (MemoryError(), 1, "error: out of memory"),
         (KeyboardInterrupt(), 130, "run the same command to go on"),
     ],
 )

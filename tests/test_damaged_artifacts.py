@@ -7,19 +7,29 @@ import damage
 import numpy as np
 import pytest
 import tiny_results
-from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, run
+from tiny_pipeline import run_script as run
 
-from music_featurization.artifacts import Artifacts
+from music_featurization import artifacts
+from music_featurization.artifacts import (
+    FORMAT,
+    MAP,
+    PLOT,
+    PREDICTION,
+    REPORT,
+    STEP_1,
+    STEP_2,
+    STEP_3,
+    STEP_4,
+    TESTING,
+    Artifacts,
+)
 from music_featurization.feature_tables import feature_table, track_features
 
 CHECK = (STEP_1, "--check")
-TESTING, FORMAT = "python/2-testing.py", "python/3-format_dataset.py"
-CURVES, MEASURE = "results_utils/plot_loss_accuracy_curves.py", "results_utils/manage_prediction.py"
-REPORT, MAP = "results_utils/make_report.py", "results_utils/plot_style_space.py"
-WALK = ("results_utils/walk_style_space.py", "classical", "rock")
+WALK = (artifacts.WALK, "classical", "rock")
 OWN = [("python/similar.py", "a.mp3", "--features", "{}"), (MAP, "--features", "{}")]
-FEATURIZE = ("python/featurize.py", "{root}/datasets/mp3_files/0", "--model", "{model}", "--out")
-OF_SPLIT = [CHECK, TESTING, FORMAT, MEASURE, REPORT, MAP, WALK]
+FEATURIZE = (artifacts.FEATURIZE, "{root}/datasets/mp3_files/0", "--model", "{model}", "--out")
+OF_SPLIT = [CHECK, TESTING, FORMAT, PREDICTION, REPORT, MAP, WALK]
 
 # Artifact, ways to damage it, the scripts that read it.
 READERS = [
@@ -32,16 +42,16 @@ READERS = [
     ("datasets/six_genres.csv", damage.of_csv, [STEP_3, (STEP_4, "--overwrite"), CHECK]),
     ("datasets/six_genres.json", damage.of_json, [STEP_3, STEP_4, CHECK, REPORT]),
     ("datasets/train_test_val/settings.json", damage.of_json, [STEP_4, *OF_SPLIT]),
-    ("datasets/train_test_val/train.csv", damage.of_csv, [CHECK, MEASURE, REPORT]),
+    ("datasets/train_test_val/train.csv", damage.of_csv, [CHECK, PREDICTION, REPORT]),
     ("datasets/train_test_val/test.csv", damage.of_csv, OF_SPLIT),
-    ("models/history.pkl", damage.of_pickle, [CURVES, TESTING, REPORT]),
+    ("models/history.pkl", damage.of_pickle, [PLOT, TESTING, REPORT]),
     ("models/training.json", damage.of_json, [REPORT]),
     ("models/epoch_02_0.4100.h5", damage.of_model, [(TESTING, "--overwrite"), (*FEATURIZE, "{root}/new.csv")]),
-    ("results/testing.json", damage.of_json, [TESTING, FORMAT, MEASURE, REPORT, MAP]),
-    ("results/metrics.json", damage.of_json, [REPORT, MEASURE]),
-    ("results/prediction.npy", damage.of_npy, [MEASURE, REPORT, MAP]),
-    ("results/prediction_probabilities.npy", damage.of_npy, [MEASURE, REPORT]),
-    ("results/music_dataset_testing.csv", lambda content: damage.of_csv(content, header=False), [FORMAT, MEASURE]),
+    ("results/testing.json", damage.of_json, [TESTING, FORMAT, PREDICTION, REPORT, MAP]),
+    ("results/metrics.json", damage.of_json, [REPORT, PREDICTION]),
+    ("results/prediction.npy", damage.of_npy, [PREDICTION, REPORT, MAP]),
+    ("results/prediction_probabilities.npy", damage.of_npy, [PREDICTION, REPORT]),
+    ("results/music_dataset_testing.csv", lambda content: damage.of_csv(content, header=False), [FORMAT, PREDICTION]),
     ("results/music_dataset_testing.npz", damage.of_npz, [MAP, WALK]),
     ("results/music_dataset.npz", damage.of_npz, [FORMAT, (MAP, "--features", "{}")]),
     ("results/style_space_music_dataset_testing.npz", damage.of_npz, [MAP, WALK]),
@@ -75,7 +85,7 @@ def finished(_collection_with_spectrograms, tmp_path_factory):
     table = track_features.rows(columns, *numbers, ("jazz", "rock"), "0123")
     for ending in feature_table.FORMATS:
         feature_table.write(where.results / f"features{ending}", table)
-    for script in (CURVES, TESTING, FORMAT, MEASURE, REPORT, MAP):
+    for script in (PLOT, TESTING, FORMAT, PREDICTION, REPORT, MAP):
         assert call(script, root) == 0
     return root
 

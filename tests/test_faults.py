@@ -15,9 +15,12 @@ import hostile_clips
 import numpy as np
 import pytest
 import tiny_music
-from tiny_music import STEP_1, contents, run, start
+from tiny_pipeline import contents, error_line
+from tiny_pipeline import run_script as run
+from tiny_pipeline import start_script as start
 
 from music_featurization import workers
+from music_featurization.artifacts import REPOSITORY, STEP_1
 from music_featurization.dataset import spectrogram_folder
 
 
@@ -56,7 +59,7 @@ def test_what_workers_leave_is_tidied_up_in_silence():
         "list(workers.run(hostile_clips.do, ['fine-1'], jobs=2))\n"
         "resource_tracker.register('/gone/already', 'folder'); workers.end_workers()"
     )
-    folders = os.pathsep.join(str(tiny_music.REPOSITORY / name) for name in ("python", "tests"))
+    folders = os.pathsep.join(str(REPOSITORY / name) for name in ("python", "tests"))
     process = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": folders}, capture_output=True, text=True
     )
@@ -217,9 +220,8 @@ def test_ctrl_c(many_clips, uninterrupted, tmp_path, when):
 
 def ends_with_one_line(process, *words):
     out, err = process.communicate(timeout=60)
+    message = error_line(err)
     assert process.returncode == 1
-    message = err.splitlines()[-1]
-    assert message.startswith("error: ") and "Traceback" not in err
     for word in words:
         assert word in message
     return out
@@ -295,15 +297,6 @@ def test_hostile_names(collection, tmp_path, capsys):
     failed = spectrogram_folder.read_failures(collection / "datasets/spectrograms")
     assert set(failed) == {"bad\rname.mp3", "\\xff\\xfe.mp3", "link to nothing.mp3"}
     assert run(STEP_1, collection, "--check") == 0
-
-
-def test_loops_of_links_end(tmp_path):
-    (tmp_path / "a/b").mkdir(parents=True)
-    (tmp_path / "a/b/up").symlink_to(tmp_path)
-    (tmp_path / "a/b/x.mp3").touch()
-    (tmp_path / "0again").symlink_to(tmp_path / "a")
-    (tmp_path / "y.mp3").touch()
-    assert list(spectrogram_folder.list_clips(tmp_path)) == ["a/b/x.mp3", "y.mp3"]
 
 
 def test_written_spectrogram_is_whole_or_absent(tmp_path, monkeypatch):

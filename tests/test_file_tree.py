@@ -6,9 +6,11 @@ import subprocess
 
 import pytest
 import tiny_music
-from tiny_music import STEP_1, run
+from tiny_pipeline import run_script as run
+from tiny_pipeline import start_script
 
 from music_featurization import artifacts, file_tree, workers
+from music_featurization.artifacts import STEP_1
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.file_tree import LeftOut
 
@@ -187,7 +189,7 @@ def test_counts_are_true_beside_a_second_run(collection, other, done, monkeypatc
 
 
 def test_two_shards_side_by_side(collection, capfd):
-    processes = [tiny_music.start(STEP_1, collection, "--shard", f"{part}/2", "--jobs", 1) for part in (1, 2)]
+    processes = [start_script(STEP_1, collection, "--shard", f"{part}/2", "--jobs", 1) for part in (1, 2)]
     said = [process.communicate(timeout=120)[0].splitlines() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     planned = [int(lines[0].split()[0]) for lines in said]

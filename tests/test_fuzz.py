@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 import tiny_music
-from tiny_music import STEP_1, run
+from tiny_pipeline import run_script as run
 
-from music_featurization.artifacts import Artifacts
+from music_featurization.artifacts import STEP_1, Artifacts
 from music_featurization.dataset import spectrogram_folder
 
 KINDS = 24  # of damage; see `_damage`

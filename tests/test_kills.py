@@ -12,17 +12,29 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import tiny_results
-from tiny_music import STEP_1, STEP_2, STEP_3, STEP_4, contents, music, run, write_mp3
+from tiny_music import music, write_mp3
+from tiny_pipeline import contents
+from tiny_pipeline import run_script as run
 
 from music_featurization import artifacts, file_lock, workers
-from music_featurization.artifacts import Artifacts
+from music_featurization.artifacts import (
+    FEATURIZE,
+    FORMAT,
+    MAP,
+    PLOT,
+    PREDICTION,
+    REPORT,
+    STEP_1,
+    STEP_2,
+    STEP_3,
+    STEP_4,
+    TESTING,
+    WALK,
+    Artifacts,
+)
 from music_featurization.feature_tables import track_features
 from music_featurization.network import embeddings, networks, prediction
 
-TESTING, FORMAT, FEATURIZE = "python/2-testing.py", "python/3-format_dataset.py", "python/featurize.py"
-CURVES, MEASURE = "results_utils/plot_loss_accuracy_curves.py", "results_utils/manage_prediction.py"
-REPORT, MAP = "results_utils/make_report.py", "results_utils/plot_style_space.py"
-WALK = "results_utils/walk_style_space.py"
 MODEL, OTHER_MODEL = "models/epoch_02_0.4100.h5", "models/other.h5"
 OWN = ("{root}/own", "--model", "{root}/" + MODEL, "--out", "{root}/own.csv", "--jobs", "1")
 FEW_CLIPS = ("datasets/mp3_files/[1-9a-f]", "datasets/spectrograms/[1-9a-f]")
@@ -55,8 +67,10 @@ CASES = {
     "2-testing embeds": Case(TESTING, (), TESTED, kills=20),
     "3-format_dataset": Case(FORMAT, (), ("results/music_dataset.*",), kills=4),
     "3-format_dataset overwrites": Case(FORMAT, ("--split", "val"), (), (), 5),
-    "manage_prediction": Case(MEASURE, (), ("results/res.txt", "results/conf_matr.*", "results/metrics.json"), kills=8),
-    "plot_loss_accuracy_curves": Case(CURVES, (), ("results/loss.svg", "results/accuracy.svg"), kills=4),
+    "manage_prediction": Case(
+        PREDICTION, (), ("results/res.txt", "results/conf_matr.*", "results/metrics.json"), kills=8
+    ),
+    "plot_loss_accuracy_curves": Case(PLOT, (), ("results/loss.svg", "results/accuracy.svg"), kills=4),
     "plot_style_space": Case(MAP, (), ("results/style_space*",), kills=6),
     "walk_style_space": Case(WALK, ("classical", "rock"), ("results/walk_*", "results/style_space*"), kills=8),
     "make_report": Case(REPORT, (), ("results/report.html",), kills=2),
@@ -159,9 +173,9 @@ def finished(_collection_with_spectrograms, tmp_path_factory):
         (TESTING, "--split", "val"),
         (TESTING,),
         (FORMAT,),
-        (CURVES,),
+        (PLOT,),
     ]
-    for script, *args in [*commands, (MEASURE,), (REPORT,), (MAP,), (WALK, "classical", "rock"), (FEATURIZE, *OWN)]:
+    for script, *args in [*commands, (PREDICTION,), (REPORT,), (MAP,), (WALK, "classical", "rock"), (FEATURIZE, *OWN)]:
         assert call(script, root, args) == 0
     return root
 

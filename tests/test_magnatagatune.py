@@ -5,8 +5,9 @@ import shutil
 import pandas
 import pytest
 import tiny_music
-from tiny_music import REPOSITORY, STEP_2, STEP_3, STEP_4, run
+from tiny_pipeline import run_script as run
 
+from music_featurization.artifacts import REPOSITORY, STEP_2, STEP_3, STEP_4
 from music_featurization.dataset import clip_names, magnatagatune, split
 from music_featurization.demo import demo_dataset
 

@@ -97,7 +97,7 @@ def _entries(path: str, name: str, seen: set, left_out: LeftOut) -> list[os.DirE
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
         if not name:
-            raise  # the folder that was asked for
+            raise  # the top folder
         left_out.unreadable[name] = error.strerror or str(error)
         return []
 

@@ -37,7 +37,7 @@ COUNTED = ("flac", "wv")  # their headers contain the exact number of samples
 TOLERANCE = 0.5  # seconds that a decoder may leave out at the beginning and the end of a lossy format
 
 Blocks = Iterator[tuple[int, np.ndarray]]  # sample rate, mono samples
-Decoding = Generator[tuple[int, np.ndarray], None, "_Found"]
+Decoding = Generator[tuple[int, np.ndarray], None, "_Decoded"]
 
 
 class UnreadableAudioError(Exception):
@@ -111,19 +111,19 @@ def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> B
 
 
 def _resample(blocks: Blocks) -> Iterator[np.ndarray]:
-    """Mono blocks at 16 kHz, in all as long as librosa's; the rate may change where recordings were joined."""
+    """Resample mono blocks to 16 kHz, in all as long as librosa's; the rate may change where recordings were joined."""
     for rate, segment in itertools.groupby(blocks, key=operator.itemgetter(0)):
         resample = _resampler(rate)
-        read = given = 0
+        read = resampled = 0
         for _, block in segment:
             read += len(block)
             for start in range(0, len(block), CHUNK):
                 chunk = resample(block[start : start + CHUNK])
-                given += len(chunk)
+                resampled += len(chunk)
                 yield chunk
         yield (end := resample(np.zeros(0, np.float32), last=True))
-        # librosa.resample pads to this length where the resampler gives less.
-        yield np.zeros(max(0, math.ceil(read * (SAMPLE_RATE / rate)) - given - len(end)), np.float32)
+        # librosa.resample pads to this length if the resampler returns less.
+        yield np.zeros(max(0, math.ceil(read * (SAMPLE_RATE / rate)) - resampled - len(end)), np.float32)
 
 
 def _resampler(rate: int) -> Callable[..., np.ndarray]:
@@ -150,24 +150,24 @@ def _decode_streams(file: structure.Part, strict: bool, note: Callable[[str], No
 
 def _decode(file: structure.Part, declared: structure.Declared, strict: bool, note: Callable[[str], None]) -> Blocks:
     """Decode with libsndfile, and with FFmpeg what libsndfile refuses or leaves out. Judge what is missing."""
-    found = yield from _by_libsndfile(file, declared, strict)
-    if not found.complete:
+    decoded = yield from _by_libsndfile(file, declared, strict)
+    if not decoded.complete:
         try:
-            found = yield from _by_ffmpeg(file, found, strict)
+            decoded = yield from _by_ffmpeg(file, decoded, strict)
         except UnreadableAudioError:
-            if strict or not found.frames:
+            if strict or not decoded.frames:
                 raise
-    seconds, declared = found.seconds, found.declared
+    seconds, declared = decoded.seconds, decoded.declared
     if declared.missing:
         total = max(declared.seconds, seconds / max(declared.share, 1e-9))
         differ = f"{seconds:.1f}" != f"{total:.1f}"
         note(f"ends early: {f'{seconds:.1f} of {total:.1f} s' if differ else declared.missing}")
-    elif not found.complete:
+    elif not decoded.complete:
         note(f"damaged: {seconds:.1f} of {declared.seconds:.1f} s can be decoded")
 
 
-class _Found(NamedTuple):
-    """What a decoder has found: what the file declares, what was decoded of it, and whether that is all."""
+class _Decoded(NamedTuple):
+    """The outcome of a decoder: what the file declares, how much was decoded, and whether that is all."""
 
     declared: structure.Declared
     frames: int = 0
@@ -200,36 +200,36 @@ def _by_libsndfile(file: structure.Part, declared: structure.Declared, strict: b
                 yield rate, block if block.ndim == 1 else block.mean(axis=1)
                 frames, more = frames + len(block), len(block) == rows
     except soundfile.LibsndfileError:
-        return _Found(declared, frames, frames / rate)
+        return _Decoded(declared, frames, frames / rate)
     complete = 0 < frames >= (expected - tolerance) * rate
     if declared.libsndfile_suffices:
         declared = declared._replace(seconds=expected)
-    return _Found(declared, frames, frames / rate, complete)
+    return _Decoded(declared, frames, frames / rate, complete)
 
 
-def _by_ffmpeg(file: structure.Part, found: _Found, strict: bool) -> Decoding:
-    """Decode, except for the samples that libsndfile has `found`."""
+def _by_ffmpeg(file: structure.Part, decoded: _Decoded, strict: bool) -> Decoding:
+    """Decode, except for the samples that libsndfile has decoded."""
     import av
 
-    file = file.part(0, found.declared.end)
+    file = file.part(0, decoded.declared.end)
     try:
         with av.open(file, "r", options=FFMPEG_OPTIONS, metadata_errors="replace", io_open=_open_nothing) as container:
-            track, name, declared = next(iter(container.streams.audio), None), container.format.name, found.declared
+            track, name, declared = next(iter(container.streams.audio), None), container.format.name, decoded.declared
             if track is None or track.codec_context is None:
                 raise UnreadableAudioError("no audio in it that can be decoded")
             if name in ("mp3", "aac"):
                 declared = _require_end(structure.read_frames(file.part(0, file.size)), strict)
             elif name in COUNTED:
                 declared = declared._replace(seconds=float((track.duration or 0) * (track.time_base or 0)))
-            seconds, end, broken_off = yield from _ffmpeg_blocks(container, track, found.frames)
+            seconds, end, broken_off = yield from _ffmpeg_blocks(container, track, decoded.frames)
     except (av.FFmpegError, ValueError) as error:
-        _require_end(found.declared, strict=True)
+        _require_end(decoded.declared, strict=True)
         raise UnreadableAudioError("not readable as audio") from error
     exactness = 0.5 / SAMPLE_RATE if name in COUNTED else TOLERANCE
     if name in COUNTED and (end < declared.seconds - exactness if declared.seconds else broken_off):
         declared = _require_end(declared._replace(missing="the last frames are missing"), strict)
     complete = seconds >= declared.seconds - exactness
-    return _Found(declared, 0, seconds, complete)
+    return _Decoded(declared, 0, seconds, complete)
 
 
 def _open_nothing(*_: object) -> None:

@@ -46,7 +46,7 @@ def log_mel(blocks: Iterable[np.ndarray]) -> np.ndarray:
     Raises
     ------
     decoding.UnreadableAudioError
-        If there are fewer samples than one window or samples that are not finite, and whatever `blocks` raises.
+        If there are fewer samples than one window, or samples that are not finite; also what `blocks` raises.
     """
     power = np.concatenate([_mel_power(frames) for frames in _frames(blocks)])
     if len(power) <= N_FFT // HOP:

@@ -1,4 +1,4 @@
-"""What an audio file declares about its own length: decoders say nothing of an end that is missing."""
+"""Read what an audio file declares about its own length: decoders do not report that the end is missing."""
 
 import functools
 import math
@@ -125,8 +125,8 @@ def _units(file: Part, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, 
                 at += previous.length
                 after_last = position + at
             else:
-                found = sync.search(data, at + 1)
-                at = found.start() if found else len(data) - (0 if at_end else 4)
+                match = sync.search(data, at + 1)
+                at = match.start() if match else len(data) - (0 if at_end else 4)
                 false_starts += 1
         position += at
         if at_end:
@@ -216,7 +216,7 @@ def read_frames(file: Part, libsndfile_frames: int = 0) -> Declared:
 
 
 def _read_count(file: Part, position: int) -> tuple[int, int] | None:
-    """Number of frames and of bytes that the Xing, Info or VBRI header in the first frame declares; bytes may be 0."""
+    """Read the number of frames and bytes that a Xing, Info or VBRI header in the first frame declares."""
     file.seek(position)
     head = file.read(64).ljust(64, b"\0")
     if head[36:40] == b"VBRI":
@@ -254,7 +254,7 @@ def _walk_pages(file: Part) -> Declared:
 
 
 def _stream_header(file: Part, begin: int) -> bytes:
-    """What says the codec, channels and sample rate in the first packet of Vorbis and Opus; other codecs all differ."""
+    """Return what names codec, channels and rate in the first packet of Vorbis or Opus; other codecs all differ."""
     file.seek(begin + 28)
     header = file.read(16)
     return header if header[1:7] == b"vorbis" or header[:8] == b"OpusHead" else b"%d" % begin
@@ -292,12 +292,12 @@ _LAYOUTS = {
 
 
 def _walk_chunks(file: Part, layout: _Layout) -> Declared:
-    """Look at the chunks that contain audio; the size of one may be in 64 bits elsewhere (RF64, MP4)."""
-    position, size, size_64, found = layout.start, file.size, None, Declared()
+    """Read the sizes of the chunks that contain audio; a size may be in 64 bits elsewhere (RF64, MP4)."""
+    position, size, size_64, declared = layout.start, file.size, None, Declared()
     for _ in range(MOST_CHUNKS):
         file.seek(position)
         head = file.read(32)
-        if len(head) < struct.calcsize(layout.header) or found.missing:
+        if len(head) < struct.calcsize(layout.header) or declared.missing:
             break
         name, length = sorted(struct.unpack_from(layout.header, head), key=lambda field: isinstance(field, int))
         begin = position + struct.calcsize(layout.header)
@@ -307,17 +307,17 @@ def _walk_chunks(file: Part, layout: _Layout) -> Declared:
             length = struct.unpack_from(">Q", head.ljust(32), 8)[0]
         length -= (begin - position) * layout.size_has_header
         if name[:4] == layout.audio:
-            found = _judge_chunk(begin, size_64 if size_64 and length == 0xFFFFFFFF else length, size)
+            declared = _judge_chunk(begin, size_64 if size_64 and length == 0xFFFFFFFF else length, size)
         if not 0 <= length < size:
             break
         if layout is _WAVE64 and name[:4] == b"data":
-            found = found._replace(libsndfile_suffices=begin + length + layout.alignment > size)
+            declared = declared._replace(libsndfile_suffices=begin + length + layout.alignment > size)
         position = -(-(begin + length) // layout.alignment) * layout.alignment
-    return found
+    return declared
 
 
 def _judge_chunk(begin: int, length: int, size: int) -> Declared:
-    """Whether a chunk ends in the file. Programs that write to a pipe declare 0 or the largest size that they can."""
+    """Return whether a chunk ends in the file. Programs that write to a pipe declare 0 or the largest possible size."""
     missing = begin + length - size
     unknown = (length + 0xFFFF) % 0x80000000 <= 0x10000 or length in (size, size - 8)
     if missing <= 0 or unknown:

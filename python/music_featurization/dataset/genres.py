@@ -10,7 +10,7 @@ from music_featurization.dataset.clip_names import composed
 # Label of each class inside the network (its position).
 GENRES = ("classical", "baroque", "opera", "medieval", "jazz", "rock")
 
-# A clip tagged with several of the six is given the first of these: the rarer and more specific genre wins.
+# A clip tagged with several of the six gets the first of these: the rarer and more specific genre wins.
 PRIORITY = ("baroque", "medieval", "opera", "classical", "jazz", "rock")
 
 # First column of music_dataset.csv, as the StyleSpace experiment reads it.
