@@ -67,7 +67,7 @@ def test_tables_come_back_as_they_were_written(tmp_path_factory, rows):
     assert [tuple(row) for row in found.itertuples(index=False)] == rows
 
 
-def test_made_is_told_by_settings_and_inputs(tmp_path):
+def test_outputs_are_up_to_date_by_settings_and_inputs(tmp_path):
     output, about = tmp_path / "out.csv", tmp_path / "out.json"
     assert not artifacts.is_up_to_date([output], about, {"a": 1}, "x")
     output.touch()
@@ -111,7 +111,7 @@ def test_errors_are_one_line_and_a_status(capsys, error, status, words):
     assert end.value.code == status and words in said and said.count("\n") == 1
 
 
-def test_mistakes_of_ours_are_not_hidden():
+def test_errors_of_the_project_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         command_line.run(lambda: 1 / 0)
 

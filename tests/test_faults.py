@@ -126,7 +126,7 @@ def many_clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uninterrupted(many_clips, tmp_path_factory):
-    """What step 1 makes of them when nobody interferes."""
+    """The spectrograms of an uninterrupted run."""
     root = shutil.copytree(many_clips, tmp_path_factory.mktemp("uninterrupted") / "root")
     assert run(STEP_1, root) == 0
     return contents(root / "datasets/spectrograms")
@@ -169,7 +169,7 @@ def assert_whole(root, expected):
 
 
 def test_killed_at_any_moment_and_run_again(many_clips, uninterrupted, tmp_path, request):
-    """kill -9 of the parent or of a worker; the last run makes the rest, byte for byte."""
+    """kill -9 of the parent or of a worker; the last run completes it, byte for byte."""
     rounds = 20 if request.config.getoption("--thorough") else 4
     moments, killed = random.Random(1), {"parent": 0, "worker": 0}
     root = shutil.copytree(many_clips, tmp_path / "root")
@@ -254,7 +254,7 @@ def test_output_that_cannot_be_written(collection):
     (collection / "datasets/spectrograms").write_text("a file, where a folder should be")
     ends_with_one_line(start(STEP_1, collection), "spectrograms", "run the same command again")
     (collection / "datasets/spectrograms").unlink()
-    (collection / "datasets/spectrograms").symlink_to("/proc/self")  # nobody may make files there, not even root
+    (collection / "datasets/spectrograms").symlink_to("/proc/self")  # where not even root may make files
     ends_with_one_line(start(STEP_1, collection))
 
 

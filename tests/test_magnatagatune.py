@@ -114,7 +114,7 @@ def test_no_clip_of_the_demo_was_heard():
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="real tag tables are not part of the project")
-def test_clips_of_the_archive_are_told_from_an_imitation():
+def test_clips_of_the_archive_differ_from_an_imitation():
     real, imitation = paths_of(TAG_TABLE), paths_of(IMITATION)
     assert all(map(magnatagatune.is_clip, real)) and not any(map(magnatagatune.is_clip, imitation))
     assert [magnatagatune.was_heard(path) for path in real] == [path[0] < "d" for path in real]

@@ -157,11 +157,11 @@ def test_changed_input_is_noticed(collection_with_spectrograms, capsys):
     assert set(table(collection_with_spectrograms, "train_test_val/train.csv")["genre"]) == {"jazz", "rock"}
 
 
-def test_overwrite_makes_anew(collection_with_spectrograms):
+def test_overwrite_makes_all_again(collection_with_spectrograms):
     path = collection_with_spectrograms / "datasets/spectrograms" / tiny_music.clip_path(0).replace(".mp3", ".npy")
     whole = path.read_bytes()
-    path.write_bytes(b"spoilt")
-    assert run(STEP_1, collection_with_spectrograms) == 0 and path.read_bytes() == b"spoilt"
+    path.write_bytes(b"damaged")
+    assert run(STEP_1, collection_with_spectrograms) == 0 and path.read_bytes() == b"damaged"
     assert run(STEP_1, collection_with_spectrograms, "--overwrite") == 0 and path.read_bytes() == whole
 
 
@@ -184,7 +184,7 @@ def test_input_is_never_changed(collection, collection_with_spectrograms):
         (STEP_4, ("six_genres.csv does not exist", "3_remove_double_with_priority.py")),
     ],
 )
-def test_nothing_there(tmp_path, capsys, step, words):
+def test_missing_input(tmp_path, capsys, step, words):
     fails(capsys, *words, step=step, root=tmp_path)
     assert not list(tmp_path.rglob("*.*"))
 
@@ -467,7 +467,7 @@ def test_too_few_clips_to_keep_together(collection_with_spectrograms, capsys):
 @pytest.mark.parametrize(
     "content", [b"", b"\xff\xfe", b"a,b\n1,2\n", b'"unfinished', b"clip_id,spectrogram,genre,label\n1,a,jazz,x\n"]
 )
-def test_spoilt_tables_name_their_script(collection_with_spectrograms, capsys, content):
+def test_damaged_tables_name_their_script(collection_with_spectrograms, capsys, content):
     root = collection_with_spectrograms
     run_all(root)
     (root / "datasets/six_genres.csv").write_bytes(content)
@@ -479,13 +479,13 @@ def test_spoilt_tables_name_their_script(collection_with_spectrograms, capsys, c
 # --check
 
 
-def test_check_names_every_spoilt_spectrogram(collection_with_spectrograms, capsys):
+def test_check_names_every_wrong_spectrogram(collection_with_spectrograms, capsys):
     root, folder = collection_with_spectrograms, collection_with_spectrograms / "datasets/spectrograms"
     assert run(STEP_1, root, "--check") == 0
     assert "32 spectrograms checked, 0 wrong" in capsys.readouterr().out
     paths = sorted(folder.rglob("*.npy"))
     good = np.load(paths[0])
-    spoilt = {
+    damaged = {
         "not a readable .npy": lambda path: path.write_bytes(path.read_bytes()[:-1]),
         "more bytes": lambda path: path.write_bytes(path.read_bytes() + b"x"),
         "not a readable": lambda path: path.write_bytes(b""),
@@ -496,12 +496,12 @@ def test_check_names_every_spoilt_spectrogram(collection_with_spectrograms, caps
         "from -1 to": lambda path: np.save(path, np.concatenate([good, -np.ones((96, 1), "f2")], axis=1)),
         "to 80 instead of 0 to 12": lambda path: np.save(path, np.concatenate([good, good + 80], axis=1).clip(0, 80)),
     }
-    for path, spoil in zip(paths, spoilt.values(), strict=False):
-        spoil(path)
+    for path, damage in zip(paths, damaged.values(), strict=False):
+        damage(path)
     assert run(STEP_1, root, "--check") == 1
     said = capsys.readouterr().out.splitlines()
     assert said[-1].startswith("32 spectrograms checked, 9 wrong: delete them and run step 1 again")
-    for line, path, problem in zip(said, paths, spoilt, strict=False):
+    for line, path, problem in zip(said, paths, damaged, strict=False):
         assert line.startswith(str(path.relative_to(folder))) and (problem in line or "object" in problem), line
 
 
@@ -536,7 +536,7 @@ def _change(path, old, new):
 
 
 @pytest.mark.parametrize(
-    "spoil, name, says",
+    "damage, name, says",
     [
         (lambda data: _change(data / "tagged_spectrograms.csv", "kind", "sort"), "tagged_spectrograms.csv", "lacks"),
         (
@@ -557,10 +557,10 @@ def _change(path, old, new):
         (lambda data: next(data.glob("spectrograms/*/*.npy")).unlink(), "tagged_spectrograms.csv", "no spectrogram"),
     ],
 )  # fmt: skip
-def test_check_names_every_spoilt_table(collection_with_spectrograms, capsys, spoil, name, says):
+def test_check_names_every_wrong_table(collection_with_spectrograms, capsys, damage, name, says):
     root = collection_with_spectrograms
     run_all(root)
-    spoil(root / "datasets")
+    damage(root / "datasets")
     capsys.readouterr()
     assert run(STEP_1, root, "--check") == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if f"{name}: " in line]

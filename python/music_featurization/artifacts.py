@@ -119,15 +119,10 @@ FRONT_END = REPOSITORY / "models" / "front_end.h5"
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write an artifact so that it is either whole or absent.
+    """Write an artifact so that it is either whole or absent; make its folder if it is missing.
 
-    Makes the folder if it is missing, and removes from it once per process what killed processes left unfinished.
-
-    Yields
-    ------
-    Path
-        A temporary name in the same folder, with the same ending. After the block it replaces `path`; after an
-        exception it is removed, and `path` is left as it was.
+    Yields a temporary name in the same folder, with the same ending. After the block it replaces `path`; after an
+    exception it is removed, and `path` is left as it was.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -293,11 +288,6 @@ def read_arrays(path: Path, made_by: str, required: dict[str, tuple[str, int]]) 
         Kinds (of `numpy.dtype.kind`) and number of dimensions of the arrays that must be in it. Those with dimensions
         must be of one length.
 
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        All arrays of the file.
-
     Raises
     ------
     PipelineError
@@ -353,24 +343,10 @@ def fingerprint(*paths: Path, text: str = "") -> str:
 def is_up_to_date(
     outputs: Sequence[Path], settings_file: Path, settings: dict, inputs: str, overwrite: bool = False
 ) -> bool:
-    """Return whether a step's outputs exist and were made from these inputs; see `recording`.
+    """Return whether a step's outputs exist and were made from these inputs; False with `overwrite`.
 
-    Parameters
-    ----------
-    outputs : sequence of Path
-    settings_file : Path
-        The record beside them.
-    settings : dict
-        The settings of this run.
-    inputs : str
-        Fingerprint of the inputs.
-    overwrite : bool
-        Return False in any case.
-
-    Raises
-    ------
-    PipelineError
-        If the outputs were made with other settings and `overwrite` is not set.
+    `settings_file` is the record that `recording` wrote, `inputs` the fingerprint of the inputs of this run. Raises a
+    PipelineError if the outputs were made with other settings.
     """
     if overwrite or not all(output.exists() for output in outputs) or not settings_file.exists():
         return False

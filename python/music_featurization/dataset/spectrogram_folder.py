@@ -165,23 +165,9 @@ def count_pending(
     shard: Shard | None = None,
     left_out: file_tree.LeftOut | None = None,
 ) -> tuple[Counter, dict[str, str]]:
-    """Count the clips that are `done`, `failed` and `to do`.
+    """Count the clips that are `done`, `failed` and `to do`; also return the reason by clip that failed.
 
-    Parameters
-    ----------
-    clips_folder, folder : Path
-        The recordings; the spectrograms.
-    known : dict of str to str
-        Reason by clip that failed before.
-    shard : (int, int), optional
-    left_out : file_tree.LeftOut, optional
-        What is not listed is added to it.
-
-    Returns
-    -------
-    counts : collections.Counter
-    failures : dict of str to str
-        Reason by clip that failed, of the clips that exist.
+    `known` are the reasons of clips that failed before; what is not listed is added to `left_out`.
     """
     counts, failures = Counter[str](), {}
     for clip, problem in judge_names(clips_folder, left_out):
@@ -214,20 +200,7 @@ def _exists(folder: Path, path: str) -> bool:
 
 
 def generate(clip: str, *, clips_folder: Path, folder: Path) -> str | None:
-    """Make and save the spectrogram of one clip.
-
-    Parameters
-    ----------
-    clip : str
-        Path relative to `clips_folder`.
-    clips_folder, folder : Path
-        The recordings; the spectrograms.
-
-    Returns
-    -------
-    str or None
-        Why there is no spectrogram, or None if there is one.
-    """
+    """Make and save the spectrogram of a clip, a path relative to `clips_folder`; return why there is none, or None."""
     try:
         log_mel = spectrogram.log_mel(decoding.stream(clips_folder / clip))
         require_whole_excerpt(clip, log_mel.shape[1] * spectrogram.HOP / decoding.SAMPLE_RATE)
