@@ -24,7 +24,8 @@ from music_featurization.network import (
     keras_backend,
     networks,
     prediction,
-    recipe,
+    run_folder,
+    run_state,
     training,
     training_run,
 )
@@ -98,7 +99,7 @@ def trained(tmp_path_factory):
 
 def test_artifacts_and_that_it_learns(trained):
     kept = history(trained)
-    assert sorted(kept) == sorted(training.HISTORY_KEYS) and {len(values) for values in kept.values()} == {3}
+    assert sorted(kept) == sorted(run_state.HISTORY_KEYS) and {len(values) for values in kept.values()} == {3}
     assert kept["loss"][-1] < kept["loss"][0] and kept["val_loss"][-1] < kept["val_loss"][0]
     names = [checkpoints.file_name(i, a) for i, a in enumerate(kept["val_categorical_accuracy"], 1)]
     assert sorted(contents(trained.models)) == sorted([*names, "history.pkl", "training.json"])
@@ -137,7 +138,7 @@ def test_damaged_run_is_explained_in_one_line(trained, tmp_path, capsys, damage)
         "history junk": (where.history, "junk"),
         "settings []": (where.training_settings, "[]"),
         "settings 3": (where.training_settings, '{"settings": 3}'),
-        "state junk": (where.models / training.STATE, "junk"),
+        "state junk": (where.models / run_state.STATE, "junk"),
     }.get(damage, (where.root / "unused", ""))
     file.write_text(content)
     before = contents(where.models)
@@ -263,16 +264,16 @@ def test_interrupted_and_resumed_in_any_precision(where, tiny, monkeypatch, caps
     assert train(where, *options, epochs=3) == 0
     whole = contents(where.models)
     shutil.rmtree(where.models)
-    write_epoch, done = training.write_epoch, []
+    write_epoch, done = run_state.write_epoch, []
 
     def interrupted(*args):
         done.append(write_epoch(*args))
         if len(done) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "write_epoch", interrupted)
+    monkeypatch.setattr(run_state, "write_epoch", interrupted)
     assert train(where, *options, epochs=3) == 130
-    monkeypatch.setattr(training, "write_epoch", write_epoch)
+    monkeypatch.setattr(run_state, "write_epoch", write_epoch)
     assert train(where, *options, epochs=3) == 0
     assert "2 epochs done, 1 to do" in capsys.readouterr().out
     keras_backend.use_precision("float32")
@@ -289,10 +290,10 @@ def test_seed_decides(where, tiny):
 
 
 def test_early_stop_waits_for_its_patience():
-    assert training.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.5]}, 2)
-    assert not training.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.4]}, 2)
-    assert not training.stops_early({"val_loss": [0.5, 0.6]}, 2)
-    assert not training.stops_early({"val_loss": [0.1, 0.5, 0.6]}, 0)
+    assert run_state.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.5]}, 2)
+    assert not run_state.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.4]}, 2)
+    assert not run_state.stops_early({"val_loss": [0.5, 0.6]}, 2)
+    assert not run_state.stops_early({"val_loss": [0.1, 0.5, 0.6]}, 0)
 
 
 def test_early_stop_ends_the_run_and_it_is_finished(where, tiny, monkeypatch, capsys):
@@ -329,10 +330,10 @@ def test_a_part_of_a_run_without_its_state_is_not_finished(where, tiny, capsys):
 
 def test_damaged_state_is_explained(where, tiny, capsys):
     assert train(where, *TINY, epochs=2) == 0
-    (where.models / training.STATE).write_bytes(b"junk")
+    (where.models / run_state.STATE).write_bytes(b"junk")
     assert train(where, *TINY, epochs=2) == 1
     said = capsys.readouterr().err
-    assert training.STATE in said and "--overwrite" in said and said.count("\n") == 1
+    assert run_state.STATE in said and "--overwrite" in said and said.count("\n") == 1
     assert train(where, *TINY, "--overwrite", epochs=2) == 0
 
 
@@ -367,7 +368,7 @@ def test_batches_follow_the_seed_and_use_every_clip_once(where):
 def finished(where):
     """A root with files of an earlier run, as far as nothing reads them."""
     where.models.mkdir()
-    for name in ("epoch_01_0.5000.h5", "history.pkl", training.STATE):
+    for name in ("epoch_01_0.5000.h5", "history.pkl", run_state.STATE):
         (where.models / name).write_bytes(b"of the earlier run")
     where.training_settings.write_text('{"settings": {}}')
     where.embeddings.mkdir()
@@ -454,7 +455,7 @@ def test_data_that_cannot_be_used_are_refused_and_nothing_deleted(finished, monk
         assert contents(finished.models) == earlier
     before = contents(finished.root)
     usage = shutil.disk_usage(finished.root)
-    monkeypatch.setattr(training_run.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert run(TRAINING, finished.root, "--overwrite", *TINY) == 1
     assert "checkpoints need" in capsys.readouterr().err and contents(finished.root) == before
 
@@ -488,7 +489,3 @@ def test_other_backends_embed_and_train_two_epochs(backend, where):
     assert json.loads(where.training_settings.read_text())["versions"]["backend"] == backend
     assert len(history(where)["loss"]) == 2 and np.isfinite(history(where)["val_loss"]).all()
     assert len(list(spectrogram_folder.list_spectrograms(where.embeddings))) == 10
-
-
-def test_recipes_have_a_help_for_every_setting():
-    assert all(set(settings) == set(recipe.HELP) for settings in recipe.RECIPES.values())

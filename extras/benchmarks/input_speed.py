@@ -56,7 +56,7 @@ def make(folder, count):
 
 def read(clips, settings):
     """Measure clips per second from files in the page cache to batches."""
-    options = {"batch_size": settings["batch_size"], "seed": 0, "threads": recipe.threads()}
+    options = {"batch_size": settings["batch_size"], "seed": 0, "threads": training.THREADS}
     for epoch in range(2):  # the first fills the page cache
         started = time.perf_counter()
         for _ in training_batches(

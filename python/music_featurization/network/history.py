@@ -28,7 +28,7 @@ def _scalar(dtype: _Dtype, content: str) -> float:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads containers and numbers, and the numpy scalars of the published original; any other name could run any code."""
+    """Reads containers, numbers and the numpy scalars of the published original; other names could run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -1,31 +1,20 @@
 """One training run from its options to its checkpoints: everything is checked before anything is deleted or written."""
 
 import platform
-import shutil
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_featurization.artifacts import (
-    STEP_3,
-    TRAINING,
-    Artifacts,
-    PipelineError,
-    fingerprint,
-    read_json,
-    remove_unfinished,
-    require_same_settings,
-    write_json,
-)
+from music_featurization.artifacts import STEP_3, Artifacts, PipelineError, fingerprint
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.dataset.split import PARTS, read_classes, read_part, training_fingerprint
-from music_featurization.network import checkpoints, embeddings, history, networks, recipe, training
-from music_featurization.network.keras_backend import load_keras, use_precision
+from music_featurization.network import embeddings, keras_backend, networks, recipe, run_folder, training
 
 if TYPE_CHECKING:
     import keras
+    import pandas
 
 
 def train(
@@ -52,8 +41,6 @@ def train(
     ----------
     root : Path
         Contains datasets/, models/ and results/.
-    network : {"crnn", "vgg16"}
-    epochs, seed : int
     start_from : Path, optional
         Checkpoint to continue from.
     weights : str, optional
@@ -80,67 +67,61 @@ def train(
     """
     artifacts = Artifacts(root)
     tables = {part: read_part(artifacts, part) for part in PARTS}
-    cluster = {"jobs": jobs, "dask": dask, "overwrite": overwrite}
     spectrogram_folder.require_our_settings(artifacts.spectrograms)
+    cluster = {"jobs": jobs, "dask": dask, "overwrite": overwrite}
     if shard:
-        names = [name for table in tables.values() for name in table["spectrogram"]]
-        embeddings.generate_missing(artifacts, names, shard=shard, **cluster)
+        embeddings.generate_missing(artifacts, _names(tables, PARTS), shard=shard, **cluster)
         return
-    classes, made_with = list(read_classes(artifacts)), spectrogram.SETTINGS
+    classes = list(read_classes(artifacts))
     check_classes(tables["train"]["label"], tables["val"]["label"], classes)
-    settings = recipe.complete(network, changes, len(tables["train"]))
     front_end = _describe_front_end(network, weights, fine_tune, start_from)
-    asked = {
+    settings = {
         **{"network": network, "weights": weights or networks.PRETRAINED, "fine_tune": fine_tune},
-        **{"epochs": epochs, "seed": seed, "early_stop": early_stop, "keep": keep, **settings},
+        **{"epochs": epochs, "seed": seed, "early_stop": early_stop, "keep": keep},
+        **recipe.complete(network, changes, len(tables["train"])),
         "start_from": fingerprint(start_from) if start_from else None,
         "front_end": front_end,
         "split": training_fingerprint(artifacts),
     }
-    if is_finished(artifacts, asked, overwrite):
+    if run_folder.is_finished(artifacts, settings, overwrite):
         print("nothing to do: this run is finished (--overwrite trains again)")
         return
-    model = _build_or_load(asked, classes, start_from)
-    if keep == "all":
-        check_disk(artifacts.models, model.count_params() * 4 / 1e6, epochs)
-    clips = _read_clips(artifacts, tables, networks.has_provided_front_end({"front_end": front_end}), cluster)
+    _run(artifacts, tables, classes, settings, start_from, tensorboard, cluster)
+
+
+def _run(
+    artifacts: Artifacts,
+    tables: dict[str, "pandas.DataFrame"],
+    classes: list[str],
+    settings: dict,
+    start_from: Path | None,
+    tensorboard: Path | None,
+    cluster: dict,
+) -> None:
+    """Prepare the network and its clips, and train."""
+    model = _build_or_load(settings, classes, start_from)
+    if settings["keep"] == "all":
+        run_folder.check_disk(artifacts.models, model.count_params() * 4 / 1e6, settings["epochs"])
+    train, validation = _read_clips(artifacts, tables, networks.has_provided_front_end(settings), cluster)
     if not start_from:
-        training.standardise(model, clips["train"])
-    versions = _versions()
-    callbacks = training.tensorboard(model, tensorboard)
-    begin(artifacts, asked, versions, overwrite)
-    print(f"{network}: {model.count_params():,} parameters; {len(tables['train'])} training clips", flush=True)
+        training.standardise(model, train)
+    versions, callbacks = _versions(), _tensorboard(model, tensorboard)
+    run_folder.begin(artifacts, settings, versions, cluster["overwrite"])
+    print(f"{model.name}: {model.count_params():,} parameters; {len(train.paths)} training clips", flush=True)
     training.fit(
         model,
-        clips["train"],
-        clips["val"],
+        train,
+        validation,
         artifacts.models,
-        epochs=epochs,
-        seed=seed,
+        **{key: settings[key] for key in ("epochs", "seed", "early_stop", "keep")},
         settings=settings,
-        about={"classes": classes, "spectrogram_settings": made_with, "versions": versions, **asked},
-        early_stop=early_stop,
-        keep=keep,
+        about={"classes": classes, "spectrogram_settings": spectrogram.SETTINGS, "versions": versions, **settings},
         callbacks=callbacks,
     )
 
 
-def _build_or_load(asked: dict, classes: list[str], start_from: Path | None) -> "keras.Model":
-    """Build the network that was asked for, or load the one to start from; with its seed and precision."""
-    keras = load_keras()
-    keras.utils.set_random_seed(asked["seed"])
-    use_precision(asked["precision"])
-    if start_from:
-        return networks.load_network(start_from, asked["network"], classes, fine_tune=asked["fine_tune"])
-    options = {key: asked[key] for key in ("weights", "fine_tune")}
-    return networks.build_network(asked["network"], len(classes), **options)
-
-
-def _versions() -> dict[str, str]:
-    import keras
-
-    versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}
-    return versions | {"python": platform.python_version(), "backend": keras.backend.backend()}
+def _names(tables: dict[str, "pandas.DataFrame"], parts: Sequence[str]) -> list[str]:
+    return [name for part in parts for name in tables[part]["spectrogram"]]
 
 
 def _describe_front_end(network: str, weights: str | None, fine_tune: bool, start_from: Path | None) -> dict | None:
@@ -152,81 +133,57 @@ def _describe_front_end(network: str, weights: str | None, fine_tune: bool, star
     return networks.describe_front_end(network, networks.PRETRAINED, fine_tune, about)
 
 
-def _read_clips(artifacts: Artifacts, tables: dict, embedded: bool, cluster: dict) -> dict[str, training.Clips]:
+def _build_or_load(settings: dict, classes: list[str], start_from: Path | None) -> "keras.Model":
+    """Build the network, or load the one to start from, with the seed and precision of the settings."""
+    keras = keras_backend.load_keras()
+    keras.utils.set_random_seed(settings["seed"])
+    keras_backend.use_precision(settings["precision"])
+    if start_from:
+        return networks.load_network(start_from, settings["network"], classes, fine_tune=settings["fine_tune"])
+    options = {key: settings[key] for key in ("weights", "fine_tune")}
+    return networks.build_network(settings["network"], len(classes), **options)
+
+
+def _read_clips(
+    artifacts: Artifacts, tables: dict[str, "pandas.DataFrame"], embedded: bool, cluster: dict
+) -> list[training.Clips]:
     """Return the clips of train and val, after computing missing embeddings and reading every file once."""
-    tables = {part: tables[part] for part in ("train", "val")}
     if embedded:
-        names = [name for table in tables.values() for name in table["spectrogram"]]
-        embeddings.generate_missing(artifacts, names, **cluster)
+        embeddings.generate_missing(artifacts, _names(tables, ("train", "val")), **cluster)
     folder = artifacts.embeddings if embedded else artifacts.spectrograms
-    clips = {
-        part: training.Clips([folder / name for name in table["spectrogram"]], list(table["label"]), embedded)
-        for part, table in tables.items()
-    }
-    for part in clips.values():
-        for path in part.paths:
-            part.load(path)
-    return clips
+    parts = []
+    for table in (tables["train"], tables["val"]):
+        paths = [folder / name for name in table["spectrogram"]]
+        parts.append(training.Clips(paths, list(table["label"]), embedded))
+        for path in paths:
+            parts[-1].load(path)
+    return parts
 
 
-def is_finished(artifacts: Artifacts, settings: dict, overwrite: bool) -> bool:
-    """Tell whether the same run is already finished; change nothing.
+def _versions() -> dict[str, str]:
+    import keras
 
-    Parameters
-    ----------
-    artifacts : Artifacts
-    settings : dict
-        What the run's result depends on.
-    overwrite : bool
-        The checkpoints of an earlier run will be removed.
-
-    Raises
-    ------
-    PipelineError
-        If the folder contains checkpoints of a run with other settings and `overwrite` is not set.
-    """
-    models, record = artifacts.models, artifacts.training_settings
-    files = [*checkpoints.list_files(models), *_exist(artifacts.history, models / training.STATE)]
-    if overwrite or not files:
-        return False
-    if not record.exists():
-        raise PipelineError(f"{models} contains checkpoints of an unknown run. Move them, or give --overwrite.")
-    require_same_settings(models, read_json(record, f"{TRAINING} --overwrite", settings=dict)["settings"], settings)
-    if (models / training.STATE).exists():
-        return False
-    done = history.read(artifacts.history) if artifacts.history.exists() else {}
-    if training.is_finished(done, settings["epochs"], settings["early_stop"]):
-        return True
-    raise PipelineError(
-        f"{models} contains {len(done.get('val_loss', []))} of {settings['epochs']} epochs, but not the state to "
-        "continue from. Give --overwrite to train from the beginning."
-    )
+    versions = {name: metadata.version(name) for name in ("keras", "music_featurization")}
+    return versions | {"python": platform.python_version(), "backend": keras.backend.backend()}
 
 
-def _exist(*paths: Path) -> list[Path]:
-    return [path for path in paths if path.exists()]
+def _tensorboard(model: "keras.Model", folder: Path | None) -> list:
+    """Return the callbacks that write TensorBoard's logs into `folder`; none if it is None."""
+    import keras
 
-
-def begin(artifacts: Artifacts, settings: dict, versions: dict, overwrite: bool) -> None:
-    """Remove an earlier run if `overwrite` is set, and write the settings of this one."""
-    remove_unfinished(artifacts.models)
-    state = artifacts.models / training.STATE
-    if overwrite:
-        for path in [*checkpoints.list_files(artifacts.models), artifacts.history, state]:
-            path.unlink(missing_ok=True)
-    if not state.exists():
-        write_json(artifacts.training_settings, {"settings": settings, "versions": versions})
+    if folder is None:
+        return []
+    try:
+        callback = keras.callbacks.TensorBoard(log_dir=str(folder))
+        callback.set_model(model)
+    except Exception as error:  # TensorFlow has errors of its own; with another backend it may be missing
+        reason = keras_backend.first_line(error)
+        raise PipelineError(f"--tensorboard {folder}: logs cannot be written there ({reason}).") from error
+    return [callback]
 
 
 def check_classes(labels: Sequence[int], validation: Sequence[int], classes: Sequence[str]) -> None:
     """Refuse a split that a network cannot learn from.
-
-    Parameters
-    ----------
-    labels, validation : sequence of int
-        Of the training and the validation clips.
-    classes : sequence of str
-        In label order.
 
     Raises
     ------
@@ -241,14 +198,3 @@ def check_classes(labels: Sequence[int], validation: Sequence[int], classes: Seq
         )
     if not len(validation):
         raise PipelineError("The validation part of the split is empty. Add clips and run step 4 again.")
-
-
-def check_disk(models: Path, megabytes_each: float, epochs: int) -> None:
-    """Raise a PipelineError if the checkpoints of all epochs do not fit on the disk."""
-    existing = next(folder for folder in [Path(models), *Path(models).parents] if folder.exists())
-    needed, free = megabytes_each * (epochs + 4), shutil.disk_usage(existing).free / 1e6
-    if needed > free:
-        raise PipelineError(
-            f"{epochs} checkpoints need {needed:,.0f} MB, but only {free:,.0f} MB are free at {models}. "
-            "Free some space, or give --keep best or fewer --epochs."
-        )
