@@ -2,207 +2,147 @@
 
     pip download --no-deps musicnn==0.1.0
     python3 extras/front_end/convert.py musicnn-0.1.0-py3-none-any.whl
-    python3 extras/front_end/convert.py musicnn-0.1.0-py3-none-any.whl --audio a.mp3 b.mp3 --time
+    python3 extras/front_end/convert.py musicnn-0.1.0-py3-none-any.whl --audio DIR --time
 
-Dead filters are removed (see folding.py). The original graphs and the model are run on the same windows, and the
-differences are printed. Nothing is written if one is too large.
+Dead filters are removed (see folding.py). The original graphs and the model are run on the same windows: four in
+tests/data and those of the recordings in DIR. The differences are printed, and nothing is written if one is too large.
 """
 
 import argparse
-import json
-import logging
 import os
-import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["KERAS_BACKEND"] = "tensorflow"
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
-logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls the .h5 format legacy
+from music_featurization import command_line
+from music_featurization.artifacts import FRONT_END, REPOSITORY, PipelineError, replacing
+from music_featurization.audio import decoding, spectrogram
+from music_featurization.network import checkpoints, front_end
+from music_featurization.network.keras_backend import load_keras
+
+os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}  # --time
+keras = load_keras()
 
 import folding
-import h5py
-import keras
 import numpy as np
 import original
-import speed
-import windows
+import tensorflow as tf
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "models" / "front_end.h5"
-TEST_WINDOWS = ROOT / "tests" / "data" / "front_end_windows.npz"
+TEST_WINDOWS = REPOSITORY / "tests" / "data" / "front_end_windows.npz"
 PARTS = ("penultimate", "tags", "pooled")
 OUTPUTS = [f"{network}_{part}" for part in PARTS for network in original.NETWORKS]
 LIMIT = 1e-4  # largest difference allowed in tags and penultimate values
-VERSION = 1
+SETTINGS = ("sample_rate", "n_fft", "hop_length", "n_mels", "f_max", "mean_power", "compression")
+REPETITIONS = 15  # of a time measurement; two more are not counted
 
 
-def run_originals(folder: Path, batch: np.ndarray) -> dict[str, np.ndarray]:
-    """Run both original graphs.
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("wheel", type=Path, nargs="?", default=original.WHEEL, help="the wheel (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=FRONT_END, metavar="FILE", help="default: models/front_end.h5")
+    parser.add_argument("--audio", type=Path, metavar="DIR", help="also compare on the recordings in this folder")
+    parser.add_argument("--time", action="store_true", help="also measure the time on one thread")
+    args = parser.parse_args(argv)
+    convert(args.wheel, args.output, audio=args.audio, timed=args.time)
+    return 0
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of the unpacked wheel, see `original.unpack`.
-    batch : np.ndarray, shape (n, 187, 96)
 
-    Returns
-    -------
-    dict of str to np.ndarray
-        The outputs of the front end by name. The pooled values are reduced to the channels that the front end keeps.
+def convert(wheel: Path, output: Path, *, audio: Path | None = None, timed: bool = False) -> None:
+    """Convert, compare with the originals, and write the model and the outputs of the originals on the test windows."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        original.unpack(wheel, folder)
+        variables = {name: original.read_variables(folder / name) for name in original.NETWORKS}
+        convolutions = {name: folding.read_convolutions(variables[name]) for name in variables}
+        for name, layers in convolutions.items():
+            print(f"{name}: filters kept: {', '.join(f'{len(c.live)} of {len(c.bias)}' for c in layers)}")
+        kept = {name: folding.pooled_indices(layers) for name, layers in convolutions.items()}
+        model = folding.build_model(variables, OUTPUTS)
+        with np.load(TEST_WINDOWS) as stored:
+            test_windows = stored["windows"].astype(np.float32)
+        truth = compare(model, folder, kept, test_windows, "test windows")
+        if audio:
+            compare(model, folder, kept, windows_of(audio), str(audio))
+        checkpoints.save(model, output, describe(wheel, variables, kept))
+        with replacing(TEST_WINDOWS) as temporary:
+            np.savez_compressed(temporary, windows=test_windows.astype(np.float16), **truth)
+        print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {model.count_params():,} parameters")
+        for size in (9, 1) if timed else ():  # 9 windows are 27 s
+            print_times(model, folder / "mtt", np.resize(test_windows, (size, *test_windows.shape[1:])))
+
+
+def windows_of(folder: Path) -> np.ndarray:
+    """Compute the windows, (n, 187, 96), of all recordings in a folder, as float16 files would give them."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    clips = [spectrogram.log_mel(decoding.stream(path, strict=False)) for path in files]
+    return np.concatenate([front_end.windows(clip.astype(np.float16)) for clip in clips])
+
+
+def compare(
+    model: "keras.Model", folder: Path, kept: dict[str, np.ndarray], windows: np.ndarray, title: str
+) -> dict[str, np.ndarray]:
+    """Print the largest difference of each output from the originals; return the originals' outputs.
+
+    The pooled values are reduced to the channels that the front end keeps.
     """
-    results = {}
+    truth = {}
     for network in original.NETWORKS:
-        run, kept = original.load_original(folder / network), kept_pooled(folder / network)
-        parts = [run(batch[i : i + 32]) for i in range(0, len(batch), 32)]
-        whole = {part: np.concatenate([values[part] for values in parts]) for part in PARTS}
-        whole["pooled"] = whole["pooled"][:, kept]
-        results |= {f"{network}_{part}": values for part, values in whole.items()}
-    return {name: results[name] for name in OUTPUTS}
+        run = original.load_original(folder / network)
+        batches = [run(windows[i : i + 32]) for i in range(0, len(windows), 32)]
+        for part in PARTS:
+            values = np.concatenate([batch[part] for batch in batches])
+            truth[f"{network}_{part}"] = values[:, kept[network]] if part == "pooled" else values
+    print(f"{title}: largest difference from the originals on {len(windows)} windows")
+    for name, values in zip(OUTPUTS, model.predict(windows, verbose=0), strict=True):
+        difference = np.abs(values - truth[name]).max()
+        print(f"  {name:16} {difference:.1e} (values up to {np.abs(truth[name]).max():.3g})")
+        if difference >= LIMIT and not name.endswith("pooled"):
+            raise PipelineError(f"The difference of {name} is above {LIMIT}: nothing was written.")
+    return truth
 
 
-def kept_pooled(prefix: Path) -> np.ndarray:
-    """Return the indices of the pooled values that the front end keeps of a network."""
-    return folding.pooled_indices(folding.read_convolutions(original.read_variables(prefix)))
+def describe(wheel: Path, variables: dict[str, dict], kept: dict[str, np.ndarray]) -> dict:
+    """Return the attribute `about` of the front end's file.
 
-
-def save(model: keras.Model, path: Path, about: dict) -> None:
-    """Save the model with the attribute `about`. An interrupted run leaves no incomplete file."""
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    model.save(unfinished)
-    with h5py.File(unfinished, "r+") as file:
-        file.attrs["about"] = json.dumps(about)
-    os.replace(unfinished, path)
-
-
-def describe(wheel: Path, folder: Path) -> dict:
-    """Collect the content of the attribute `about`."""
+    The offsets and scales of the last batch normalisation are the mean and deviation of the 400 penultimate values over
+    the music that the networks were trained on.
+    """
+    normalisation = {
+        key: np.concatenate([of_network[f"batch_normalization_10/{name}"] for of_network in variables.values()])
+        for key, name in (("mean", "beta"), ("deviation", "gamma"))
+    }
     return {
         "name": "front_end",
-        "version": VERSION,
+        "version": 1,
         "source": {"wheel": original.WHEEL, "sha256": original.SHA256, "license": "ISC"},
-        "frames": windows.FRAMES,
-        "mel_bands": windows.BANDS,
-        "spectrogram_settings": windows.SETTINGS,
+        "frames": folding.FRAMES,
+        "mel_bands": folding.BANDS,
+        "spectrogram_settings": {key: spectrogram.SETTINGS[key] for key in SETTINGS},
         "outputs": OUTPUTS,
         "tags": original.tag_names(wheel),
-        "pooled_indices": {name: kept_pooled(folder / name).tolist() for name in original.NETWORKS},
-        "penultimate_statistics": penultimate_statistics(folder),
+        "pooled_indices": {name: indices.tolist() for name, indices in kept.items()},
+        "penultimate_statistics": {
+            "mean": normalisation["mean"].round(6).tolist(),
+            "deviation": np.abs(normalisation["deviation"]).round(6).tolist(),
+        },
         "dead_below": folding.DEAD,
     }
 
 
-def penultimate_statistics(folder: Path) -> dict[str, list[float]]:
-    """Return mean and deviation of the 400 penultimate values over the music that the networks were trained on.
-
-    The last batch normalisation sets them: its offsets are the means, its scales the deviations.
-    """
-    variables = [original.read_variables(folder / name) for name in original.NETWORKS]
-    names = {"mean": "beta", "deviation": "gamma"}
-    found = {
-        key: np.concatenate([of_network[f"batch_normalization_10/{name}"] for of_network in variables])
-        for key, name in names.items()
-    }
-    found["deviation"] = np.abs(found["deviation"])
-    return {key: [round(float(value), 6) for value in values] for key, values in found.items()}
-
-
-def print_filters(folder: Path) -> None:
-    """Print how many filters of each convolution are kept."""
-    for network in original.NETWORKS:
-        convolutions = folding.read_convolutions(original.read_variables(folder / network))
-        kept = ", ".join(f"{len(c.live)} of {len(c.bias)}" for c in convolutions)
-        print(f"{network}: filters kept in each convolution: {kept}")
-
-
-def print_differences(model: keras.Model, folder: Path, batch: np.ndarray, title: str) -> bool:
-    """Print the largest difference of each output, and return whether tags and penultimate values pass."""
-    truth = run_originals(folder, batch)
-    ours = dict(zip(OUTPUTS, model.predict(batch, verbose=0), strict=True))
-    differences = {name: float(np.abs(ours[name] - truth[name]).max()) for name in OUTPUTS}
-    print(f"{title}: largest difference from the original on {len(batch)} windows")
-    for name in OUTPUTS:
-        print(f"  {name:16} {differences[name]:.1e} (values up to {np.abs(truth[name]).max():.3g})")
-    return all(differences[name] < LIMIT for name in OUTPUTS if not name.endswith("pooled"))
-
-
-def write_windows(path: Path, folder: Path) -> None:
-    """Store the synthesised windows with the outputs of the original, for the tests."""
-    pieces = windows.synthesised()
-    batch = np.stack(list(pieces.values()))
-    unfinished = path.with_name(f".unfinished-{path.stem}.npz")
-    np.savez_compressed(
-        unfinished, names=list(pieces), windows=batch.astype(np.float16), **run_originals(folder, batch)
-    )
-    os.replace(unfinished, path)
-
-
-def convert(wheel: Path, output: Path, test_windows: Path, audio: list[Path], *, time: bool = False) -> int:
-    """Convert, compare and save.
-
-    Parameters
-    ----------
-    wheel : Path
-        The downloaded wheel.
-    output, test_windows : Path
-        Files to write: the model, and four windows with the outputs of the original.
-    audio : list of Path
-        Audio files to compare on, beside the four windows.
-    time : bool
-        Also measure the time, on one thread.
-
-    Returns
-    -------
-    int
-        0, or 1 if a difference is above the limit. Nothing is written then.
-    """
-    if time:
-        speed.use_one_thread()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        original.unpack(wheel, folder)
-        model = folding.build_model({n: original.read_variables(folder / n) for n in original.NETWORKS}, OUTPUTS)
-        print_filters(folder)
-        sets = {"synthesised": np.stack(list(windows.synthesised().values()))}
-        sets |= {"audio files": windows.from_audio(audio)} if audio else {}
-        within = [print_differences(model, folder, batch, title) for title, batch in sets.items()]
-        if not all(within):
-            print(f"error: a difference is above {LIMIT}; nothing was written", file=sys.stderr)
-            return 1
-        save(model, output, describe(wheel, folder))
-        write_windows(test_windows, folder)
-        print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {model.count_params():,} parameters")
-        if time:
-            print_times(model, folder, sets.get("audio files", sets["synthesised"]))
-    return 0
-
-
-def print_times(model: keras.Model, folder: Path, batch: np.ndarray) -> None:
-    """Print the CPU time of the front end and of the original MTT_musicnn, for batches of 9 windows (27 s) and of 1."""
-    for size in (9, 1):
-        seconds = speed.compare(model, folder / "mtt", np.resize(batch, (size, *batch.shape[1:])))
-        both, one = 1000 * seconds["front end"], 1000 * seconds["original"]
-        print(f"batch of {size}: {both:.1f} ms for both networks, {one:.1f} ms for the original MTT: {both / one:.2f}")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wheel", type=Path, nargs="?", default=original.WHEEL, help="the wheel (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=MODEL, metavar="FILE", help="default: models/front_end.h5")
-    parser.add_argument(
-        "--test-windows", type=Path, default=TEST_WINDOWS, metavar="FILE", help="default: in tests/data"
-    )
-    parser.add_argument("--audio", type=Path, nargs="+", default=[], metavar="FILE", help="also compare on these files")
-    parser.add_argument("--time", action="store_true", help="also measure the time on one thread")
-    args = parser.parse_args(argv)
-    try:
-        return convert(args.wheel, args.output, args.test_windows, args.audio, time=args.time)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def print_times(model: "keras.Model", prefix: Path, windows: np.ndarray) -> None:
+    """Print the median CPU time of the front end (both networks) and of one original for a batch, by turns."""
+    infer = tf.function(lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([None, 187, 96])])
+    run = original.load_original(prefix)
+    times: dict[str, list[float]] = {"front end": [], "original MTT": []}
+    for _ in range(REPETITIONS + 2):
+        for name, compute in (("front end", infer), ("original MTT", run)):
+            start = time.process_time()
+            compute(windows)
+            times[name].append(1000 * (time.process_time() - start))
+    both, one = (float(np.median(values[2:])) for values in times.values())
+    print(f"batch of {len(windows)}: {both:.1f} ms for the front end, {one:.1f} ms for the original MTT network")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command_line.run(main)

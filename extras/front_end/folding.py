@@ -19,21 +19,13 @@ EPSILON = 1e-3  # of batch normalisation in TensorFlow 1
 
 @dataclass
 class Convolution:
-    """A convolution of the original, followed by ReLU and batch normalisation.
+    """A convolution of the original: `scale * relu(convolution + bias) + offset`.
 
-    Attributes
-    ----------
-    kernel : np.ndarray, shape (frames, bands or channels, filters)
-    bias, scale, offset : np.ndarray, shape (filters,)
-        The output is ``scale * relu(convolution + bias) + offset``.
-    live : np.ndarray of int
-        Indices of the filters that respond to the input.
-    constant : np.ndarray, shape (filters,)
-        Output of the dead filters, 0 for the live ones.
+    `live` are the indices of the filters that respond to the input, `constant` is the output of the dead ones.
     """
 
-    kernel: np.ndarray
-    bias: np.ndarray
+    kernel: np.ndarray  # (frames, bands or channels, filters)
+    bias: np.ndarray  # (filters,)
     scale: np.ndarray
     offset: np.ndarray
 
@@ -61,19 +53,9 @@ def batch_norm(variables: dict[str, np.ndarray], number: int) -> tuple[np.ndarra
 
 
 def channels(convolutions: list[Convolution]) -> tuple[np.ndarray, np.ndarray]:
-    """Compare the channels that are pooled with those of the original.
+    """Return the indices of the original's 753 pooled channels that are kept, in the order of the folded network.
 
-    Parameters
-    ----------
-    convolutions : list of Convolution
-        The eight convolutions of a network.
-
-    Returns
-    -------
-    kept : np.ndarray of int
-        Index in the original's 753 channels of each channel that is kept, in the order of the folded network.
-    constant : np.ndarray, shape (753,)
-        Values of the channels that are removed, 0 for those kept.
+    Also returns the values of the removed channels, (753,), 0 for those kept.
     """
     starts = np.cumsum([0] + [len(c.bias) for c in convolutions])
     live = [start + c.live for start, c in zip(starts[:6], convolutions[:6], strict=True)]
@@ -91,8 +73,7 @@ def mid_order(convolutions: list[Convolution]) -> np.ndarray:
 def pooled_indices(convolutions: list[Convolution]) -> np.ndarray:
     """Return where the folded network's pooled values are in the original's vector of 1506.
 
-    The original's vector has the maximum and the mean of each channel in turn. The folded one has all maxima, then all
-    means.
+    The original has maximum and mean of each channel in turn, the folded network all maxima, then all means.
     """
     kept, _ = channels(convolutions)
     return np.concatenate([2 * kept, 2 * kept + 1])
@@ -216,19 +197,9 @@ def dense_weights(variables: dict[str, np.ndarray], convolutions: list[Convoluti
 
 
 def build_model(networks: dict[str, dict[str, np.ndarray]], outputs: list[str]) -> keras.Model:
-    """Build the folded networks as one Keras model.
+    """Build the folded networks as one Keras model, from windows, (n, 187, 96), to the named outputs, in this order.
 
-    Parameters
-    ----------
-    networks : dict
-        The variables of each network (``mtt``, ``msd``).
-    outputs : list of str
-        Names of the outputs, such as ``mtt_tags``.
-
-    Returns
-    -------
-    keras.Model
-        Takes windows of shape (187, 96), gives the outputs in the given order.
+    `networks` contains the variables of each network; outputs are named like `mtt_tags`.
     """
     window = keras.Input((FRAMES, BANDS), name="window")
     shared = Builder("shared")

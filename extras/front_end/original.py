@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
+from music_featurization.artifacts import PipelineError
+
 WHEEL = "musicnn-0.1.0-py3-none-any.whl"
 SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
 DOWNLOAD = "pip download --no-deps musicnn==0.1.0"
@@ -27,28 +29,17 @@ TENSORS = {
 
 
 def unpack(wheel: Path, folder: Path) -> None:
-    """Unpack the files of both networks.
-
-    Parameters
-    ----------
-    wheel : Path
-        The downloaded wheel.
-    folder : Path
-        Existing folder. ``mtt.index``, ``mtt.data-00000-of-00001`` and ``mtt.meta`` are written to it, and the same for
-        ``msd``. The file `checkpoint` of the wheel contains a path of its author's machine, so the variables are read
-        by file prefix.
+    """Unpack the files of both networks: `mtt.index`, `mtt.data-00000-of-00001`, `mtt.meta`, and the same for `msd`.
 
     Raises
     ------
-    FileNotFoundError
-        If the wheel is missing.
-    ValueError
-        If the file is not the wheel of musicnn 0.1.0.
+    PipelineError
+        If the wheel is missing or is another file.
     """
     if not wheel.is_file():
-        raise FileNotFoundError(f"{wheel} is missing: {DOWNLOAD}")
+        raise PipelineError(f"{wheel} does not exist. Run {DOWNLOAD}.")
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != SHA256:
-        raise ValueError(f"{wheel} is damaged or is not the wheel of musicnn 0.1.0: {DOWNLOAD}")
+        raise PipelineError(f"{wheel} is damaged or is not the wheel of musicnn 0.1.0. Run {DOWNLOAD}.")
     with zipfile.ZipFile(wheel) as archive:
         for name, inside in NETWORKS.items():
             for suffix in (".index", ".data-00000-of-00001", ".meta"):
@@ -56,7 +47,7 @@ def unpack(wheel: Path, folder: Path) -> None:
 
 
 def tag_names(wheel: Path) -> dict[str, list[str]]:
-    """Read the 50 tags of each network from ``musicnn/configuration.py`` in the wheel, without importing it."""
+    """Read the 50 tags of each network from `musicnn/configuration.py` in the wheel, without importing it."""
     with zipfile.ZipFile(wheel) as archive:
         tree = ast.parse(archive.read("musicnn/configuration.py").decode())
     lists = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
@@ -64,43 +55,25 @@ def tag_names(wheel: Path) -> dict[str, list[str]]:
 
 
 def read_variables(prefix: Path) -> dict[str, np.ndarray]:
-    """Read the variables of a checkpoint, without the optimizer's.
-
-    Parameters
-    ----------
-    prefix : Path
-        Path of the checkpoint's files without their suffix.
-
-    Returns
-    -------
-    dict of str to np.ndarray
-        Arrays of float64 by the variable's name.
-    """
+    """Read the variables of a checkpoint, float64, by name, without the optimizer's."""
     reader = tf.train.load_checkpoint(str(prefix))
     names = [name for name in reader.get_variable_to_shape_map() if "Adam" not in name and "_power" not in name]
     return {name: reader.get_tensor(name).astype(np.float64) for name in names}
 
 
-def load_original(prefix: Path, *, threads: int = 0) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Load the original graph of a network.
-
-    Parameters
-    ----------
-    prefix : Path
-        Path of the checkpoint's files without their suffix.
-    threads : int
-        Number of threads, 0 for all cores.
+def load_original(prefix: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Load the original graph of a network, given its checkpoint's path without suffix. It runs on one thread.
 
     Returns
     -------
     callable
-        Takes windows of shape (n, 187, 96), returns a dict with ``penultimate`` (n, 200), ``tags`` (n, 50) and
-        ``pooled`` (n, 1506).
+        From windows, (n, 187, 96), to a dict of `penultimate` (n, 200), `tags` (n, 50) and `pooled` (n, 1506).
     """
-    session = tf.compat.v1.Session(graph=_inference_graph(prefix), config=_threads(threads))
-    variables = {f"{name}:0": array for name, array in read_variables(prefix).items()}
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    session = tf.compat.v1.Session(graph=_inference_graph(prefix), config=config)
     with session.graph.as_default():
-        session.run([tf.compat.v1.assign(session.graph.get_tensor_by_name(v), variables[v]) for v in variables])
+        for name, array in read_variables(prefix).items():
+            session.run(tf.compat.v1.assign(session.graph.get_tensor_by_name(f"{name}:0"), array))
     return lambda windows: session.run(TENSORS, {"model/Placeholder:0": windows, "model/Placeholder_2:0": False})
 
 
@@ -120,7 +93,3 @@ def _inference_graph(prefix: Path) -> tf.Graph:
     with graph.as_default():
         tf.import_graph_def(GraphDef(node=[nodes[name] for name in nodes if name in needed]), name="")
     return graph
-
-
-def _threads(number: int) -> tf.compat.v1.ConfigProto:
-    return tf.compat.v1.ConfigProto(intra_op_parallelism_threads=number, inter_op_parallelism_threads=number)
