@@ -11,6 +11,7 @@ The output of the frozen front end is computed once per clip and stored in datas
 again after an interruption: it continues after the last finished epoch.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 try:
@@ -23,7 +24,7 @@ from music_featurization.network import networks, recipe
 from music_featurization.network.training_run import train
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     count, positive = command_line.count, command_line.positive
     add = parser.add_argument_group("data").add_argument
@@ -48,6 +49,7 @@ def main(argv=None):
     about = "remove the checkpoints of an earlier run, and embeddings made by another front end"
     add("--overwrite", action="store_true", help=about)
     train(**vars(parser.parse_args(argv)))
+    return 0
 
 
 if __name__ == "__main__":

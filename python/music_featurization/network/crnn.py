@@ -4,8 +4,10 @@ Standard Keras layers only, so that a checkpoint loads anywhere without our code
 right for clips of one length only, see `TimeDistributed`; calling the network as a function is right for all.
 """
 
+from typing import Any
+
 import numpy as np
-from keras import Input, Model, initializers, layers, ops
+from keras import Input, KerasTensor, Model, initializers, layers, ops
 
 from music_featurization.network.checkpoints import FEATURE_LAYER, FEATURES
 from music_featurization.network.front_end import EMBEDDING, PARTS, WINDOW
@@ -45,7 +47,7 @@ class TimeDistributed(layers.TimeDistributed):
     of the same name, because it has the same configuration.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         clips, windows = ops.shape(inputs)[:2]
         outputs = self.layer(ops.reshape(inputs, (-1, *inputs.shape[2:])), training=training)
         return ops.reshape(outputs, (clips, windows, *outputs.shape[1:]))
@@ -56,7 +58,7 @@ def head_of(network: Model) -> Model:
     return Model(network.get_layer("embeddings").output, network.outputs[0], name="head")
 
 
-def cut_windows(clip, mels: int):
+def cut_windows(clip: KerasTensor, mels: int) -> KerasTensor:
     """Cut (batch, mels, frames) into windows, (batch, windows, 187, mels), by a convolution that copies its input."""
     image = layers.Reshape((mels, -1, 1))(clip)
     cut = layers.Conv2D(
@@ -67,7 +69,7 @@ def cut_windows(clip, mels: int):
     return layers.Permute((2, 3, 1))(image)
 
 
-def summarise(embeddings):
+def summarise(embeddings: KerasTensor) -> KerasTensor:
     """Summarise (batch, windows, 1608): their mean beside the mean of a recurrent layer over the penultimate values."""
     x = layers.BatchNormalization(
         epsilon=1e-5, center=False, scale=False, trainable=False, dtype="float32", name="standardise"
@@ -83,7 +85,7 @@ def summarise(embeddings):
     return layers.Concatenate(name="summary")(means)
 
 
-def classify(summary, n_classes: int):
+def classify(summary: KerasTensor, n_classes: int) -> KerasTensor:
     """Compute the features and the class probabilities.
 
     The features start around 1, where a ReLU is linear: from a few hundred clips, a nearly linear classifier overfits

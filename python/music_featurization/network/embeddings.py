@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.network import front_end
 from music_featurization.network.batches import load_clip
+
+if TYPE_CHECKING:
+    import keras
 
 DTYPE = "float16"
 FEW = 100  # clips that are embedded in this process: workers would take longer to start
@@ -57,7 +61,6 @@ def generate_missing(
 
     Parameters
     ----------
-    artifacts : Artifacts
     spectrograms : sequence of str
         Paths relative to the folder of spectrograms.
     jobs, dask
@@ -83,7 +86,7 @@ def generate_missing(
     print(f"embeddings of {len(chosen)} clips: {len(chosen) - len(to_do)} done, {len(to_do)} to do", flush=True)
     make = functools.partial(generate, spectrograms=artifacts.spectrograms, folder=artifacts.embeddings)
     if dask is None and len(to_do) <= FEW:
-        outcomes = ((name, make(name)) for name in to_do)
+        outcomes: Iterator[tuple[str, str | None]] = ((name, make(name)) for name in to_do)
     else:
         outcomes = workers.run(make, to_do, jobs=jobs, dask=dask, prepare=_embedder)
     failures = {}
@@ -126,7 +129,7 @@ def remove(folder: Path, shard: tuple[int, int] | None = None) -> None:
 
 
 def is_up_to_date(artifacts: Artifacts, name: str) -> bool:
-    """Tell whether a clip's embeddings exist and are no older than its spectrogram."""
+    """Return whether a clip's embeddings exist and are no older than its spectrogram."""
     try:
         made = os.stat(artifacts.embeddings / name).st_mtime_ns
         return made >= os.stat(artifacts.spectrograms / name).st_mtime_ns
@@ -148,7 +151,7 @@ def generate(name: str, *, spectrograms: Path, folder: Path) -> str | None:
 
 
 @functools.cache
-def _embedder():
+def _embedder() -> "keras.Model":
     """Load the front end once per process; a worker process uses one thread."""
     if os.environ.get("OMP_NUM_THREADS") == "1":  # set by `workers.run`
         os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}

@@ -1,21 +1,21 @@
-"""Keras, imported quietly: on any backend, without TensorFlow's start-up remarks."""
+"""Import Keras quietly: on any backend, without TensorFlow's messages at the start."""
 
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
 
 
-def load_keras():
-    """Import Keras and the backend that KERAS_BACKEND names (TensorFlow by default).
+def load_keras() -> ModuleType:
+    """Import and return Keras, with the backend that KERAS_BACKEND names (TensorFlow by default).
 
-    Returns
-    -------
-    module
-        `keras`. Import it through here first; a later `import keras` finds it loaded.
+    Call this before the first `import keras` elsewhere.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def load_keras():
         try:
             import keras
 
-            keras.ops.zeros(1)  # starts the runtime, which has remarks of its own
+            keras.ops.zeros(1)  # starts the runtime, which prints messages of its own
         except Exception as error:  # a missing backend, and settings of any content, raise almost anything
             raise PipelineError(
                 f"Keras cannot start ({error}). Install what it lacks, or choose the backend: KERAS_BACKEND=tensorflow "
@@ -38,8 +38,8 @@ def load_keras():
     return keras
 
 
-def has_gpu():
-    """Whether the backend sees a GPU."""
+def has_gpu() -> bool:
+    """Return whether the backend sees a GPU."""
     import keras
 
     if keras.backend.backend() == "torch":  # for which keras.distribution lists no devices
@@ -65,7 +65,7 @@ def use_precision(precision: str) -> None:
     keras.config.set_dtype_policy(precision)
 
 
-def to_numpy(variable):
+def to_numpy(variable: Any) -> np.ndarray:
     """Return a Keras variable as a numpy array, on any backend."""
     import keras
 
@@ -78,8 +78,8 @@ def first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _without_stderr():
-    """What C++ prints to file descriptor 2 is lost, because no variable silences it; exceptions are raised as usual."""
+def _without_stderr() -> Iterator[None]:
+    """Discard what C++ prints to file descriptor 2, because no variable silences it; exceptions are raised as usual."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -133,7 +133,7 @@ def describe_front_end(network_name: str, weights: str, fine_tune: bool, start_f
 
 
 def has_provided_front_end(about: dict) -> bool:
-    """Tell by a checkpoint's `about` whether its front end is `models/front_end.h5`, unchanged."""
+    """Return by a checkpoint's `about` whether its front end is `models/front_end.h5`, unchanged."""
     described = about.get("front_end")
     if not isinstance(described, dict) or not described.get("pretrained") or described.get("fine_tuned"):
         return False

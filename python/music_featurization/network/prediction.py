@@ -95,7 +95,7 @@ def stages(model: "keras.Model", embedded: bool) -> tuple["keras.Model", Callabl
     return head, lambda path: front_end.embed(embedder, load_clip(path))
 
 
-def _with_features(model: "keras.Model", inputs) -> "keras.Model":
+def _with_features(model: "keras.Model", inputs: "keras.KerasTensor") -> "keras.Model":
     """Return the network from `inputs` on, with the outputs probabilities and features."""
     import keras
 

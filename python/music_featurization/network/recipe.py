@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from typing import Any
 
 from music_featurization import command_line
 from music_featurization.artifacts import PipelineError
@@ -19,7 +20,7 @@ RECIPES: dict[str, dict] = {
 def add_options(parser: argparse._ActionsContainer) -> None:
     """Add an option for every setting to a command line; those not given are absent from its result."""
 
-    def add(flag: str, metavar: str, about: str, **options) -> None:
+    def add(flag: str, metavar: str, about: str, **options: Any) -> None:
         name = flag.strip("-").replace("-", "_")
         values = {network: settings[name] for network, settings in RECIPES.items()}
         default = ", ".join(f"{network} {value}" for network, value in values.items())

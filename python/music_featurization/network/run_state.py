@@ -7,7 +7,7 @@ follow from it. So a run that was killed at any moment continues as if nothing h
 import json
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ HISTORY_KEYS = ("loss", "categorical_accuracy", "val_loss", "val_categorical_acc
 
 def save(model: "keras.Model", models: Path, history: dict) -> None:
     """Write what `restore` needs to continue after this epoch."""
-    arrays = {f"v{i}": to_numpy(v) for i, v in enumerate(_variables(model))}
+    arrays: dict[str, Any] = {f"v{i}": to_numpy(v) for i, v in enumerate(_variables(model))}
     with replacing(models / STATE) as temporary:
         np.savez(temporary, history=json.dumps(history), **arrays)
 

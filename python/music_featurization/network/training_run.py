@@ -4,7 +4,7 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from music_featurization.artifacts import STEP_3, Artifacts, PipelineError, fingerprint
 from music_featurization.audio import spectrogram
@@ -68,12 +68,12 @@ def train(
     artifacts = Artifacts(root)
     tables = {part: read_part(artifacts, part) for part in PARTS}
     spectrogram_folder.require_our_settings(artifacts.spectrograms)
-    cluster = {"jobs": jobs, "dask": dask, "overwrite": overwrite}
+    cluster: dict[str, Any] = {"jobs": jobs, "dask": dask, "overwrite": overwrite}
     if shard:
         embeddings.generate_missing(artifacts, _names(tables, PARTS), shard=shard, **cluster)
         return
     classes = list(read_classes(artifacts))
-    check_classes(tables["train"]["label"], tables["val"]["label"], classes)
+    check_classes(list(tables["train"]["label"]), list(tables["val"]["label"]), classes)
     front_end = _describe_front_end(network, weights, fine_tune, start_from)
     settings = {
         **{"network": network, "weights": weights or networks.PRETRAINED, "fine_tune": fine_tune},

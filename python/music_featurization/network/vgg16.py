@@ -1,7 +1,7 @@
 """Bahuleyan's network (arXiv:1804.01149): VGG16 on an image of the spectrogram, one dense layer, a softmax."""
 
 import numpy as np
-from keras import Input, Model, layers, regularizers
+from keras import Input, KerasTensor, Model, layers, regularizers
 
 from music_featurization.artifacts import PipelineError
 from music_featurization.network.checkpoints import FEATURE_LAYER, FEATURES
@@ -59,7 +59,7 @@ def vgg16(n_classes: int, *, weights: str = "imagenet", fine_tune: bool = False,
     return model
 
 
-def jet_image(clip, mels: int):
+def jet_image(clip: KerasTensor, mels: int) -> KerasTensor:
     """Draw the spectrogram in matplotlib's "jet", as VGG16 takes it: (batch, 216, 216, 3), BGR less the mean."""
     x = layers.Reshape((mels, -1, 1))(layers.Rescaling(1 / TOP)(clip))
     x = layers.Resizing(IMAGE_SIZE, IMAGE_SIZE)(x)
