@@ -83,7 +83,6 @@ def training_batches(
     ----------
     paths, labels
         File and label of every clip.
-    n_classes : int
     load : callable
         Reads one file.
     time_axis : int

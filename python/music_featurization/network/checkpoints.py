@@ -77,7 +77,6 @@ def require_compatible(model_file: Path, classes: Sequence[str] | None = None) -
 
     Parameters
     ----------
-    model_file : Path
     classes : sequence of str, optional
         The classes of the data set, in label order. A file of other origin, which does not contain the names of its
         classes, is accepted with them.

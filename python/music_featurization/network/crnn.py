@@ -24,8 +24,6 @@ def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
     ----------
     embedder : keras.Model
         From a window, (187, mels), to its embedding; see `front_end.build_embedder`.
-    n_classes : int
-    mels : int
 
     Returns
     -------

@@ -22,7 +22,6 @@ def build_network(
     Parameters
     ----------
     network_name : {"crnn", "vgg16"}
-    n_classes : int
     weights : str
         Where the convolutions start: "pretrained" (crnn: `models/front_end.h5`; vgg16: ImageNet, downloaded by Keras),
         "none" for random weights or, for vgg16, a file of VGG16 weights.

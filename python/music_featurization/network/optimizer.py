@@ -25,7 +25,6 @@ def compile_network(model: "keras.Model", recipe: dict, steps: int, *, pretraine
 
     Parameters
     ----------
-    model : keras.Model
     recipe : dict
         See `recipe.RECIPES`.
     steps : int

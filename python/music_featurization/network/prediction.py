@@ -42,7 +42,6 @@ def predict(
         Most clips per batch.
     progress : callable, optional
         Called with the number of clips done after every batch.
-    embedded : bool
 
     Returns
     -------

@@ -54,10 +54,8 @@ def fit(
     network : keras.Model
         Freshly built, with the same seed whenever the run is continued, and standardised. If the clips are embedded,
         only the part after its front end is trained.
-    train, validation : Clips
     models : Path
         Folder of the checkpoints.
-    epochs, seed : int
     settings : dict
         See `recipe.RECIPES`.
     about : dict

@@ -16,12 +16,10 @@ def vgg16(n_classes: int, *, weights: str = "imagenet", fine_tune: bool = False,
 
     Parameters
     ----------
-    n_classes : int
     weights : str
         "imagenet" (downloaded by Keras), "none" for random weights, or a file of VGG16 weights.
     fine_tune : bool
         Train the base too, as in the paper's best network; otherwise it is frozen.
-    mels : int
 
     Returns
     -------
