@@ -177,8 +177,8 @@ def predict_tags(files: Sequence[Path], tags: Sequence[str]) -> np.ndarray:
 def compute_features(artifacts: Artifacts, spectrograms: Sequence[str], model_file: Path) -> np.ndarray:
     """Compute the features of clips whose embeddings exist: float32, shape (clips, 512)."""
     load_keras()
-    model, description = checkpoints.load(model_file)
-    embedded = networks.has_provided_front_end(description)
+    model = checkpoints.load(model_file)
+    embedded = networks.has_provided_front_end(checkpoints.read_about(model_file))
     folder = artifacts.embeddings if embedded else artifacts.spectrograms
     return prediction.predict(model, [folder / name for name in spectrograms], embedded=embedded)[1]
 
