@@ -1,4 +1,4 @@
-"""A walk between two points that stays where the data is.
+"""A path between two points that stays close to the data.
 
 The principal path of M. J. Ferrarotti, W. Rocchia, S. Decherchi, "Finding principal paths in data space", IEEE
 Transactions on Neural Networks and Learning Systems, 2019: k-means whose waypoints w_0 ... w_{n+1} are chained between
@@ -9,17 +9,19 @@ two fixed ends. It minimises
 with c(i) the waypoint nearest to x_i. A large s gives a straight line of even steps, s = 0 plain k-means.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 WAYPOINTS = 50  # besides the two ends
 # The regulariser s, from stiff to free; each path starts from the one before.
 STIFFNESS = (*np.logspace(5, -5, 50), 0.0)
 MAX_ROUNDS = 200  # of assignment and solution; tens are usual
-MOST_LANDMARKS = 2000  # points that the shortest path may visit: the distances between all of them are held in memory
+MOST_LANDMARKS = 2000  # points that the shortest path may visit: the distances between all of them are kept in memory
 
 
-def find(points, start, end, waypoints=WAYPOINTS):
-    """The principal path between two of the points.
+def find(points: np.ndarray, start: int, end: int, waypoints: int = WAYPOINTS) -> np.ndarray:
+    """Find the principal path between two of the points.
 
     Parameters
     ----------
@@ -46,13 +48,8 @@ def find(points, start, end, waypoints=WAYPOINTS):
     return paths[elbow([steps(path).var() for path in paths])]
 
 
-def shortest(points, start, end):
-    """The way from point to point that costs least when a step costs its length squared: many short steps, no leap.
-
-    Parameters
-    ----------
-    points : numpy.ndarray of float, shape (N, D)
-    start, end : int
+def shortest(points: np.ndarray, start: int, end: int) -> list[int]:
+    """Find the path over points of least cost, where a step costs its length squared: many short steps, no leap.
 
     Returns
     -------
@@ -67,14 +64,14 @@ def shortest(points, start, end):
     costs = np.maximum(costs, np.finfo(float).eps * costs.max())
     first, last = np.searchsorted(rows, [start, end])
     _, before = dijkstra(costs, indices=first, return_predecessors=True)
-    way = [last]
-    while way[-1] != first:
-        way.append(before[way[-1]])
-    return [int(row) for row in rows[way[::-1]]]
+    path = [last]
+    while path[-1] != first:
+        path.append(before[path[-1]])
+    return [int(row) for row in rows[path[::-1]]]
 
 
-def resample(line, count):
-    """Evenly spaced points on a line through points.
+def resample(line: np.ndarray, count: int) -> np.ndarray:
+    """Return evenly spaced points on a line through points.
 
     Parameters
     ----------
@@ -93,17 +90,17 @@ def resample(line, count):
     return np.stack([np.interp(wanted, at, column) for column in line.T], axis=1)
 
 
-def near(points, path, longest_step):
-    """Which points are no further from a path than `longest_step`: bool, shape (N,).
+def near(points: np.ndarray, path: np.ndarray, longest_step: float) -> np.ndarray:
+    """Return a mask of the points that are no further from a path than `longest_step`: bool, shape (N,).
 
-    The others are not on the way, and would draw the stiff first paths into another part of the space (the paper
-    filters the data for the same reason).
+    Other points would draw the stiff first paths into another part of the space; the paper filters the data for the
+    same reason.
     """
     return squared_distances(points, path).min(axis=1) <= longest_step**2
 
 
-def relax(path, points, stiffness):
-    """Minimise the sum above by turns: assign each point to its nearest waypoint, then solve for the waypoints.
+def relax(path: np.ndarray, points: np.ndarray, stiffness: float) -> np.ndarray:
+    """Minimise the sum above in turns: assign each point to its nearest waypoint, then solve for the waypoints.
 
     Parameters
     ----------
@@ -126,8 +123,8 @@ def relax(path, points, stiffness):
     return path
 
 
-def solve(path, points, nearest, stiffness):
-    """Best inner waypoints for an assignment: the zeros of the derivative of the sum above.
+def solve(path: np.ndarray, points: np.ndarray, nearest: np.ndarray, stiffness: float) -> np.ndarray:
+    """Compute the best inner waypoints for an assignment: the zeros of the derivative of the sum above.
 
     (n_j + 2 s) w_j - s w_{j-1} - s w_{j+1} = sum of the n_j points of waypoint j, a tridiagonal system.
     """
@@ -148,8 +145,8 @@ def solve(path, points, nearest, stiffness):
     return np.vstack([path[:1], solveh_banded(bands, sums), path[-1:]])
 
 
-def elbow(unevenness):
-    """The stiffness from which on the steps become uneven.
+def elbow(unevenness: Sequence[float]) -> int:
+    """Find the stiffness below which the steps become uneven.
 
     Parameters
     ----------
@@ -159,19 +156,19 @@ def elbow(unevenness):
     Returns
     -------
     int
-        Position of the value furthest below the straight line from the first to the last. The stiffness is taken on
-        the logarithmic scale on which it is spaced; on a linear one all elbows would be in the corner.
+        Position of the value furthest below the straight line from the first to the last. The stiffness is on a
+        logarithmic scale; on a linear one all elbows would be in the corner.
     """
     values = np.asarray(unevenness, float)
     return int(np.argmax(np.linspace(values[0], values[-1], len(values)) - values))
 
 
-def steps(path):
-    """Lengths of the steps between neighbouring waypoints, shape (M - 1,)."""
+def steps(path: np.ndarray) -> np.ndarray:
+    """Compute the lengths of the steps between neighbouring waypoints, shape (M - 1,)."""
     return np.linalg.norm(np.diff(path, axis=0), axis=1)
 
 
-def squared_distances(a, b):
-    """Squared Euclidean distances, shape (len(a), len(b)), never below 0."""
+def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Compute squared Euclidean distances, shape (len(a), len(b)), never below 0."""
     products = (a**2).sum(axis=1)[:, None] - 2 * a @ b.T + (b**2).sum(axis=1)
     return np.maximum(products, 0)
