@@ -26,8 +26,8 @@ SCRIPTS = (
     (artifacts.TESTING,),
     (artifacts.FORMAT,),
     (artifacts.PREDICTION,),
-    (artifacts.REPORT,),
     (artifacts.MAP,),
+    (artifacts.REPORT,),
     (artifacts.WALK, "classical", "rock"),
 )
 CLIPS = 72

@@ -17,7 +17,7 @@ import markupsafe
 import numpy as np
 import pytest
 import soundfile
-from tiny_results import main_of, make_history, make_results, make_split
+from tiny_results import main_of, make_history, make_results, make_spectrograms, make_split
 
 from music_featurization.artifacts import PROVIDED_MODEL, REPOSITORY, Artifacts, PipelineError, fingerprint
 from music_featurization.dataset.genres import GENRES
@@ -233,6 +233,21 @@ def test_report_takes_its_numbers_from_metrics_json(tmp_path):
     make_results(where, seed=2)
     with pytest.raises(PipelineError, match=r"metrics\.json does not match"):
         make_report(["--root", str(where.root)])
+
+
+def test_map_and_taggrams_are_in_the_report(tmp_path):
+    where = make_split(tmp_path)
+    make_results(where)
+    text = write_report(where)
+    assert "There is no map of these results" in text and "There are no spectrograms" in text
+    make_spectrograms(where, frames=(200, 600))
+    main_of("results_utils/plot_style_space.py")(["--root", str(where.root)])
+    text = write_report(where)
+    assert text.count('alt="Probability of tags over the time of') == 3 and 'alt="Map of the features' in text
+    assert "python3 results_utils/plot_style_space.py" in text
+    for name in test_results.read_clips(where, "test")["spectrogram"]:
+        np.save(where.spectrograms / name, np.zeros((2, 2), np.float16))
+    assert "The tags could not be computed: " in write_report(where)
 
 
 def test_nothing_shared_is_said_once(tmp_path):

@@ -75,7 +75,10 @@ def _further_fonts(letters: str) -> list[str]:
     from matplotlib import font_manager, ft2font
 
     def known(file: str) -> set[int]:
-        return missing & ft2font.FT2Font(file).get_charmap().keys()
+        try:
+            return missing & ft2font.FT2Font(file).get_charmap().keys()
+        except (OSError, RuntimeError):  # matplotlib's list can be older than the installed fonts
+            return set()
 
     installed = [font for font in font_manager.fontManager.ttflist if (font.style, font.weight) == ("normal", 400)]
     files = {font.name: font.fname for font in installed if not font.name.startswith("Last Resort")}  # draws boxes

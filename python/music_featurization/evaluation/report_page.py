@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from music_featurization import templates
-from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, Artifacts, PipelineError, read_array, read_json
+from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, Artifacts, PipelineError, read_json
 from music_featurization.dataset import clip_names
 from music_featurization.evaluation import commands, figures, palette, report, test_results
 from music_featurization.evaluation.metrics import normalise
@@ -184,9 +184,9 @@ def draw_taggrams(results: Tested, artifacts: Artifacts) -> tuple[list[dict], st
 
 def _taggram(spectrogram: Path) -> dict[str, bytes] | None:
     from music_featurization.audio.spectrogram import HOP, SETTINGS
-    from music_featurization.network import front_end
+    from music_featurization.network import batches, front_end
 
-    log_mel = read_array(spectrogram, STEP_1, dimensions=2)
+    log_mel = batches.load_clip(spectrogram)
     names, tagger = front_end.load_tagger()
     is_shown = np.array([name.startswith("mtt_") for name in names])
     tags = front_end.embed(tagger, log_mel).T[is_shown]
