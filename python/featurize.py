@@ -1,17 +1,31 @@
-"""Genre and 512 features of any music: files or folders, any length.
+"""Write genre and 512 features of any music: files or folders, any length.
 
     python3 featurize.py ~/Music
-    python3 featurize.py song.flac live.ogg --out ~/features.npz
-    python3 featurize.py ~/Music --windows --out windows.parquet
+    python3 featurize.py song.flac live.ogg --tags --out ~/features.npz
+    python3 featurize.py ~/Music --every 3 --out steps.parquet
+    python3 featurize.py ~/Music --shard 3/20              (one of 20 jobs of a cluster; without --shard it joins them)
+    python3 featurize.py ~/Music --dask tcp://host:8786
 
-Writes one row per track: path, seconds, top genre, the network's fingerprint, a note on a recording that is damaged,
-size and time of the file, the probability of each class, the features; means over windows of 29.1 s (--windows: one row
-per window). The name's ending chooses CSV, .npz or .parquet. A path is relative to the table's folder if the track is
-below it, and absolute otherwise. Run again, it adds the tracks that are missing or have changed. What cannot be used is
-listed in <out>.failures.csv with the reason.
+One row per track, or with --every per time step of so many seconds (a remainder shorter than half a step is left out).
+The columns:
+
+    path                  relative to the table's folder if the track is below it, absolute otherwise
+    start, end            seconds, only with --every
+    seconds               how much of the track or step was analysed: without silence
+    genre                 the most probable class
+    model                 fingerprint of the network
+    note                  what is wrong with a recording that is damaged, else empty
+    bytes, modified       size and time of the file, by which a changed file is noticed
+    probability_<class>   of each class of the network; they add to 1
+    mtt_<tag>, msd_<tag>  only with --tags: probability of 50 tags by each of the two musicnn networks
+    feature_000, ...      512 features
+
+A track is analysed in windows of 29.1 s, whose results are averaged. The ending of --out chooses .csv, .parquet or
+.npz; in the latter `path` is called `recording`, and the features are one array `features`. Run again, the command adds
+the tracks that are missing or have changed. What cannot be used is listed in <out>.failures.csv with the reason.
 """
 
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 try:
@@ -20,25 +34,20 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization import workers
-from music_featurization.artifacts import PROVIDED_MODEL, Artifacts, fingerprint
+from music_featurization.artifacts import PROVIDED_MODEL, Artifacts
 
 
-def main(argv=None):
-    args = parse(argv)
-    from music_featurization.feature_tables import feature_table, table_run, tracks
-    from music_featurization.network import checkpoints
+def main(argv: Sequence[str] | None = None) -> int:
+    options = vars(parse(argv))
+    from music_featurization.feature_tables.featurize import featurize
 
-    out = args.out or Artifacts(args.root).features
-    feature_table.require_format(out)
-    classes, model = checkpoints.require_compatible(args.model), fingerprint(args.model)
-    found, left_out = tracks.find(args.paths, out)
-    for line in left_out.lines():
-        print(line)
-    with table_run.owned(out):
-        return featurize(args, out, found, classes, model)
+    out = options.pop("out") or Artifacts(options["root"]).features
+    del options["root"]
+    table = featurize(options.pop("paths"), out, **options)
+    return 1 if table is None and not options["shard"] else 0
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> "command_line.argparse.Namespace":
     parser = command_line.parser(__doc__)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="recordings, or folders that contain some")
     parser.add_argument(
@@ -47,38 +56,15 @@ def parse(argv):
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)"
     )
-    parser.add_argument("--windows", action="store_true", help="one row per window instead of the mean over a track")
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="one row per time step instead of per track")
+    parser.add_argument("--tags", action="store_true", help="add the probabilities of 100 tags")
     parser.add_argument(
         "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes"
     )
+    parser.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work: its scheduler's address")
+    parser.add_argument("--shard", type=command_line.shard, metavar="I/N", help="do only the I-th of N parts")
     parser.add_argument("--overwrite", action="store_true", help="make the table again, without what is in it")
     return parser.parse_args(argv)
-
-
-def featurize(args, out, found, classes, model):
-    """Make or complete the table; returns the exit status."""
-    from music_featurization.feature_tables import table_run, track_features
-    from music_featurization.network import checkpoints
-
-    tables = [] if args.overwrite else table_run.read_done(out, model, args.windows)
-    tables, to_do = table_run.compare(tables, found, out)
-    print(f"{len(found)} tracks: {len(found) - len(to_do)} done, {len(to_do)} to do", flush=True)
-    network = checkpoints.load(args.model, classes) if to_do else None
-    if args.overwrite:
-        table_run.remove(out)  # not before everything that can be checked has been checked
-    options = {"by_window": args.windows, "jobs": args.jobs}
-    failures = track_features.complete(out, tables, network, to_do, classes, model, **options) if to_do else {}
-    table_run.write_failures(out, failures)
-    if failures:
-        print(f"{len(failures)} failed; why: {table_run.failures_file(out)}")
-    table = table_run.finish(out, tables)
-    if table is None:
-        return 1
-    if noted := table.rows.loc[table.rows["note"] != "", "recording"].nunique():
-        print(f"{noted} used in part; why: the column note")
-    genres = ", ".join(f"{genre} {count}" for genre, count in Counter(table.genres).most_common())
-    print(f"{len(table.rows)} {'windows' if args.windows else 'tracks'} ({genres}): {out}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""The tracks of a features file that sound most like one of them, or like any recording.
+"""List the tracks of a features file that sound most like one of them, or like any recording.
 
     python3 similar.py "goldberg"
     python3 similar.py ~/Music/new.mp3 --features ~/features.npz --top 5
 
-TRACK is a recording, or a path in the features file, or a part of one that no other has. The features of a recording
-that is not in the file are made with the same network. Similar means that the cosine of the features is high. Reads
-what featurize.py or 2-testing.py wrote; prints cosine, genre and path.
+TRACK is a recording, or a path in the features file, or a part of a path that no other contains. The features of a
+recording that is not in the file are computed by the same network. Similar means that the cosine of the features is
+high. Reads what featurize.py or 2-testing.py wrote; prints cosine, genre and path.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 try:
@@ -18,13 +19,13 @@ except ImportError as error:
 from music_featurization.artifacts import PROVIDED_MODEL, Artifacts
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument("track", metavar="TRACK", help="a path, a part of a path, or a recording")
     parser.add_argument(
         "--features", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)"
     )
-    parser.add_argument("--top", type=command_line.positive, default=10, metavar="N", help="how many to list")
+    parser.add_argument("--top", type=command_line.positive, default=10, metavar="N", help="number of tracks")
     parser.add_argument(
         "--model",
         type=Path,
@@ -34,24 +35,16 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     from music_featurization.evaluation import test_results
-    from music_featurization.feature_tables import feature_table
     from music_featurization.file_tree import in_a_line
     from music_featurization.style_space import neighbours
 
-    where = Artifacts(args.root)
-    file = args.features or where.features
-    table = neighbours.by_track(feature_table.read(file, test_results.classes_of(where)))
-    row = neighbours.find(args.track, table.names, table.recordings)
-    if row is None:
-        wanted, name = (
-            neighbours.features_of_recording(args.track, args.model, table.model_fingerprint, file),
-            args.track,
-        )
-    else:
-        wanted, name = table.features[row], table.names[row]
+    artifacts = Artifacts(args.root)
+    file, classes = args.features or artifacts.features, test_results.classes_of(artifacts)
+    name, table, matches = neighbours.similar(args.track, file, top=args.top, model=args.model, classes=classes)
     print(f"nearest to {in_a_line(name)} of {len(table.names)} in {file}:")
-    for similarity, other in neighbours.nearest(wanted, table.features, args.top, leave_out=row):
-        print(f"{similarity:.3f}  {table.genres[other]:10}  {in_a_line(table.names[other])}")
+    for similarity, row in matches:
+        print(f"{similarity:.3f}  {table.genres[row]:10}  {in_a_line(table.names[row])}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
-"""Print the likeliest tags of recordings, by the two musicnn networks of the front end.
+"""Print the likeliest tags of recordings, by the two musicnn networks of the front end, and draw them over time.
 
     python3 tag.py song.mp3
     python3 tag.py ~/Music --top 10
+    python3 tag.py song.mp3 --plot --output pictures
 
 TRACK is a recording, or a folder: all recordings below it. One line per recording and network: MagnaTagATune's tags and
-the Million Song Dataset's, each with its mean probability over the recording. A recording that cannot be read is named,
-and the others follow; the exit status is 1 if none can be read.
+the Million Song Dataset's, each with its mean probability over the recording. --plot writes the taggram of each
+recording, tags by time in steps of 3 s, as <name>_<network>_<theme>.svg and .png. A recording that cannot be read is
+named, and the others follow; the exit status is 1 if none can be read.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 try:
@@ -16,34 +19,40 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import PipelineError
+from music_featurization.artifacts import Artifacts, PipelineError
 
 NETWORKS = {"mtt_": "MagnaTagATune", "msd_": "Million Song Dataset"}
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument("tracks", nargs="+", metavar="TRACK", help="recordings, or folders of recordings")
     parser.add_argument("--top", type=command_line.positive, default=5, metavar="N", help="tags per network")
+    parser.add_argument("--plot", action="store_true", help="draw the tags over time")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder of the pictures (default: results/taggrams under --root)"
+    )
     args = parser.parse_args(argv)
     from music_featurization import tags
     from music_featurization.feature_tables import tracks
     from music_featurization.file_tree import in_a_line
 
-    found, left_out = tracks.find(args.tracks, Path.cwd() / "tags")
+    recordings, left_out = tracks.find(args.tracks, Path.cwd() / "tags")
     print(*left_out.lines(), sep="\n", end="\n" if left_out.lines() else "")
     failed = 0
-    for track in found:
+    for track in recordings:
         try:
             probabilities = tags(track.path)
+            print(in_a_line(track.name))
+            for prefix, network in NETWORKS.items():
+                print(f"  {network}: {likeliest(probabilities, prefix, args.top)}")
+            if args.plot:
+                output = args.output or Artifacts(args.root).results / "taggrams"
+                print(f"  taggrams: {draw(track.path, output)}")
         except PipelineError as error:
             print(error, file=sys.stderr)
             failed += 1
-            continue
-        print(in_a_line(track.name))
-        for prefix, network in NETWORKS.items():
-            print(f"  {network}: {likeliest(probabilities, prefix, args.top)}")
-    return 1 if failed == len(found) else 0
+    return 1 if failed == len(recordings) else 0
 
 
 def likeliest(probabilities: dict[str, float], prefix: str, top: int) -> str:
@@ -52,6 +61,25 @@ def likeliest(probabilities: dict[str, float], prefix: str, top: int) -> str:
         (-value, tag.removeprefix(prefix)) for tag, value in probabilities.items() if tag.startswith(prefix)
     )
     return ", ".join(f"{tag} {-value:.2f}" for value, tag in chosen[:top])
+
+
+def draw(recording: str, output: Path) -> Path:
+    """Draw the taggrams of a recording, one per network, light and dark; return the first."""
+    from music_featurization import tags
+    from music_featurization.evaluation import taggram
+
+    probabilities, seconds = tags(recording, every=3.0)
+    pictures = []
+    for prefix, network in NETWORKS.items():
+        names = [name for name in probabilities if name.startswith(prefix)]
+        rows = [probabilities[name] for name in names]
+        for theme in ("light", "dark"):
+            for ending in (".svg", ".png"):
+                pictures.append(output / f"{Path(recording).stem}_{prefix}{theme}{ending}")
+                title = f"{Path(recording).stem} ({network})"
+                short = [name.removeprefix(prefix) for name in names]
+                taggram.draw_taggram(rows, short, seconds, pictures[-1], theme=theme, title=title)
+    return pictures[0]
 
 
 if __name__ == "__main__":

@@ -11,15 +11,16 @@ import time
 
 import hostile_clips
 import pytest
+import soundfile
 import tiny_music
 import tiny_results
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_pipeline import contents, error_line
+from tiny_pipeline import contents, error_line, start_script
 from tiny_pipeline import run_script as run
 
 from music_featurization import workers
-from music_featurization.artifacts import STEP_1, PipelineError
+from music_featurization.artifacts import FEATURIZE, STEP_1, PipelineError
 from music_featurization.dataset import spectrogram_folder
 
 # Shards
@@ -243,3 +244,24 @@ def test_dask_without_workers(cluster, collection, capsys, monkeypatch):
     monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 3)
     cluster.scheduler()
     ends_soon(capsys, collection, cluster.address, "has no workers. Start some: dask worker")
+
+
+def test_dask_featurizes_although_a_worker_is_killed(cluster, tmp_path):
+    """The table is that of local workers."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    tiny_results.make_model(tmp_path / "network.h5")
+    for number in range(24):
+        soundfile.write(folder / f"{number:02d}.wav", tiny_music.music(30, seed=number), 16000)
+    cluster.scheduler()
+    victim = cluster.worker()
+    cluster.worker()
+    worker_names(cluster.address)
+    options = ("--model", tmp_path / "network.h5", "--tags", "--out")
+    command = start_script(FEATURIZE, tmp_path, folder, *options, tmp_path / "dask.csv", "--dask", cluster.address)
+    time.sleep(8)  # in the middle of its first tasks, or still loading its network
+    os.killpg(victim.pid, signal.SIGKILL)
+    printed, errors = command.communicate(timeout=300)
+    assert command.returncode == 0 and "24 tracks (" in printed, errors
+    assert run(FEATURIZE, tmp_path, folder, *options, tmp_path / "local.csv") == 0
+    assert (tmp_path / "dask.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()

@@ -4,7 +4,6 @@ import os
 import shutil
 
 import damage
-import numpy as np
 import pytest
 import tiny_results
 from tiny_pipeline import run_script as run
@@ -23,7 +22,7 @@ from music_featurization.artifacts import (
     TESTING,
     Artifacts,
 )
-from music_featurization.feature_tables import feature_table, track_features
+from music_featurization.feature_tables import feature_table
 
 CHECK = (STEP_1, "--check")
 WALK = (artifacts.WALK, "classical", "rock")
@@ -79,10 +78,8 @@ def finished(_collection_with_spectrograms, tmp_path_factory):
     tiny_results.make_model(where.models / "epoch_02_0.4100.h5")
     tiny_results.make_history(where, [1.5, 1.2, 1.3])
     where.training_settings.write_text('{"settings": {"network": "crnn"}, "versions": {"keras": "3"}}')
-    rng = np.random.default_rng(1)
-    numbers = rng.random((6, 2), np.float32), rng.random((6, 512), np.float32)
-    columns = {"recording": [f"{letter}.mp3" for letter in "abcdef"], "seconds": [29.1] * 6}
-    table = track_features.rows(columns, *numbers, ("jazz", "rock"), "0123")
+    paths = [f"{letter}.mp3" for letter in "abcdef"]
+    table = tiny_results.make_track_table(paths, where.results, 512, ("jazz", "rock"))
     for ending in feature_table.FORMATS:
         feature_table.write(where.results / f"features{ending}", table)
     for script in (PLOT, TESTING, FORMAT, PREDICTION, REPORT, MAP):

@@ -12,12 +12,12 @@ import pytest
 import soundfile
 from tiny_results import main_of, make_model
 
-from music_featurization import workers
+from music_featurization import tags, workers
 from music_featurization.artifacts import PipelineError, fingerprint
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset.genres import GENRES
 from music_featurization.feature_tables import feature_table, table_run, track_features
-from music_featurization.network import prediction
+from music_featurization.network import front_end, prediction
 from music_featurization.style_space import neighbours
 
 featurize = main_of("python/featurize.py")
@@ -49,7 +49,7 @@ def music(tmp_path_factory):
     soundfile.write(folder / "sub" / "stereo.flac", np.stack([sound(5, 44100, 1)] * 2, axis=1), 44100)
     soundfile.write(folder / "clip.mp3", sound(10, 16000, 2), 16000, format="MP3")
     soundfile.write(folder / NASTY, sound(4, seed=3), RATE)
-    soundfile.write(folder / "short.wav", sound(2), RATE)
+    soundfile.write(folder / "short.wav", sound(0.05), RATE)
     soundfile.write(folder / "silent.wav", np.zeros(5 * RATE), RATE)
     (folder / "junk.mp3").write_bytes(b"not music")
     (folder / "cover.jpg").write_bytes(b"not music either")
@@ -92,16 +92,14 @@ def test_features_are_the_means_over_windows(table, music, model, tmp_path):
     from music_featurization.network import checkpoints
 
     samples, whole = sound(60), round(29.1 * RATE)
-    files = [tmp_path / "0.npy", tmp_path / "1.npy"]
-    for number, file in enumerate(files):
-        window = samples[number * whole : (number + 1) * whole]
-        np.save(file, spectrogram.log_mel([window]).astype(np.float16))
-    probabilities, features = prediction.predict(checkpoints.load(model), files)
+    network = checkpoints.load(model)
+    windows = [spectrogram.log_mel([samples[start : start + whole]]) for start in (0, whole)]
+    probabilities, features = zip(*(prediction.predict_clip(network, window) for window in windows), strict=True)
     assert np.abs(features[0] - features[1]).max() > 1e-4
     content = feature_table.read(table)
     row = content.names.index(str(music / "long.wav"))
-    assert content.features[row] == pytest.approx(features.mean(axis=0), rel=1e-5, abs=1e-6)
-    assert content.rows["probability_opera"][row] == pytest.approx(probabilities[:, 2].mean(), rel=1e-5)
+    assert content.features[row] == pytest.approx(np.mean(features, axis=0), rel=1e-5, abs=1e-6)
+    assert content.rows["probability_opera"][row] == pytest.approx(np.mean(probabilities, axis=0)[2], rel=1e-5)
 
 
 def test_failures_have_reasons(table, music):
@@ -109,7 +107,7 @@ def test_failures_have_reasons(table, music):
         listed = dict(csv.reader(file))
     assert listed.pop("path") == "error"
     assert set(listed) == {str(music / name) for name in ("junk.mp3", "short.wav", "silent.wav")}
-    assert listed[str(music / "short.wav")] == "shorter than 3 s: 2.0 s"
+    assert listed[str(music / "short.wav")] == "shorter than 0.1 s: 0.05 s"
     assert listed[str(music / "silent.wav")] == "silent from beginning to end"
     assert "audio" in listed[str(music / "junk.mp3")]
 
@@ -149,25 +147,22 @@ def test_run_again_adds_what_is_missing(music, model, tmp_path, capsys):
     assert (kept.features == before.features).all()
 
 
-def test_interrupted_run_keeps_finished_batches(music, model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(track_features, "FEWEST_AT_A_TIME", 2)
-    monkeypatch.setattr(workers, "CLIPS_PER_TASK", 1)
-    classify, calls = track_features.classify, []
-
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return classify(*args)
-
+def test_interrupted_run_keeps_what_is_finished(music, model, tmp_path, monkeypatch, capsys):
     out = tmp_path / "f.csv"
     args = [str(music), "--model", str(model), "--out", str(out), "--jobs", "1"]
-    monkeypatch.setattr(track_features, "classify", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    outcomes = workers.run
+
+    def interrupted(*args, **options):
+        for number, outcome in enumerate(outcomes(*args, **options)):
+            if number == 4:
+                raise KeyboardInterrupt
+            yield outcome
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(workers, "run", interrupted)
         featurize(args)
-    assert not out.exists() and table_run.partial_folder(out).is_dir()
+    assert not out.exists() and table_run.parts(out)
     capsys.readouterr()
-    monkeypatch.setattr(track_features, "classify", classify)
     featurize(args)
     printed = capsys.readouterr().out
     assert "7 tracks: " in printed and "7 tracks: 0 done" not in printed
@@ -175,15 +170,65 @@ def test_interrupted_run_keeps_finished_batches(music, model, tmp_path, monkeypa
     assert not table_run.partial_folder(out).exists()
 
 
-def test_windows_are_rows(music, model, tmp_path):
+@pytest.mark.parametrize(
+    ("every", "start", "end"),
+    [
+        (29.1, [0, 29.1], [29.1, 58.2]),
+        (25, [0, 25], [25, 50]),  # 10 s remain, less than half
+        (24, [0, 24, 48], [24, 48, 60]),
+        (58.2, [0], [58.2]),  # in two windows
+        (300, [0], [60]),
+    ],
+)
+def test_time_steps_are_rows(music, model, tmp_path, every, start, end):
     out = tmp_path / "w.csv"
     args = [str(music / "long.wav"), "--model", str(model), "--out", str(out)]
-    featurize([*args, "--windows"])
-    content = feature_table.read(out).rows
-    assert content["start"].tolist() == [0, 29.1] and content["seconds"].tolist() == [29.1, 29.1]
-    assert "contains windows by the network" in refused(featurize, *args)
-    featurize([*args, "--overwrite"])
-    assert "start" not in feature_table.read(out).rows
+    assert featurize([*args, "--every", str(every), "--tags"]) == 0
+    rows = feature_table.read(out).rows
+    assert rows["start"].tolist() == start and rows["end"].tolist() == end
+    assert rows["seconds"].sum() == pytest.approx(end[-1])
+    assert list(rows)[:4] == ["recording", "start", "end", "seconds"]
+    assert [name for name in rows if name.startswith(("mtt_", "msd_"))] == front_end.tag_names()
+    message = refused(featurize, *args)
+    assert f"contains steps of {max(np.subtract(end, start)):g} s with tags by the network" in message
+    assert "makes whole tracks without tags" in message
+    if every == 24:
+        assert "steps of 24 s with tags" in refused(featurize, *args, "--every", "12", "--tags")
+        featurize([*args, "--overwrite"])
+        assert "start" not in feature_table.read(out).rows
+
+
+def test_tags_are_those_of_the_interface(music, model, tmp_path):
+    """With a network that has no front end of its own."""
+    featurize([str(music / "long.wav"), "--model", str(model), "--out", str(tmp_path / "f.npz"), "--tags"])
+    rows = feature_table.read(tmp_path / "f.npz").rows
+    wanted = tags(music / "long.wav")
+    np.testing.assert_allclose(rows[list(wanted)].iloc[0].to_numpy(float), list(wanted.values()), atol=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 2.9])
+def test_short_track_is_repeated_to_one_window(tmp_path, seconds):
+    soundfile.write(tmp_path / "a.wav", sound(seconds), RATE, subtype="FLOAT")
+    log_mel = spectrogram.log_mel([sound(seconds)])
+    repeated = np.take(log_mel, np.arange(187) % log_mel.shape[1], axis=1)
+    networks = track_features.load_networks()
+    result = track_features.analyse(tmp_path / "a.wav", networks)
+    for wanted, computed in zip(networks.analyse(repeated), result[3:6], strict=True):
+        np.testing.assert_allclose(computed[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_shards_are_joined(music, model, tmp_path, capsys):
+    args = [str(music), "--model", str(model), "--jobs", "1", "--out"]
+    for part in (1, 2, 3):
+        assert featurize([*args, str(tmp_path / "f.csv"), "--shard", f"{part}/3"]) == 0
+    assert not (tmp_path / "f.csv").exists() and "in shard 3 of 3" in capsys.readouterr().out
+    assert featurize([*args, str(tmp_path / "f.csv")]) == 0
+    assert "7 tracks: 4 done, 3 to do" in capsys.readouterr().out
+    assert featurize([*args, str(tmp_path / "whole.csv")]) == 0
+    assert (tmp_path / "f.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "f.failures.csv").read_bytes() == (tmp_path / "whole.failures.csv").read_bytes()
+    assert len(os.listdir(tmp_path)) == 4
+    assert "cannot be combined" in refused(featurize, *args, tmp_path / "f.csv", "--shard", "1/3", "--overwrite")
 
 
 def test_table_of_another_network_is_refused(table, music, tmp_path):
@@ -232,10 +277,10 @@ def test_damaged_table_is_named(table, model, tmp_path):
 
 def test_windows_cover_a_track_of_any_length(tmp_path):
     path = tmp_path / "a.wav"
-    for seconds, expected in ((29.1, [29.1]), (32.0, [29.1]), (32.2, [29.1, 3.1]), (90, [29.1, 29.1, 29.1])):
+    for seconds, expected in ((0.1, [0.1]), (29.1, [29.1]), (43, [29.1]), (44, [29.1, 14.9]), (90, [29.1, 29.1, 29.1])):
         samples = sound(seconds)
         soundfile.write(path, samples, RATE, subtype="FLOAT")
-        found = [np.concatenate(blocks) for blocks in track_features.windows(path)]
+        found = [np.concatenate(window.blocks) for window in track_features.windows(path)]
         assert [len(window) / RATE for window in found] == pytest.approx(expected, abs=1e-3)
         joined = np.concatenate(found)
         assert (joined == samples[: len(joined)]).all()
@@ -269,7 +314,7 @@ def test_similar_takes_a_recording_that_is_not_in_the_table(table, music, model,
     similar([str(copy), "--features", str(table), "--top", "1", "--model", str(model)])
     _, line = capsys.readouterr().out.splitlines()
     assert line.startswith("1.000") and line.endswith(str(music / "clip.mp3"))
-    assert "shorter than 3 s" in refused(similar, music / "short.wav", "--features", table, "--model", model)
+    assert "shorter than 0.1 s" in refused(similar, music / "short.wav", "--features", table, "--model", model)
 
 
 def test_similar_asks_back(table):
@@ -286,7 +331,9 @@ def test_cosine_against_its_definition():
 
 def test_windows_are_averaged_for_neighbours(music, model, tmp_path, capsys):
     out = tmp_path / "w.npz"
-    featurize([str(music / "long.wav"), str(music / "clip.mp3"), "--windows", "--model", str(model), "--out", str(out)])
+    featurize(
+        [str(music / "long.wav"), str(music / "clip.mp3"), "--every", "29.1", "--model", str(model), "--out", str(out)]
+    )
     capsys.readouterr()
     similar(["long", "--features", str(out)])
     assert len(capsys.readouterr().out.splitlines()) == 2

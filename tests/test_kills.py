@@ -32,7 +32,7 @@ from music_featurization.artifacts import (
     WALK,
     Artifacts,
 )
-from music_featurization.feature_tables import track_features
+from music_featurization.feature_tables import featurize
 from music_featurization.network import embeddings, networks, prediction
 
 MODEL, OTHER_MODEL = "models/epoch_02_0.4100.h5", "models/other.h5"
@@ -74,8 +74,8 @@ CASES = {
     "plot_style_space": Case(MAP, (), ("results/style_space*",), kills=6),
     "walk_style_space": Case(WALK, ("classical", "rock"), ("results/walk_*", "results/style_space*"), kills=8),
     "make_report": Case(REPORT, (), ("results/report.html",), kills=2),
-    "featurize": Case(FEATURIZE, OWN, ("own.*",), kills=20),
-    "featurize overwrites": Case(FEATURIZE, (*OWN, "--overwrite"), (), OWN, 20),
+    "featurize": Case(FEATURIZE, OWN, ("own.*",), kills=8),
+    "featurize overwrites": Case(FEATURIZE, (*OWN, "--overwrite"), (), OWN, 8),
 }
 
 
@@ -126,7 +126,7 @@ def in_this_process():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "run", lambda function, clips, **_: ((clip, function(clip)) for clip in clips))
         patch.setattr(workers, "CLIPS_PER_TASK", 0)
-        patch.setattr(track_features, "FEWEST_AT_A_TIME", 1)
+        patch.setattr(featurize, "TRACKS_PER_PART", 1)
         tensorflow.config.run_functions_eagerly(True)
         yield
         tensorflow.config.run_functions_eagerly(False)

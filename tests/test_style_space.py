@@ -16,12 +16,12 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_results import main_of, make_results, make_split
+from tiny_results import main_of, make_results, make_split, make_track_table
 
 from music_featurization import templates
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.evaluation import test_results
-from music_featurization.feature_tables import feature_table, track_features
+from music_featurization.feature_tables import feature_table
 from music_featurization.style_space import page as style_space_page
 from music_featurization.style_space import style_map
 from music_featurization.style_space import walk as style_walk
@@ -198,14 +198,9 @@ def test_damaged_map_is_not_used(space, content, tmp_path):
 
 
 def test_own_tracks_are_a_space_too(tmp_path):
-    rng = np.random.default_rng(0)
     (tmp_path / "b c.mp3").touch()
     paths = [str(tmp_path / name) for name in ("b c.mp3", "d-e-0-29.mp3", "f.mp3", "g.mp3", "h.mp3")]
-    probabilities = rng.dirichlet(np.ones(2), 5).astype(np.float32)
-    table = track_features.rows(
-        {"recording": paths, "seconds": [9.0] * 5}, probabilities, rng.normal(size=(5, 512)), ["x", "y"], "m"
-    )
-    feature_table.write(tmp_path / "own.csv", table)
+    feature_table.write(tmp_path / "own.csv", make_track_table(paths, tmp_path, 512, ("x", "y")))
     clips, features = style_map.read(Artifacts(tmp_path), tmp_path / "own.csv")
     assert features.shape == (5, 512) and clips["predicted"].tolist() == clips["genre"].tolist()
     assert clips["recording"].tolist() == paths

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import soundfile
 from tiny_music import REPOSITORY, music
-from tiny_results import main_of, make_model
+from tiny_results import main_of, make_model, make_track_table
 
 from music_featurization import file_lock, workers
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.audio import decoding
-from music_featurization.feature_tables import feature_table, table_run, track_features, tracks
+from music_featurization.feature_tables import feature_table, table_run, tracks
+from music_featurization.feature_tables import featurize as featurizing
 from music_featurization.style_space import neighbours, search, style_map, walk
 
 featurize = main_of("python/featurize.py")
@@ -152,7 +153,7 @@ def test_table_and_music_move_together(run, tmp_path):
     assert feature_table.read(tmp_path / "new/f.csv").recordings == [str(tmp_path / "new/music/a.wav")]
 
 
-@pytest.mark.parametrize("windows", [(), ("--windows",)])
+@pytest.mark.parametrize("windows", [(), ("--every", "29.1")])
 def test_changed_file_is_done_again(run, tmp_path, windows):
     song, other, out = write(tmp_path / "m/a.wav", 62), write(tmp_path / "m/b.wav"), tmp_path / "f.csv"
     run(tmp_path / "m", "--out", out, *windows)
@@ -174,7 +175,7 @@ def test_changed_file_that_cannot_be_used_has_no_row(run, tmp_path):
     assert names(out) == ["m/b.wav"]
     assert "m/a.wav" in (tmp_path / "f.failures.csv").read_text()
     song.unlink()
-    write(tmp_path / "m/b.wav", seconds=1)
+    write(tmp_path / "m/b.wav", seconds=0.05)
     run(tmp_path / "m", "--out", out, status=1)
     assert not out.exists() and os.listdir(tmp_path / "m") == ["b.wav"]
 
@@ -183,8 +184,7 @@ def test_rows_of_the_last_part_are_used(tmp_path):
     """A changed track of an interrupted run, finished by a run on other tracks."""
 
     def table(path, starts, size):
-        columns = {"recording": [path] * len(starts), "start": starts, "seconds": 1.0, "bytes": size}
-        return track_features.rows(columns, np.ones((len(starts), 1)), np.ones((len(starts), 2)), ["x"], "m")
+        return make_track_table([path] * len(starts), start=starts, bytes=size)
 
     made = table_run.finish(tmp_path / "f.csv", [table("a", [0, 29, 58], 1), table("b", [0], 1), table("a", [0], 2)])
     assert sorted(made.rows[["recording", "bytes"]].itertuples(index=False, name=None)) == [("a", 2), ("b", 1)]
@@ -237,8 +237,8 @@ def test_note_on_a_recording_that_is_used_in_part(run, tmp_path, monkeypatch):
     for out in ("f.csv", "f.npz", "f.parquet"):
         assert "1 used in part; why: the column note" in run(tmp_path, "--out", tmp_path / out)
         assert feature_table.read(tmp_path / out).rows["note"].tolist() == ["ends early: 4.0 of 240.0 s", ""]
-    run(tmp_path, "--out", tmp_path / "w.csv", "--windows")
-    assert feature_table.read(tmp_path / "w.csv").rows["note"].tolist() == ["ends early: 4.0 of 240.0 s"] * 3 + [""]
+    run(tmp_path, "--out", tmp_path / "w.csv", "--every", "29.1")
+    assert feature_table.read(tmp_path / "w.csv").rows["note"].tolist() == ["ends early: 4.0 of 240.0 s"] * 2 + [""]
 
 
 def test_recording_that_lost_its_end_is_used_and_noted(run, tmp_path):
@@ -313,7 +313,7 @@ def test_second_real_run_and_a_kill(model, tmp_path):
     command += ["--out", tmp_path / "f.csv"]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     first = subprocess.Popen(command, **options)
-    wait_for(tmp_path / "f.csv.partial/spectrograms", first)
+    wait_for(tmp_path / "f.csv.lock", first)
     first.send_signal(signal.SIGSTOP)
     second = subprocess.run(command, capture_output=True, text=True)
     assert second.returncode == 1 and second.stderr.splitlines()[-1].startswith(
@@ -327,11 +327,11 @@ def test_second_real_run_and_a_kill(model, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["f.csv", "m"]
 
 
-def wait_for(folder, process):
-    """Wait until there is something in a folder."""
+def wait_for(path, process):
+    """Wait until a process has made a file."""
     end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
-        if folder.exists() and os.listdir(folder):
+        if path.exists():
             return
         time.sleep(0.01)
     raise AssertionError(process.communicate())
@@ -342,7 +342,6 @@ def test_what_killed_runs_leave_is_swept(run, tmp_path):
     left = [
         tmp_path / ".unfinished-elsewhere-1-ab.csv",
         tmp_path / "f.csv.partial/.unfinished-elsewhere-1-ab.npz",
-        tmp_path / "f.csv.partial/spectrograms/x/000000.npy",
         tmp_path / "f.csv.lock",
     ]
     for path in left:
@@ -357,7 +356,7 @@ def test_what_killed_runs_leave_is_swept(run, tmp_path):
 # Blame
 
 
-OUTPUTS = ("f.csv", "f.csv.lock", "f.failures.csv", "f.csv.partial", "f.csv.partial/spectrograms")
+OUTPUTS = ("f.csv", "f.csv.lock", "f.failures.csv", "f.csv.partial")
 
 
 @pytest.mark.parametrize("blocked", OUTPUTS)
@@ -371,7 +370,7 @@ def test_output_is_checked_before_anything_is_decoded(refused_run, tmp_path, mon
     assert message.startswith(f"{out} cannot be written: ") and f"({path})" in message and "--out" in message
 
 
-@pytest.mark.parametrize("folder", ["out", "out/f.csv.partial", "out/f.csv.partial/spectrograms"])
+@pytest.mark.parametrize("folder", ["out", "out/f.csv.partial"])
 def test_folder_without_permission_is_named(refused_run, tmp_path, monkeypatch, folder):
     song, temporary = write(tmp_path / "a.wav"), table_run.tempfile.TemporaryFile
 
@@ -391,39 +390,27 @@ def test_folder_above_the_table_that_is_a_file(refused_run, tmp_path):
     assert "cannot be written" in message and f"({tmp_path / 'out'}" in message
 
 
-def test_blame_of_what_fails_while_a_track_is_prepared(tmp_path, monkeypatch):
-    song = str(write(tmp_path / "a.wav"))
-    (tmp_path / "full").touch()
-    with pytest.raises(PipelineError, match=rf"^{tmp_path}/full/.* cannot be written: .*--out"):
-        track_features.prepare(song, folder=tmp_path / "full")
+def test_recording_that_cannot_be_opened(model, tmp_path, monkeypatch):
+    song, really = str(write(tmp_path / "a.wav")), builtins.open
 
     def refuse(path, *args, **options):
         if path == song:
             raise PermissionError(13, "Permission denied", path)
         return really(path, *args, **options)
 
-    really = builtins.open
     monkeypatch.setattr(builtins, "open", refuse)
-    assert track_features.prepare(song, folder=tmp_path / "s") == "cannot be read: Permission denied"
+    assert featurizing._analyse(song, model=model, every=None) == "cannot be read: Permission denied"
 
 
 def test_recording_given_as_model(tmp_path):
     song = write(tmp_path / "a.wav")
     for main in (featurize, similar):
-        feature_table.write(tmp_path / "f.csv", one_row("b.wav"))
+        feature_table.write(tmp_path / "f.csv", make_track_table(["b.wav"]))
         message = refused(
             main, song, "--model", song, "--out" if main is featurize else "--features", tmp_path / "f.csv"
         )
         assert f"{song} is not a readable Keras .h5 file" in message and "delete" not in message.lower()
     assert song.exists()
-
-
-def one_row(*paths):
-    count = len(paths)
-    columns = {"recording": list(paths), "seconds": [4.0] * count}
-    return track_features.rows(
-        columns, np.ones((count, 1)), np.random.default_rng(0).normal(size=(count, 4)), ["x"], "m"
-    )
 
 
 def test_overwrite_deletes_nothing_before_the_network_is_loaded(run, tmp_path, model):
@@ -471,7 +458,7 @@ def test_names_are_searched_in_order():
 @pytest.mark.parametrize("name", ["=1+1.wav", "+1.wav", "-1.wav", "@x.wav", "\tx.wav", '=HYPERLINK("x").wav'])
 def test_no_path_is_a_formula(run, tmp_path, name):
     song, out = write(tmp_path / name), tmp_path / "f.csv"
-    write(tmp_path / f"{name[0]}junk.wav", seconds=1)
+    write(tmp_path / f"{name[0]}junk.wav", seconds=0.05)
     run(tmp_path, "--out", out)
     assert names(out) == [f"./{name}"]
     assert feature_table.read(out).recordings == [str(song)]

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -11,6 +12,7 @@ from music_featurization.artifacts import REPOSITORY, Artifacts  # noqa: F401
 from music_featurization.audio import spectrogram
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import test_results
+from music_featurization.feature_tables import feature_table
 
 
 def main_of(script):
@@ -131,3 +133,14 @@ def make_results(where, seed=1, classes=GENRES, model="0123", network=None, part
         mp3_files=where.mp3_files,
     )
     return probabilities
+
+
+def make_track_table(paths, folder=".", size=4, classes=("x",), seed=0, **columns):
+    """Make a table as featurize.py does, from random numbers."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.ones(len(classes)), len(paths)).astype(np.float32)
+    about = {"genre": [classes[label] for label in probabilities.argmax(axis=1)], "model": "m", "note": "", "bytes": 0}
+    numbers = {f"probability_{name}": column for name, column in zip(classes, probabilities.T, strict=True)}
+    rows = {"recording": paths, "seconds": 4.0, **about, "modified": "", **columns, **numbers}
+    features = rng.normal(size=(len(paths), size)).astype(np.float32)
+    return feature_table.FeatureTable(pandas.DataFrame(rows), features, Path(folder))

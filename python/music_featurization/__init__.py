@@ -1,11 +1,12 @@
 """Turn recordings into a style space of music: spectrograms, tags, genres, features.
 
-`features`, `predict`, `tags`, `log_mel` and `load_features` are documented in `music_featurization.api`.
+`features`, `predict`, `tags`, `log_mel` and `load_features` are documented in `music_featurization.api`, `featurize` in
+`music_featurization.feature_tables.featurize`.
 """
 
 from typing import Any
 
-__all__ = ["features", "load_features", "log_mel", "predict", "tags"]
+__all__ = ["features", "featurize", "load_features", "log_mel", "predict", "tags"]
 
 
 def __getattr__(name: str) -> Any:

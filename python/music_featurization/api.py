@@ -4,18 +4,15 @@ Every function takes one path, or a list of paths and returns a list. Recordings
 format, any length, cut into windows of 29.1 s whose results are averaged.
 """
 
-import functools
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from music_featurization.artifacts import PROVIDED_MODEL, PipelineError
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.feature_tables import feature_table, track_features
-from music_featurization.network import checkpoints, front_end, prediction
+from music_featurization.feature_tables.featurize import featurize  # noqa: F401  (part of the interface)
+from music_featurization.network import front_end
 
 Path_ = str | os.PathLike
 
@@ -55,7 +52,7 @@ def features(path: Path_ | Sequence[Path_], *, every: float | None = None, model
     path : path-like, or list of path-like
     every : float, optional
         Seconds per row: one row per time step instead of the mean over the recording. A remainder shorter than half a
-        step is left out.
+        step and silent steps are left out.
     model : path-like
         A checkpoint; by default the provided network.
 
@@ -76,11 +73,11 @@ def features(path: Path_ | Sequence[Path_], *, every: float | None = None, model
     (512,)
     >>> rows, seconds = features("song.mp3", every=3.0)             # doctest: +SKIP
     """
-    network = _network(Path(model))
+    networks = track_features.load_networks(model)
 
     def of_one(one: Path_) -> Any:
-        rows = np.stack([prediction.predict_clip(network, clip)[1] for clip in _windows(one, every)])
-        return rows.mean(axis=0) if every is None else (rows, every * np.arange(len(rows)))
+        result = track_features.analyse(one, networks, every)
+        return result.features[0] if every is None else (result.features, result.start)
 
     return _each(path, of_one)
 
@@ -111,26 +108,29 @@ def predict(path: Path_ | Sequence[Path_], *, model: Path_ = PROVIDED_MODEL) -> 
     >>> max(genres, key=genres.get)                                 # doctest: +SKIP
     'jazz'
     """
-    classes, network = checkpoints.require_compatible(Path(model)), _network(Path(model))
+    networks = track_features.load_networks(model)
 
     def of_one(one: Path_) -> dict[str, float]:
-        rows = np.stack([prediction.predict_clip(network, clip)[0] for clip in _windows(one, None)])
-        return dict(zip(classes, map(float, rows.mean(axis=0)), strict=True))
+        probabilities = track_features.analyse(one, networks).probabilities[0]
+        return dict(zip(networks.classes, map(float, probabilities), strict=True))
 
     return _each(path, of_one)
 
 
-def tags(path: Path_ | Sequence[Path_]) -> Any:
+def tags(path: Path_ | Sequence[Path_], *, every: float | None = None) -> Any:
     """Compute the probability of each of the 100 tags of the front end, by the two musicnn networks.
 
     Parameters
     ----------
     path : path-like, or list of path-like
+    every : float, optional
+        Seconds per value, as for `features`.
 
     Returns
     -------
     dict of str to float
-        Mean over the recording by tag, `mtt_<tag>` (MagnaTagATune) and `msd_<tag>` (Million Song Dataset).
+        Mean over the recording by tag, `mtt_<tag>` (MagnaTagATune) and `msd_<tag>` (Million Song Dataset). With `every`
+        a tuple: by tag an array of float32, shape (steps,), and the start of each step in seconds, shape (steps,).
 
     Raises
     ------
@@ -140,15 +140,18 @@ def tags(path: Path_ | Sequence[Path_]) -> Any:
     Examples
     --------
     >>> from music_featurization import tags
-    >>> found = tags("song.mp3")                                    # doctest: +SKIP
-    >>> sorted(found, key=found.get)[-2:]                           # doctest: +SKIP
+    >>> probabilities = tags("song.mp3")                            # doctest: +SKIP
+    >>> sorted(probabilities, key=probabilities.get)[-2:]           # doctest: +SKIP
     ['mtt_strings', 'mtt_classical']
+    >>> over_time, seconds = tags("song.mp3", every=3.0)            # doctest: +SKIP
     """
-    names, tagger = front_end.load_tagger()
+    networks, names = track_features.load_networks(), front_end.tag_names()
 
-    def of_one(one: Path_) -> dict[str, float]:
-        rows = np.concatenate([front_end.embed(tagger, clip) for clip in _windows(one, None)])
-        return dict(zip(names, map(float, rows.mean(axis=0)), strict=True))
+    def of_one(one: Path_) -> Any:
+        result = track_features.analyse(one, networks, every)
+        if every is None:
+            return dict(zip(names, map(float, result.tags[0]), strict=True))
+        return dict(zip(names, result.tags.T, strict=True)), result.start
 
     return _each(path, of_one)
 
@@ -179,17 +182,3 @@ def _each(path: Path_ | Sequence[Path_], function: Callable[[Path_], Any]) -> An
         raise PipelineError(f"{os.fspath(path)}: {error}. Give another recording.") from error
     except OSError as error:
         raise PipelineError(f"{os.fspath(path)} cannot be read: {error.strerror}. Give another path.") from error
-
-
-def _windows(path: Path_, every: float | None) -> list[np.ndarray]:
-    """Compute the spectrograms of a recording's windows, of 29.1 s or of `every` seconds."""
-    length = {} if every is None else {"seconds": every, "least": every / 2}
-    if every is not None and not every > 0:
-        raise PipelineError(f"every={every} is not a number of seconds above 0.")
-    return [spectrogram.log_mel(blocks) for blocks in track_features.windows(path, **length)]
-
-
-@functools.cache
-def _network(model: Path):
-    checkpoints.require_compatible(model)
-    return checkpoints.load(model)

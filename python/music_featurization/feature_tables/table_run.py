@@ -2,9 +2,10 @@
 
 import contextlib
 import errno
+import glob
 import os
-import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,49 +14,48 @@ from music_featurization.artifacts import PipelineError, make_folder, remove_unf
 from music_featurization.feature_tables import feature_table, tracks
 from music_featurization.feature_tables.feature_table import FeatureTable
 
+Shard = tuple[int, int] | None
+
 
 def partial_folder(out: Path) -> Path:
     """Folder beside a table that keeps what is done until the table is whole."""
     return out.with_name(f"{out.name}.partial")
 
 
-def spectrograms_folder(out: Path) -> Path:
-    """Folder for the spectrograms of the tracks that are being done."""
-    return partial_folder(out) / "spectrograms"
+def _lock_file(out: Path, shard: Shard) -> Path:
+    return out.with_name(f"{out.name}.lock" if shard is None else f"{out.name}.shard-{shard[0]}-of-{shard[1]}.lock")
 
 
 @contextlib.contextmanager
-def owned(out: Path) -> Iterator[None]:
-    """Own a table while the block runs, after making sure that it can be written.
+def owned(out: Path, shard: Shard = None) -> Iterator[None]:
+    """Own a table, or a shard of it, while the block runs, after making sure that it can be written.
 
     Raises
     ------
     PipelineError
-        If another process is making the table, or one of its files or folders cannot be written.
+        If another process is making the table or shard, or one of its files or folders cannot be written.
     """
     with contextlib.ExitStack() as stack:
         try:
             make_folder(out.parent)
-            stack.enter_context(file_lock.held(out.with_name(f"{out.name}.lock"), out))
-            _require_writable(out)
+            stack.enter_context(file_lock.held(_lock_file(out, shard), out))
+            _require_writable(out, shard)
         except OSError as error:
             raise PipelineError(
                 f"{out} cannot be written: {error.strerror} ({error.filename}). Change that, or give another --out."
             ) from error
         stack.callback(_remove_empty, partial_folder(out))
-        stack.callback(_remove_empty, spectrograms_folder(out))
         yield
 
 
-def _require_writable(out):
+def _require_writable(out: Path, shard: Shard) -> None:
     """Raise an OSError unless the table can be written; remove what a killed run was writing."""
-    for path in (out, failures_file(out)):
+    for path in (out, failures_file(out, shard)):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     remove_unfinished(out.parent, below=False)
     remove_unfinished(partial_folder(out))
-    shutil.rmtree(spectrograms_folder(out), ignore_errors=True)
-    for folder in (out.parent, partial_folder(out), spectrograms_folder(out)):
+    for folder in (out.parent, partial_folder(out)):
         make_folder(folder)
         try:
             tempfile.TemporaryFile(dir=folder).close()
@@ -63,30 +63,61 @@ def _require_writable(out):
             raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
-def _remove_empty(folder):
+def _remove_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):  # not empty: of an interrupted run
         folder.rmdir()
 
 
-def read_done(out: Path, model_fingerprint: str, by_window: bool) -> list[FeatureTable]:
-    """Read what earlier runs did: the finished table, if there is one, and the parts of an interrupted run.
+def parts(out: Path) -> list[Path]:
+    """List the parts of interrupted runs and of shards, the oldest first."""
+    return sorted(partial_folder(out).glob("[0-9]*.npz"))
+
+
+def read_done(files: Sequence[Path], out: Path, model_fingerprint: str, every: float | None, tags: bool) -> list:
+    """Read what earlier runs did.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The table and its parts, as far as they exist.
+    out : Path
+        The table.
+    model_fingerprint, every, tags
+        The network and options of this run.
+
+    Returns
+    -------
+    list of FeatureTable
 
     Raises
     ------
     PipelineError
-        If they were made by another network, or are windows and this run's are not, or the reverse.
+        If they were made by another network or with other options.
     """
-    parts = sorted(partial_folder(out).glob("[0-9]*.npz"))
-    tables = [feature_table.read(path) for path in [out, *parts] if path.exists()]
-    kind = {True: "windows", False: "whole tracks"}
+    tables = [feature_table.read(path) for path in files if path.exists()]
+    wanted = _describe(model_fingerprint, every, tags)
     for table in tables:
-        made = table.model_fingerprint, "start" in table.rows
-        if made != (model_fingerprint, by_window):
+        has_tags = any(name.startswith("mtt_") for name in table.rows)
+        made = _describe(table.model_fingerprint, _step_of(table, every), has_tags)
+        if made != wanted:
             raise PipelineError(
-                f"{out} contains {kind[made[1]]} by the network {made[0]}; this run makes {kind[by_window]} by "
-                f"{model_fingerprint}. Give another --out, or --overwrite to make it again."
+                f"{out} contains {made}; this run makes {wanted}. Give another --out, or --overwrite to make it again."
             )
     return [table._replace(folder=out.parent) for table in tables]
+
+
+def _describe(model_fingerprint: str, every: float | None, tags: bool) -> str:
+    rows = "whole tracks" if every is None else f"steps of {every:g} s"
+    return f"{rows} {'with' if tags else 'without'} tags by the network {model_fingerprint}"
+
+
+def _step_of(table: FeatureTable, every: float | None) -> float | None:
+    """Return the time step of a table; `every` where no track is long enough to show it."""
+    if "start" not in table.rows:
+        return None
+    longest, is_one_each = (table.rows["end"] - table.rows["start"]).max(), table.rows["start"].max() == 0
+    is_possible = every is not None and (abs(longest - every) < 0.002 or (is_one_each and longest < every))
+    return every if is_possible else round(longest, 3)
 
 
 def compare(
@@ -116,21 +147,21 @@ def compare(
     return valid, [track for track in recordings if track.path not in done]
 
 
-def keep_part(out: Path, table: FeatureTable) -> None:
-    """Keep some finished rows beside `out`, in case the run does not end."""
-    folder = partial_folder(out)
-    number = 1 + max((int(path.stem) for path in folder.glob("[0-9]*.npz")), default=0)
-    feature_table.write(folder / f"{number:06d}.npz", table)
+def keep_part(out: Path, table: FeatureTable) -> Path:
+    """Keep some finished rows beside `out`, in case the run does not end; return the file."""
+    part = partial_folder(out) / f"{time.time_ns():020d}-{os.getpid()}.npz"
+    feature_table.write(part, table)
+    return part
 
 
 def finish(out: Path, tables: Sequence[FeatureTable]) -> FeatureTable | None:
-    """Write all rows, sorted by path, and remove the parts.
+    """Write all rows, sorted by path.
 
     Parameters
     ----------
     out : Path
     tables : sequence of FeatureTable
-        Of a track that is in several of them, the rows of the last are used.
+        If a track is in several of them, the rows of the last are used.
 
     Returns
     -------
@@ -142,50 +173,28 @@ def finish(out: Path, tables: Sequence[FeatureTable]) -> FeatureTable | None:
         newest.append(table.select(~table.rows["recording"].isin(seen).to_numpy()))
         seen.update(table.rows["recording"])
     newest = [table for table in newest if len(table.rows)]
-    if newest:
-        table = feature_table.concatenate(newest)
-        order = table.rows.sort_values([name for name in ("recording", "start") if name in table.rows]).index
-        table = table.select(order)
-        feature_table.write(out, table)
-    else:
-        table = None
+    if not newest:
         out.unlink(missing_ok=True)
-    remove_parts(out)
+        return None
+    table = feature_table.concatenate(newest)
+    table = table.select(table.rows.sort_values([name for name in ("recording", "start") if name in table.rows]).index)
+    feature_table.write(out, table)
     return table
 
 
-def remove_parts(out: Path) -> None:
-    """Remove what `keep_part` kept, and unfinished spectrograms."""
-    shutil.rmtree(partial_folder(out), ignore_errors=True)
+def failures_file(out: Path, shard: Shard = None) -> Path:
+    """Return the list of the tracks that could not be used, beside the table."""
+    return out.with_name(f"{out.stem}.failures{f'-{shard[0]}-of-{shard[1]}' if shard else ''}.csv")
 
 
-def remove(out: Path) -> None:
-    """Remove a table, its parts and its list of failures."""
-    remove_parts(out)
-    for path in (out, failures_file(out)):
-        path.unlink(missing_ok=True)
-
-
-def failures_file(out: Path) -> Path:
-    """List of the tracks that could not be used, beside the table."""
-    return out.with_name(f"{out.stem}.failures.csv")
-
-
-def write_failures(out: Path, failures: dict[str, str]) -> None:
-    """Write `path,error` of the tracks of this run that could not be used; no failure, no file.
-
-    Parameters
-    ----------
-    out : Path
-        The table.
-    failures : dict of str to str
-        Reason by path.
-    """
+def write_failures(out: Path, failures: dict[str, str], shard: Shard = None) -> None:
+    """Write `path,error` of the tracks of this run that could not be used; no failure, no file."""
     import pandas
 
     from music_featurization.dataset.spectrogram_folder import printable
 
-    failures_file(out).unlink(missing_ok=True)
+    for path in [failures_file(out, shard)] if shard else out.parent.glob(f"{glob.escape(out.stem)}.failures*.csv"):
+        path.unlink(missing_ok=True)
     if failures:
-        listed = [(printable(path), reason) for path, reason in sorted(failures.items())]
-        write_table(failures_file(out), pandas.DataFrame(listed, columns=["path", "error"]))
+        rows = [(printable(path), reason) for path, reason in sorted(failures.items())]
+        write_table(failures_file(out, shard), pandas.DataFrame(rows, columns=["path", "error"]))

@@ -152,9 +152,7 @@ def generate(name: str, *, spectrograms: Path, folder: Path) -> str | None:
 
 @functools.cache
 def _embedder() -> "keras.Model":
-    """Load the front end once per process; a worker process uses one thread."""
-    if os.environ.get("OMP_NUM_THREADS") == "1":  # set by `workers.run`
-        os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    """Load the front end once per process."""
     from music_featurization.network.keras_backend import load_keras
 
     load_keras()

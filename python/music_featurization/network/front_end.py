@@ -22,7 +22,7 @@ WINDOW = 187  # frames: 3 s
 # more about music of the kinds they were trained on, the second more about sound.
 PARTS = {"penultimate": 400, "pooled": 1208}
 EMBEDDING = sum(PARTS.values())
-WINDOWS_AT_A_TIME = 20  # embedded in one call: bounds the memory that a long clip needs
+WINDOWS_AT_A_TIME = 4  # embedded in one call: bounds the memory that a long clip needs
 CONSTANT = ("shared_ones",)  # the channel of ones that carries what the dead filters gave
 HEARD = "folders 0-c of MagnaTagATune with their tags, and the Million Song Dataset"
 _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
@@ -132,17 +132,22 @@ def load_tagger() -> "tuple[list[str], keras.Model]":
     PipelineError
         If `models/front_end.h5` cannot be used.
     """
-    tags, keras = read_about()["tags"], load_keras()
+    names, keras = tag_names(), load_keras()
     try:
         network = keras.saving.load_model(FRONT_END, compile=False)
         outputs = [network.get_layer(f"{name}_tags").output for name in ("mtt", "msd")]
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
         raise _unreadable(error) from error
-    names = [f"{name}_{tag}" for name in ("mtt", "msd") for tag in tags[name]]
     return names, keras.Model(network.inputs[0], keras.layers.Concatenate()(outputs))
 
 
-def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
+def tag_names() -> list[str]:
+    """Return the names of the 100 tags, `mtt_<tag>` (MagnaTagATune) and `msd_<tag>` (Million Song Dataset)."""
+    tags = read_about()["tags"]
+    return [f"{name}_{tag}" for name in ("mtt", "msd") for tag in tags[name]]
+
+
+def build_embedder(*, pretrained: bool, trainable: bool, with_tags: bool = False) -> "keras.Model":
     """Build the network from a window to its embedding.
 
     Parameters
@@ -151,11 +156,13 @@ def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
         Use the weights of `models/front_end.h5`; otherwise the same layers start from random weights.
     trainable : bool
         Whether its convolutions are trained.
+    with_tags : bool
+        Append the probabilities of the 100 tags, see `tag_names`, to the embedding.
 
     Returns
     -------
     keras.Model
-        float32 (batch, 187, 96) to float32 (batch, 1608), named "front_end".
+        float32 (batch, 187, 96) to float32 (batch, 1608), or with tags (batch, 1708), named "front_end".
 
     Raises
     ------
@@ -165,9 +172,10 @@ def build_embedder(*, pretrained: bool, trainable: bool) -> "keras.Model":
     import keras
 
     read_about()
+    parts = [*PARTS, "tags"] if with_tags else PARTS
     try:
         network = keras.saving.load_model(FRONT_END, compile=False)
-        outputs = [network.get_layer(f"{name}_{part}").output for part in PARTS for name in ("mtt", "msd")]
+        outputs = [network.get_layer(f"{name}_{part}").output for part in parts for name in ("mtt", "msd")]
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
         raise _unreadable(error) from error
     embedding = keras.layers.Concatenate(name="embedding")(outputs)

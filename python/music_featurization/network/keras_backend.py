@@ -23,6 +23,8 @@ def load_keras() -> ModuleType:
         If the backend is not installed or there is no such backend, or Keras cannot read its own settings.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("OMP_NUM_THREADS") == "1":  # a worker process: several would share the cores, and a GPU
+        os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"}
     # Clips of many lengths are meant: TensorFlow warns of the compilation that each new length takes.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _without_stderr():

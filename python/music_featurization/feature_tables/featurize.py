@@ -1,0 +1,220 @@
+"""Make a table of features of one's own music; the columns are documented in python/featurize.py."""
+
+import contextlib
+import functools
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from music_featurization import workers
+from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, fingerprint
+from music_featurization.audio import decoding
+from music_featurization.dataset import spectrogram_folder
+from music_featurization.feature_tables import feature_table, table_run, track_features, tracks
+from music_featurization.feature_tables.feature_table import FeatureTable
+from music_featurization.network import checkpoints, front_end
+
+TIME_LIMIT = 3600  # seconds per track: there are recordings of a day
+TRACKS_PER_PART, SECONDS_PER_PART = 64, 60  # finished tracks are kept on disk at least so often
+
+
+def featurize(
+    paths: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    model: str | os.PathLike = PROVIDED_MODEL,
+    every: float | None = None,
+    tags: bool = False,
+    jobs: int | None = None,
+    dask: str | None = None,
+    shard: tuple[int, int] | None = None,
+    overwrite: bool = False,
+) -> FeatureTable | None:
+    """Make or complete a table of features of recordings, in worker processes, and report the progress.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+        Recordings, or folders that contain some.
+    out : path-like
+        The table: .csv, .npz or .parquet.
+    model : path-like
+        A checkpoint; by default the provided network.
+    every : float, optional
+        Seconds per row; by default one row per track.
+    tags : bool
+        Add the probabilities of 100 tags.
+    jobs : int, optional
+        Worker processes; by default one per core.
+    dask : str, optional
+        Address of a Dask scheduler, whose workers see the recordings at the same paths.
+    shard : tuple of int, optional
+        (i, n): only the i-th of n parts. A later call without it joins the shards.
+    overwrite : bool
+        Make the table again, without what is in it.
+
+    Returns
+    -------
+    FeatureTable or None
+        None if no recording can be used, or for a shard.
+
+    Raises
+    ------
+    PipelineError
+        If a path, the table or the network cannot be used, or the table was made with other settings.
+
+    Examples
+    --------
+    >>> from music_featurization import featurize
+    >>> table = featurize(["Music"], "features.npz", tags=True)        # doctest: +SKIP
+    >>> table.features.shape, table.rows["mtt_guitar"].max()           # doctest: +SKIP
+    ((9, 512), 0.71)
+    """
+    out, model = Path(out), Path(model)
+    feature_table.require_format(out)
+    if overwrite and shard:
+        raise PipelineError("--overwrite and --shard cannot be combined. Give another --out, or overwrite first.")
+    track_features.require_step(every)
+    checkpoints.require_compatible(model)
+    recordings, left_out = tracks.find(paths, out)
+    for line in left_out.lines():
+        print(line)
+    recordings = [track for track in recordings if spectrogram_folder.in_shard(track.name, shard)]
+    analyse = functools.partial(_analyse, model=model, every=every)
+    how = {"jobs": jobs or workers.cores(), "dask": dask, "prepare": functools.partial(_prepare_worker, model)}
+    with table_run.owned(out, shard):
+        return _complete(out, recordings, analyse, shard=shard, overwrite=overwrite, tags=tags, how=how)
+
+
+def _complete(
+    out: Path, recordings: list, analyse: functools.partial, *, shard: table_run.Shard, overwrite: bool, tags: bool, how
+) -> FeatureTable | None:
+    model, every = analyse.keywords["model"], analyse.keywords["every"]
+    parts, model_fingerprint = table_run.parts(out), fingerprint(model)
+    old = [] if overwrite else table_run.read_done([out, *parts], out, model_fingerprint, every, tags)
+    done, to_do = table_run.compare(old, recordings, out)
+    where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
+    print(f"{len(recordings)} tracks{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do", flush=True)
+    outcomes = workers.run(analyse, [track.path for track in to_do], time_limit=TIME_LIMIT, **how) if to_do else ()
+    failures: dict[str, str] = {}
+    make = functools.partial(_rows, out=out, classes=checkpoints.require_compatible(model), tags=tags)
+    make = functools.partial(make, model_fingerprint=model_fingerprint, by_step=every is not None)
+    for table in _batches(outcomes, {track.path: track for track in to_do}, failures, make):
+        if overwrite:  # not before a network has been loaded
+            for path in (out, *parts):
+                path.unlink(missing_ok=True)
+        parts.append(table_run.keep_part(out, table))
+        done.append(table)
+    table_run.write_failures(out, failures, shard)
+    if failures:
+        print(f"{len(failures)} failed; why: {table_run.failures_file(out, shard)}")
+    if shard:
+        print(f"kept in {table_run.partial_folder(out)}; the same command without --shard joins all shards")
+        return None
+    table = table_run.finish(out, done)
+    for path in parts:  # only those that are in the table: another run may have written more
+        path.unlink(missing_ok=True)
+    if table is not None:
+        _report(table, out)
+    return table
+
+
+def _prepare_worker(model: Path) -> None:
+    """Load the networks; the first recording raises the error if that is impossible."""
+    with contextlib.suppress(PipelineError):
+        track_features.load_networks(model)
+
+
+def _analyse(path: str, *, model: Path, every: float | None) -> track_features.TrackFeatures | str:
+    """In a worker: analyse a recording, or return the reason why it cannot be used."""
+    networks = track_features.load_networks(model)
+    try:
+        path.encode()
+        return track_features.analyse(path, networks, every)
+    except UnicodeEncodeError:
+        return "the file name is not valid UTF-8, and the tables are: rename it"
+    except decoding.UnreadableAudioError as error:
+        return str(error)
+    except MemoryError:
+        return "out of memory"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _batches(outcomes, to_do: dict, failures: dict[str, str], make) -> Iterator[FeatureTable]:
+    """Yield tables of the tracks that are finished, now and then, with a progress bar; fill in the failures."""
+    from tqdm import tqdm
+
+    batch: list[tuple[tracks.Track, track_features.TrackFeatures]] = []
+    spent, began, last, done = Counter(), time.perf_counter(), time.monotonic(), 0
+    seconds = 0.2 if sys.stderr.isatty() else 30  # a log file wants few lines
+    try:
+        for path, result in tqdm(outcomes, total=len(to_do), unit="track", mininterval=seconds, disable=not to_do):
+            if isinstance(result, str):
+                failures[to_do[path].name] = result
+                continue
+            done += 1
+            spent.update(result.spent)
+            batch.append((to_do[path], result))
+            if len(batch) == TRACKS_PER_PART or time.monotonic() - last > SECONDS_PER_PART:
+                batch, finished, last = [], batch, time.monotonic()
+                yield make(finished)
+    except BaseException:  # interrupted: the generator that asks for the next table does not come back
+        if batch:
+            table_run.keep_part(make.keywords["out"], make(batch))
+        raise
+    if batch:
+        yield make(batch)
+    if done:
+        _report_speed(done, time.perf_counter() - began, spent)
+
+
+def _report_speed(tracks_done: int, seconds: float, spent: Counter) -> None:
+    total = sum(spent.values())
+    shares = ", ".join(f"{what} {part / total:.0%}" for what, part in spent.items())
+    print(f"{tracks_done} tracks in {seconds:.1f} s, {tracks_done / seconds:.2f} tracks/s ({shares})")
+
+
+def _rows(
+    batch: list[tuple[tracks.Track, track_features.TrackFeatures]],
+    *,
+    out: Path,
+    classes: tuple[str, ...],
+    model_fingerprint: str,
+    by_step: bool,
+    tags: bool,
+) -> FeatureTable:
+    """Make a table of some tracks."""
+    import pandas
+
+    counts = [len(result.start) for _, result in batch]
+    columns = {
+        name: np.repeat(np.array([getattr(track, field) for track, _ in batch], dtype=object), counts)
+        for name, field in (("recording", "name"), ("bytes", "bytes"), ("modified", "modified"))
+    }
+    columns["note"] = np.repeat(np.array([result.note for _, result in batch], dtype=object), counts)
+    arrays = {
+        name: np.concatenate([getattr(result, name) for _, result in batch])
+        for name in ("start", "end", "seconds", "probabilities", "features", "tags")
+    }
+    columns |= {name: arrays[name].round(3) for name in ("start", "end", "seconds")}
+    columns["genre"] = [classes[label] for label in arrays["probabilities"].argmax(axis=1)]
+    columns["model"] = model_fingerprint
+    numbers = dict(zip((f"probability_{name}" for name in classes), arrays["probabilities"].T, strict=True))
+    if tags:
+        numbers |= dict(zip(front_end.tag_names(), arrays["tags"].T, strict=True))
+    order = [*(("start", "end") if by_step else ()), "seconds", "genre", "model", "note", "bytes", "modified"]
+    rows = pandas.DataFrame({name: columns[name] for name in ("recording", *order)} | numbers)
+    return FeatureTable(rows.astype({"bytes": np.int64}), arrays["features"], out.parent)
+
+
+def _report(table: FeatureTable, out: Path) -> None:
+    if noted := table.rows.loc[table.rows["note"] != "", "recording"].nunique():
+        print(f"{noted} used in part; why: the column note")
+    genres = ", ".join(f"{genre} {count}" for genre, count in Counter(table.genres).most_common())
+    print(f"{len(table.rows)} {'time steps' if 'start' in table.rows else 'tracks'} ({genres}): {out}")
