@@ -11,7 +11,9 @@ MagnaTagATune and the Million Song Dataset about these tags into the head.
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +23,9 @@ from music_featurization.dataset.genres import GENRES
 from music_featurization.dataset.split import PARTS, read_classes, read_part
 from music_featurization.network import checkpoints, embeddings, front_end, networks, recipe, training
 from music_featurization.network.keras_backend import load_keras
+
+if TYPE_CHECKING:
+    import keras
 
 # The tag that stands for a genre: of MagnaTagATune's (mtt) or the Million Song Dataset's (msd).
 TAGS = {
@@ -79,7 +84,7 @@ def write_virtual(folder: Path, per_genre: int, about: dict, seed: int) -> tuple
     return paths, labels
 
 
-def standardise_by_training_music(model, about: dict) -> None:
+def standardise_by_training_music(model: "keras.Model", about: dict) -> None:
     """Standardise by the music that the front end was trained on, and turn the pooled values off.
 
     Of composed and of real music they differ more than the penultimate values: turned on, they cost 0.05 in accuracy.
@@ -90,7 +95,7 @@ def standardise_by_training_music(model, about: dict) -> None:
     model.get_layer("standardise").set_weights([mean, variance])
 
 
-def shift_by_prior(model) -> None:
+def shift_by_prior(model: "keras.Model") -> None:
     """Add three quarters of the logarithm of each genre's share in MagnaTagATune to the bias of the last layer."""
     layer = model.get_layer("genres")
     kernel, bias = layer.get_weights()
@@ -98,7 +103,7 @@ def shift_by_prior(model) -> None:
     layer.set_weights([kernel, bias + PRIOR_STRENGTH * np.log(clips / clips.sum())])
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--virtual", type=command_line.count, default=600, metavar="N", help="virtual clips per genre")
@@ -134,6 +139,7 @@ def main(argv=None):
     shift_by_prior(network)
     checkpoints.save(network, args.output, known)
     print(args.output)
+    return 0
 
 
 if __name__ == "__main__":
