@@ -102,3 +102,14 @@ def test_tag_fails_if_no_recording_can_be_read(tmp_path):
 def test_examples_in_docstrings():
     result = doctest.testmod(front_end)
     assert result.attempted == 2 and result.failed == 0
+
+
+def test_tags_over_time_and_their_pictures(track, tmp_path):
+    over_time, seconds = tags(track, every=2.0)
+    rows, starts = music_featurization.features(track, every=2.0)
+    assert list(over_time) == list(tags(track)) and {len(values) for values in over_time.values()} == {len(rows)} == {4}
+    np.testing.assert_array_equal(seconds, starts)
+    assert run("python/tag.py", tmp_path, track, "--plot", "--output", tmp_path / "pictures") == 0
+    names = [f"track_{network}_{theme}{ending}" for network in ("msd", "mtt") for theme in ("dark", "light")
+             for ending in (".png", ".svg")]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names

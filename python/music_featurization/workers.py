@@ -25,7 +25,7 @@ CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
 TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
 # joblib's helper process cleans up after workers that were ended, and warns of what it finds or no longer finds.
 QUIET_HELPER = "ignore:resource_tracker"
-Function = Callable[[str], str | None]
+Function = Callable[[str], Any]
 WORKER_DIED = (BrokenProcessPool, dask_cluster.WorkerDiedError)
 
 
@@ -48,14 +48,14 @@ def run(
     time_limit: float = TIME_LIMIT,
     dask: str | None = None,
     prepare: Callable[[], object] | None = None,
-) -> Iterator[tuple[str, str | None]]:
+) -> Iterator[tuple[str, Any]]:
     """Call `function(clip)` for every clip, in worker processes, in no particular order.
 
     Parameters
     ----------
     function : callable
-        Importable by name; takes one clip and returns None, or the reason (str) why it failed. It may be called again
-        for a clip that was interrupted.
+        Importable by name; takes one clip and returns its result, or the reason (str) why it failed. It may be called
+        again for a clip that was interrupted.
     clips : iterable of str
         Consumed as it is needed.
     jobs : int
@@ -70,8 +70,8 @@ def run(
     Yields
     ------
     clip : str
-    failure : str or None
-        What `function` returned, or how the clip ended its worker.
+    result : object
+        What `function` returned, or the way in which the clip ended its worker (str).
     """
     clips, broken = iter(clips), True
     unfinished: set[str] = set()
@@ -99,7 +99,7 @@ def _in_parallel(
     time_limit: float,
     dask: str | None,
     prepare: Callable | None,
-) -> Iterator[tuple[str, str | None]]:
+) -> Iterator[tuple[str, Any]]:
     """As `run`; keeps in `unfinished` the clips that were handed out and did not come back."""
 
     def tasks():

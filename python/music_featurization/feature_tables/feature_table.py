@@ -21,7 +21,7 @@ import csv
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -119,14 +119,14 @@ def write(path: Path, table: FeatureTable) -> None:
     """Write a table in the format of the name's ending; float32 numbers are read back exactly from each."""
     if path.suffix == ".npz":
         folder = os.path.relpath(os.path.realpath(table.folder), os.path.realpath(path.parent)).replace(os.sep, "/")
-        arrays = {name: _array(table.rows[name]) for name in table.rows}
+        arrays: dict[str, Any] = {str(name): _array(table.rows[name]) for name in table.rows}
         arrays |= {name: arrays[name][:1].reshape(()) for name in PER_FILE if name in arrays}
         with replacing(path) as temporary:
             np.savez_compressed(temporary, features=table.features.astype(np.float32), folder=folder, **arrays)
         return
     frame = _frame(table)
     if path.suffix == ".csv":
-        numbers = [name for name in frame if name.startswith(NUMBERS)]
+        numbers = [name for name in map(str, frame) if name.startswith(NUMBERS)]
         # 9 significant digits give a float32 back; pandas alone would write fewer for some, more for others.
         write_table(path, frame.assign(**{name: frame[name].map("{:.9g}".format) for name in numbers}))
         return
@@ -210,11 +210,11 @@ def _read_frame(path: Path) -> FeatureTable:
             frame = pandas.read_parquet(path)
         else:
             header = pandas.read_csv(path, nrows=0, encoding="utf-8").columns
-            types = {name: np.float32 if name.startswith(NUMBERS) else str for name in header}
+            types: dict[str, Any] = {name: np.float32 if name.startswith(NUMBERS) else str for name in header}
             types |= {"start": float, "end": float, "seconds": float, "bytes": np.int64}
             frame = pandas.read_csv(path, dtype=types, keep_default_na=False, encoding="utf-8")
         frame = frame.rename(columns={"path": "recording"})
-        names = [name for name in frame if name.startswith(FEATURE)]
+        names = [name for name in map(str, frame) if name.startswith(FEATURE)]
         features = frame[names].to_numpy(np.float32)
     except (ValueError, KeyError, IndexError, TypeError, pandas.errors.ParserError) as error:
         raise _unreadable(path, error) from error

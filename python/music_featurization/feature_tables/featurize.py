@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,48 +81,65 @@ def featurize(
     if overwrite and shard:
         raise PipelineError("--overwrite and --shard cannot be combined. Give another --out, or overwrite first.")
     track_features.require_step(every)
-    checkpoints.require_compatible(model)
+    settings = Settings(model, checkpoints.require_compatible(model), fingerprint(model), every, tags)
     recordings, left_out = tracks.find(paths, out)
     for line in left_out.lines():
         print(line)
     recordings = [track for track in recordings if spectrogram_folder.in_shard(track.name, shard)]
-    analyse = functools.partial(_analyse, model=model, every=every)
-    how = {"jobs": jobs or workers.cores(), "dask": dask, "prepare": functools.partial(_prepare_worker, model)}
     with table_run.owned(out, shard):
-        return _complete(out, recordings, analyse, shard=shard, overwrite=overwrite, tags=tags, how=how)
-
-
-def _complete(
-    out: Path, recordings: list, analyse: functools.partial, *, shard: table_run.Shard, overwrite: bool, tags: bool, how
-) -> FeatureTable | None:
-    model, every = analyse.keywords["model"], analyse.keywords["every"]
-    parts, model_fingerprint = table_run.parts(out), fingerprint(model)
-    old = [] if overwrite else table_run.read_done([out, *parts], out, model_fingerprint, every, tags)
-    done, to_do = table_run.compare(old, recordings, out)
-    where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
-    print(f"{len(recordings)} tracks{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do", flush=True)
-    outcomes = workers.run(analyse, [track.path for track in to_do], time_limit=TIME_LIMIT, **how) if to_do else ()
-    failures: dict[str, str] = {}
-    make = functools.partial(_rows, out=out, classes=checkpoints.require_compatible(model), tags=tags)
-    make = functools.partial(make, model_fingerprint=model_fingerprint, by_step=every is not None)
-    for table in _batches(outcomes, {track.path: track for track in to_do}, failures, make):
-        if overwrite:  # not before a network has been loaded
-            for path in (out, *parts):
-                path.unlink(missing_ok=True)
-        parts.append(table_run.keep_part(out, table))
-        done.append(table)
-    table_run.write_failures(out, failures, shard)
-    if failures:
-        print(f"{len(failures)} failed; why: {table_run.failures_file(out, shard)}")
-    if shard:
+        parts = table_run.parts(out)
+        old = [] if overwrite else table_run.read_done([out, *parts], out, settings.model_fingerprint, every, tags)
+        done, to_do = table_run.compare(old, recordings, out)
+        where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
+        print(f"{len(recordings)} tracks{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do", flush=True)
+        outcomes = _outcomes(to_do, settings, jobs or workers.cores(), dask)
+        failures: dict[str, str] = {}
+        for table in _batches(outcomes, out, settings, failures, len(to_do)):
+            if overwrite:  # not before a network has been loaded
+                _remove([out, *parts])
+            parts.append(table_run.keep_part(out, table))
+            done.append(table)
+        table_run.write_failures(out, failures, shard)
+        if failures:
+            print(f"{len(failures)} failed; why: {table_run.failures_file(out, shard)}")
+        if shard is None:
+            return _join(out, done, parts)
         print(f"kept in {table_run.partial_folder(out)}; the same command without --shard joins all shards")
         return None
-    table = table_run.finish(out, done)
-    for path in parts:  # only those that are in the table: another run may have written more
-        path.unlink(missing_ok=True)
+
+
+class Settings(NamedTuple):
+    """What the rows of a table depend on beside the recordings; see `featurize`."""
+
+    model: Path
+    classes: tuple[str, ...]
+    model_fingerprint: str
+    every: float | None
+    tags: bool
+
+
+def _join(out: Path, tables: Sequence[FeatureTable], parts: Sequence[Path]) -> FeatureTable | None:
+    table = table_run.finish(out, tables)
+    _remove(parts)  # only those that are in the table: another run may have written more
     if table is not None:
         _report(table, out)
     return table
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _outcomes(to_do: Sequence[tracks.Track], settings: Settings, jobs: int, dask: str | None) -> Iterator[tuple]:
+    """Yield each track with its features, or the reason why there are none."""
+    if not to_do:
+        return
+    analyse = functools.partial(_analyse, model=settings.model, every=settings.every)
+    prepare, by_path = functools.partial(_prepare_worker, settings.model), {track.path: track for track in to_do}
+    options: dict[str, Any] = {"jobs": jobs, "dask": dask, "prepare": prepare, "time_limit": TIME_LIMIT}
+    for path, result in workers.run(analyse, by_path, **options):
+        yield by_path[path], result
 
 
 def _prepare_worker(model: Path) -> None:
@@ -146,71 +164,64 @@ def _analyse(path: str, *, model: Path, every: float | None) -> track_features.T
         return f"cannot be read: {error.strerror}"
 
 
-def _batches(outcomes, to_do: dict, failures: dict[str, str], make) -> Iterator[FeatureTable]:
+def _batches(
+    outcomes: Iterator[tuple], out: Path, settings: Settings, failures: dict[str, str], total: int
+) -> Iterator[FeatureTable]:
     """Yield tables of the tracks that are finished, now and then, with a progress bar; fill in the failures."""
     from tqdm import tqdm
 
     batch: list[tuple[tracks.Track, track_features.TrackFeatures]] = []
-    spent, began, last, done = Counter(), time.perf_counter(), time.monotonic(), 0
+    spent: Counter[str] = Counter()
+    began, last, done = time.perf_counter(), time.monotonic(), 0
     seconds = 0.2 if sys.stderr.isatty() else 30  # a log file wants few lines
     try:
-        for path, result in tqdm(outcomes, total=len(to_do), unit="track", mininterval=seconds, disable=not to_do):
+        for track, result in tqdm(outcomes, total=total, unit="track", mininterval=seconds, disable=not total):
             if isinstance(result, str):
-                failures[to_do[path].name] = result
+                failures[track.name] = result
                 continue
             done += 1
             spent.update(result.spent)
-            batch.append((to_do[path], result))
+            batch.append((track, result))
             if len(batch) == TRACKS_PER_PART or time.monotonic() - last > SECONDS_PER_PART:
-                batch, finished, last = [], batch, time.monotonic()
-                yield make(finished)
-    except BaseException:  # interrupted: the generator that asks for the next table does not come back
+                finished, batch, last = batch, [], time.monotonic()
+                yield _rows(finished, out, settings)
+    except BaseException:  # an interruption: what is finished is kept
         if batch:
-            table_run.keep_part(make.keywords["out"], make(batch))
+            table_run.keep_part(out, _rows(batch, out, settings))
         raise
     if batch:
-        yield make(batch)
+        yield _rows(batch, out, settings)
     if done:
         _report_speed(done, time.perf_counter() - began, spent)
 
 
-def _report_speed(tracks_done: int, seconds: float, spent: Counter) -> None:
+def _report_speed(tracks_done: int, seconds: float, spent: Counter[str]) -> None:
     total = sum(spent.values())
     shares = ", ".join(f"{what} {part / total:.0%}" for what, part in spent.items())
     print(f"{tracks_done} tracks in {seconds:.1f} s, {tracks_done / seconds:.2f} tracks/s ({shares})")
 
 
 def _rows(
-    batch: list[tuple[tracks.Track, track_features.TrackFeatures]],
-    *,
-    out: Path,
-    classes: tuple[str, ...],
-    model_fingerprint: str,
-    by_step: bool,
-    tags: bool,
+    batch: Sequence[tuple[tracks.Track, track_features.TrackFeatures]], out: Path, settings: Settings
 ) -> FeatureTable:
     """Make a table of some tracks."""
     import pandas
 
-    counts = [len(result.start) for _, result in batch]
-    columns = {
-        name: np.repeat(np.array([getattr(track, field) for track, _ in batch], dtype=object), counts)
-        for name, field in (("recording", "name"), ("bytes", "bytes"), ("modified", "modified"))
-    }
-    columns["note"] = np.repeat(np.array([result.note for _, result in batch], dtype=object), counts)
-    arrays = {
-        name: np.concatenate([getattr(result, name) for _, result in batch])
-        for name in ("start", "end", "seconds", "probabilities", "features", "tags")
-    }
-    columns |= {name: arrays[name].round(3) for name in ("start", "end", "seconds")}
-    columns["genre"] = [classes[label] for label in arrays["probabilities"].argmax(axis=1)]
-    columns["model"] = model_fingerprint
-    numbers = dict(zip((f"probability_{name}" for name in classes), arrays["probabilities"].T, strict=True))
-    if tags:
-        numbers |= dict(zip(front_end.tag_names(), arrays["tags"].T, strict=True))
-    order = [*(("start", "end") if by_step else ()), "seconds", "genre", "model", "note", "bytes", "modified"]
-    rows = pandas.DataFrame({name: columns[name] for name in ("recording", *order)} | numbers)
-    return FeatureTable(rows.astype({"bytes": np.int64}), arrays["features"], out.parent)
+    frames = []
+    for track, result in batch:
+        columns: dict[str, Any] = {"recording": track.name}
+        if settings.every is not None:
+            columns |= {"start": result.start.round(3), "end": result.end.round(3)}
+        genres = [settings.classes[label] for label in result.probabilities.argmax(axis=1)]
+        columns |= {"seconds": result.seconds.round(3), "genre": genres, "model": settings.model_fingerprint}
+        columns |= {"note": result.note, "bytes": track.bytes, "modified": track.modified}
+        names = [f"probability_{name}" for name in settings.classes]
+        columns |= zip(names, result.probabilities.T, strict=True)
+        if settings.tags:
+            columns |= zip(front_end.tag_names(), result.tags.T, strict=True)
+        frames.append(pandas.DataFrame(columns))
+    features = np.concatenate([result.features for _, result in batch])
+    return FeatureTable(pandas.concat(frames, ignore_index=True), features, out.parent)
 
 
 def _report(table: FeatureTable, out: Path) -> None:

@@ -97,7 +97,7 @@ def read_done(files: Sequence[Path], out: Path, model_fingerprint: str, every: f
     tables = [feature_table.read(path) for path in files if path.exists()]
     wanted = _describe(model_fingerprint, every, tags)
     for table in tables:
-        has_tags = any(name.startswith("mtt_") for name in table.rows)
+        has_tags = any(name.startswith("mtt_") for name in map(str, table.rows))
         made = _describe(table.model_fingerprint, _step_of(table, every), has_tags)
         if made != wanted:
             raise PipelineError(
@@ -168,7 +168,8 @@ def finish(out: Path, tables: Sequence[FeatureTable]) -> FeatureTable | None:
     FeatureTable or None
         None if there is no row: then there is no table.
     """
-    newest, seen = [], set()
+    newest: list[FeatureTable] = []
+    seen: set[str] = set()
     for table in reversed(tables):
         newest.append(table.select(~table.rows["recording"].isin(seen).to_numpy()))
         seen.update(table.rows["recording"])
@@ -177,7 +178,8 @@ def finish(out: Path, tables: Sequence[FeatureTable]) -> FeatureTable | None:
         out.unlink(missing_ok=True)
         return None
     table = feature_table.concatenate(newest)
-    table = table.select(table.rows.sort_values([name for name in ("recording", "start") if name in table.rows]).index)
+    order = table.rows.sort_values([name for name in ("recording", "start") if name in table.rows]).index
+    table = table.select(order.to_numpy())
     feature_table.write(out, table)
     return table
 

@@ -9,7 +9,6 @@ import itertools
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -53,7 +52,7 @@ class TrackFeatures(NamedTuple):
     features: np.ndarray
     tags: np.ndarray
     note: str
-    spent: Counter
+    spent: dict[str, float]
 
 
 def _edges(every: float | None) -> Iterator[tuple[int, int, int]]:
@@ -91,7 +90,8 @@ def windows(
     decoding.UnreadableAudioError
         If the recording cannot be used, or is shorter than 0.1 s.
     """
-    edges, blocks, count = _edges(every), [], 0
+    edges, count = _edges(every), 0
+    blocks: list[np.ndarray] = []
     step, start, end = next(edges)
     for block in decoding.stream(path, strict=False, max_seconds=math.inf, on_note=on_note):
         while count + len(block) >= end - start:
@@ -128,11 +128,9 @@ class Networks(NamedTuple):
         """Compute probabilities (C,), features (512,) and tags (100,) of a spectrogram (96, frames)."""
         if log_mel.shape[1] < front_end.WINDOW:
             log_mel = front_end.whole_windows(log_mel)
-        clip, embedding = log_mel, None
-        if self.embedder is not None:
-            embedding = front_end.embed(self.embedder, log_mel)
-            clip = embedding[:, : front_end.EMBEDDING]
+        embedding = log_mel if self.embedder is None else front_end.embed(self.embedder, log_mel)
         with_tags = embedding if self.tagger is None else front_end.embed(self.tagger, log_mel)
+        clip = log_mel if self.embedder is None else embedding[:, : front_end.EMBEDDING]
         probabilities, features = self.head.predict_on_batch(clip[None])
         return probabilities[0], features[0], with_tags[:, front_end.EMBEDDING :].mean(axis=0)
 
@@ -185,25 +183,30 @@ def analyse(path: str | os.PathLike, loaded: Networks, every: float | None = Non
         If the recording cannot be used, or is silent.
     """
     require_step(every)
-    notes, spent, rows = [], Counter(), {}  # rows: by time step the end, seconds, windows, and sums of the results
+    notes: list[str] = []
+    spent: dict[str, float] = dict.fromkeys(("decode", "spectrogram", "network"), 0.0)
+    ends: dict[int, float] = {}  # by time step
+    sums: dict[int, np.ndarray] = {}  # by time step: seconds, windows, sums of the results
     for window, log_mel in _spectrograms(windows(path, every, notes.append), spent):
         began = time.perf_counter()
-        results = np.concatenate([[window.seconds, 1], *loaded.analyse(log_mel)]).astype(np.float64)
-        end, sums = rows.get(window.step, (0, 0))
-        rows[window.step] = max(end, window.start + window.seconds), sums + results
+        results = np.concatenate([[window.seconds, 1], *loaded.analyse(log_mel)])
+        ends[window.step] = window.start + window.seconds
+        sums[window.step] = sums.get(window.step, 0) + results
         spent["network"] += time.perf_counter() - began
-    if len(rows) > 1 and rows[last := max(rows)][0] - every * last < every / 2 - 1e-6:
-        del rows[last]
-    if not rows:
+    steps = sorted(sums)
+    if every is not None and len(steps) > 1 and ends[steps[-1]] - every * steps[-1] < every / 2 - 1e-6:
+        steps.pop()
+    if not steps:
         raise decoding.UnreadableAudioError("silent from beginning to end")
-    ends, sums = (np.stack(column) for column in zip(*(rows[step] for step in sorted(rows)), strict=True))
-    widths = [output.shape[-1] for output in loaded.head.outputs]
-    means = np.split((sums[:, 2:] / sums[:, 1:2]).astype(np.float32), np.cumsum(widths), axis=1)
-    starts, note = np.array(sorted(rows)) * (every or 0.0), "; ".join(dict.fromkeys(notes))
-    return TrackFeatures(starts, ends, sums[:, 0], *means, note, spent)
+    table, widths = np.stack([sums[step] for step in steps]), [output.shape[-1] for output in loaded.head.outputs]
+    means = np.split((table[:, 2:] / table[:, 1:2]).astype(np.float32), np.cumsum(widths), axis=1)
+    starts, note = np.array(steps) * (every or 0.0), "; ".join(dict.fromkeys(notes))
+    probabilities, features, tags = means
+    last = np.array([ends[step] for step in steps])
+    return TrackFeatures(starts, last, table[:, 0], probabilities, features, tags, note, spent)
 
 
-def _spectrograms(pieces: Iterator[Window], spent: Counter) -> Iterator[tuple[Window, np.ndarray]]:
+def _spectrograms(pieces: Iterator[Window], spent: dict[str, float]) -> Iterator[tuple[Window, np.ndarray]]:
     """Yield the windows that are not silent, with their spectrograms: the network knows nothing about silence."""
     while True:
         began = time.perf_counter()

@@ -49,9 +49,10 @@ def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], 
     PipelineError
         If a path does not exist or a folder contains no recording.
     """
-    found, left_out, folder = {}, LeftOut(), _folder_of(table)
-    for path in map(os.fspath, paths):
-        for recording in _recordings(path, left_out):
+    found: dict[object, Track] = {}
+    left_out, folder = LeftOut(), _folder_of(table)
+    for path in paths:
+        for recording in _recordings(os.fspath(path), left_out):
             real = _resolve_folder(recording)
             key = identity(real)
             if key not in found or (os.path.islink(found[key].path) and not os.path.islink(real)):
