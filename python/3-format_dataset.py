@@ -17,13 +17,13 @@ except ImportError as error:
 
 from music_featurization.artifacts import REPOSITORY, TESTING, Artifacts, PipelineError, fingerprint, require
 from music_featurization.dataset.genres import style_space_codes
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
-    parser.add_argument("--split", choices=test_results.PARTS, default="test", help="clips to write")
+    parser.add_argument("--split", choices=results.PARTS, default="test", help="clips to write")
     parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
     format_dataset(**vars(parser.parse_args(argv)))
     return 0
@@ -32,15 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def format_dataset(*, root: Path = REPOSITORY, split: str = "test", overwrite: bool = False) -> None:
     """Write music_dataset.csv and .npz from the features of a part of the split, unless that is done already."""
     artifacts = Artifacts(root)
-    table, arrays = test_results.files(artifacts, split).features, artifacts.music_dataset_arrays
+    table, arrays = results.files(artifacts, split).features, artifacts.music_dataset_arrays
     made_by = TESTING + ("" if split == "test" else f" --split {split}")
     require(table, made_by)
     source = fingerprint(table)
     if not overwrite and artifacts.music_dataset.exists() and arrays.exists() and source_of(arrays) == source:
         print(f"nothing to do: {artifacts.music_dataset} was made from this {table.name}")
         return
-    classes = test_results.classes_of(artifacts)
-    content = feature_table.read(test_results.newest_table(artifacts, split), classes)
+    classes = results.classes_of(artifacts)
+    content = feature_table.read(results.newest_table(artifacts, split), classes)
     codes, genres = style_space_codes(classes), content.genres
     if unknown := sorted(set(genres) - set(codes)):
         raise PipelineError(
@@ -50,7 +50,7 @@ def format_dataset(*, root: Path = REPOSITORY, split: str = "test", overwrite: b
     coded = [(codes[genre], clip) for genre, clip in zip(genres, content.names, strict=True)]
     arrays.unlink(missing_ok=True)  # written last: it says what both files were made from
     feature_table.write_without_header(artifacts.music_dataset, coded, content.features)
-    model = content.model_fingerprint or test_results.record(artifacts, split).get("model", "")
+    model = content.model_fingerprint or results.read_record(artifacts, split).get("model", "")
     rows = content.rows.assign(model=model, source=source, split=split)
     feature_table.write(arrays, content._replace(rows=rows))
     counts = ", ".join(f"{genre} ({codes[genre]}) {genres.count(genre)}" for genre in classes)

@@ -34,12 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the network that made the table, for a recording that is not in it (default: the provided one)",
     )
     args = parser.parse_args(argv)
-    from music_featurization.evaluation import test_results
+    from music_featurization.evaluation import results
     from music_featurization.file_tree import in_a_line
     from music_featurization.style_space import neighbours
 
     artifacts = Artifacts(args.root)
-    file, classes = args.features or artifacts.features, test_results.classes_of(artifacts)
+    file, classes = args.features or artifacts.features, results.classes_of(artifacts)
     name, table, matches = neighbours.similar(args.track, file, top=args.top, model=args.model, classes=classes)
     print(f"nearest to {in_a_line(name)} of {len(table.names)} in {file}:")
     for similarity, row in matches:

@@ -17,7 +17,7 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization.artifacts import REPOSITORY, Artifacts, write_text
-from music_featurization.evaluation import figures, measurement, report_page, test_results
+from music_featurization.evaluation import figures, measurement, report_page, results
 from music_featurization.network import history
 from music_featurization.style_space import picture
 
@@ -31,15 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_report(*, root: Path = REPOSITORY) -> Path:
     """Write results/report.html under the root and return its path."""
     artifacts = Artifacts(root)
-    results, metrics = test_results.read(artifacts), measurement.read(artifacts)
+    test_set, metrics = results.read(artifacts), measurement.read(artifacts)
     epochs = history.read(artifacts.history) if artifacts.history.exists() else {}
     best = history.best_epoch(epochs)
     drawings = {
-        "confusion": functools.partial(figures.confusion_matrix, metrics, results.classes),
+        "confusion": functools.partial(figures.confusion_matrix, metrics, test_set.classes),
         "map": picture.drawing_of_test_set(artifacts),
         **{name: functools.partial(figures.curves, epochs, name, best) for name in figures.CURVES},
     }
-    page = report_page.render(results, metrics, drawings, artifacts, None if root == REPOSITORY else root)
+    page = report_page.render(test_set, metrics, drawings, artifacts, None if root == REPOSITORY else root)
     write_text(artifacts.report_page, page)
     return artifacts.report_page
 

@@ -15,7 +15,7 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization.artifacts import REPOSITORY, Artifacts, write_text
-from music_featurization.evaluation import figures, measurement, report, test_results
+from music_featurization.evaluation import figures, measurement, report, results
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,12 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure_predictions(*, root: Path = REPOSITORY) -> None:
     """Measure the predictions under the root and write the report, the metrics and the confusion matrix."""
     artifacts = Artifacts(root)
-    results = test_results.read(artifacts)
-    metrics = measurement.measure(results)
-    text = report.text(metrics, results.classes)
+    test_set = results.read(artifacts)
+    metrics = measurement.measure(test_set)
+    text = report.text(metrics, test_set.classes)
     write_text(artifacts.report, text)
-    measurement.write(artifacts, results, metrics)
-    picture = figures.confusion_matrix(metrics, results.classes)
+    measurement.write(artifacts, test_set, metrics)
+    picture = figures.confusion_matrix(metrics, test_set.classes)
     figures.save(picture, artifacts.confusion_matrix, artifacts.confusion_matrix_svg)
     print(f"{text}\nreport: {artifacts.report}\npicture: {artifacts.confusion_matrix}")
 

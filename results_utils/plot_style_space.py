@@ -37,13 +37,13 @@ def plot_style_space(
     *, root: Path = REPOSITORY, features: Path | None = None, method: str = "tsne", overwrite: bool = False
 ) -> None:
     """Draw the map of a table of features (by default the test set's) as a picture and as a page."""
-    from music_featurization.evaluation import figures, test_results
+    from music_featurization.evaluation import figures, results
     from music_featurization.style_space import page, picture
 
     artifacts = Artifacts(root)
     files = style_map.files(artifacts, features)
     clips, values = style_map.read(artifacts, features)
-    genres = style_map.genres_of(clips, test_results.classes_of(artifacts))
+    genres = style_map.genres_of(clips, results.classes_of(artifacts))
     points = None if overwrite else style_map.read_map(files.map, values, method)
     print(f"{len(clips)} clips, map {'made before, drawn again' if points is not None else 'to be made'}: {files.map}")
     if points is None:

@@ -31,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def walk_style_space(*, start: str, end: str, root: Path = REPOSITORY, features: Path | None = None) -> None:
     """Walk between two genres or clips of a table of features; write the table, the playlist and the picture."""
-    from music_featurization.evaluation import figures, test_results
+    from music_featurization.evaluation import figures, results
     from music_featurization.style_space import picture, style_map, walk
 
     artifacts = Artifacts(root)
     clips, values = style_map.read(artifacts, features)
-    genres, reduced = style_map.genres_of(clips, test_results.classes_of(artifacts)), style_map.pca(values)
+    genres, reduced = style_map.genres_of(clips, results.classes_of(artifacts)), style_map.pca(values)
     rows = [walk.find_end(text, clips, reduced, genres) for text in (start, end)]
     for word, row in zip(("from", "to  "), rows, strict=True):
         print(f"{word} {clips['label'][row]} ({clips['genre'][row]}): {clips['name'][row]}")

@@ -5,6 +5,9 @@ import shutil
 import hypothesis
 import pytest
 import tiny_music
+from tiny_pipeline import run_script
+
+from music_featurization.artifacts import STEP_1
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
 hypothesis.settings.load_profile("any machine")
@@ -44,7 +47,7 @@ def _collection(tmp_path_factory):
 def _collection_with_spectrograms(_collection, tmp_path_factory):
     root = tmp_path_factory.mktemp("spectrograms") / "root"
     shutil.copytree(_collection, root)
-    assert tiny_music.run(tiny_music.STEP_1, root) == 0
+    assert run_script(STEP_1, root) == 0
     return root
 
 

@@ -5,7 +5,8 @@ import doctest
 import numpy as np
 import pytest
 import soundfile
-from tiny_music import music, run
+from tiny_music import music
+from tiny_pipeline import run_script
 
 import music_featurization
 from music_featurization import load_features, log_mel, predict, tags
@@ -28,7 +29,9 @@ def test_log_mel(track):
 
 
 def test_features_are_those_of_featurize(track, tmp_path):
-    assert run("python/featurize.py", tmp_path, track, "--out", tmp_path / "f.csv", "--model", PROVIDED_MODEL) == 0
+    assert (
+        run_script("python/featurize.py", tmp_path, track, "--out", tmp_path / "f.csv", "--model", PROVIDED_MODEL) == 0
+    )
     table = load_features(tmp_path / "f.csv")
     ours = music_featurization.features(track)
     assert ours.shape == (512,) and ours.dtype == np.float32
@@ -84,7 +87,7 @@ def test_other_names_do_not_exist():
 
 def test_tag_prints_the_likeliest_of_each_network(track, tmp_path, capsys):
     (tmp_path / "junk.mp3").write_bytes(b"junk" * 99)
-    assert run("python/tag.py", tmp_path, track, tmp_path / "junk.mp3", "--top", 2) == 0
+    assert run_script("python/tag.py", tmp_path, track, tmp_path / "junk.mp3", "--top", 2) == 0
     said = capsys.readouterr()
     found, lines = tags(track), said.out.splitlines()
     assert len(lines) == 3 and lines[0].endswith("track.wav")
@@ -96,7 +99,7 @@ def test_tag_prints_the_likeliest_of_each_network(track, tmp_path, capsys):
 
 def test_tag_fails_if_no_recording_can_be_read(tmp_path):
     (tmp_path / "junk.mp3").write_bytes(b"junk" * 99)
-    assert run("python/tag.py", tmp_path, tmp_path / "junk.mp3") == 1
+    assert run_script("python/tag.py", tmp_path, tmp_path / "junk.mp3") == 1
 
 
 def test_examples_in_docstrings():
@@ -109,7 +112,7 @@ def test_tags_over_time_and_their_pictures(track, tmp_path):
     rows, starts = music_featurization.features(track, every=2.0)
     assert list(over_time) == list(tags(track)) and {len(values) for values in over_time.values()} == {len(rows)} == {4}
     np.testing.assert_array_equal(seconds, starts)
-    assert run("python/tag.py", tmp_path, track, "--plot", "--output", tmp_path / "pictures") == 0
+    assert run_script("python/tag.py", tmp_path, track, "--plot", "--output", tmp_path / "pictures") == 0
     names = [f"track_{network}_{theme}{ending}" for network in ("msd", "mtt") for theme in ("dark", "light")
              for ending in (".png", ".svg")]  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names

@@ -8,9 +8,9 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
-from tiny_music import STEP_2, STEP_3, STEP_4, run
+from tiny_pipeline import run_script
 
-from music_featurization.artifacts import PROVIDED_MODEL, Artifacts
+from music_featurization.artifacts import PROVIDED_MODEL, STEP_2, STEP_3, STEP_4, Artifacts
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder, split
 from music_featurization.dataset.genres import GENRES
@@ -49,7 +49,12 @@ def test_provided_network_is_as_good_as_its_card_says(provided, tmp_path):
     artifacts = Artifacts(tmp_path)
     pieces = demo_dataset.plan(120, 10)
     demo_dataset.write_annotations(artifacts.annotations, pieces)
-    assert run(STEP_2, tmp_path) == run(STEP_3, tmp_path) == run(STEP_4, tmp_path, "--group-by", "song") == 0
+    assert (
+        run_script(STEP_2, tmp_path)
+        == run_script(STEP_3, tmp_path)
+        == run_script(STEP_4, tmp_path, "--group-by", "song")
+        == 0
+    )
     test = split.read_part(artifacts, "test")
     paths = {name.removesuffix(".npy") + ".mp3" for name in test["spectrogram"]}
     fonts = [synthesis.default_soundfont()]

@@ -16,8 +16,7 @@ import tiny_music
 import tiny_results
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_pipeline import contents, error_line, start_script
-from tiny_pipeline import run_script as run
+from tiny_pipeline import contents, error_line, run_script, start_script
 
 from music_featurization import workers
 from music_featurization.artifacts import FEATURIZE, STEP_1, PipelineError
@@ -42,16 +41,16 @@ def test_shards_together_make_everything(collection, collection_with_spectrogram
     bad = collection / "datasets/mp3_files/bad.mp3"
     bad.write_bytes(b"junk" * 99)
     for part in range(1, 4):
-        assert run(STEP_1, collection, "--shard", f"{part}/3") == 0
+        assert run_script(STEP_1, collection, "--shard", f"{part}/3") == 0
     assert len(re.findall(r"clips in shard \d of 3", capsys.readouterr().out)) == 3
     folder = collection / "datasets/spectrograms"
     assert len(list(folder.glob("failures-?-of-3.csv"))) == 3
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     assert "33 clips: 32 done, 0 to do, 1 failed before" in capsys.readouterr().out
     assert [path.name for path in folder.glob("failures*.csv")] == ["failures.csv"]
     assert list(spectrogram_folder.read_failures(folder)) == ["bad.mp3"]
     bad.unlink()
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     assert contents(folder) == contents(collection_with_spectrograms / "datasets/spectrograms")
 
 
@@ -59,7 +58,7 @@ def test_empty_shard_is_no_failure(collection):
     for path in (collection / "datasets/mp3_files").rglob("*.mp3"):
         if tiny_music.clip_path(0) not in str(path):
             path.unlink()
-    assert [run(STEP_1, collection, "--shard", f"{part}/5") for part in range(1, 6)] == [0] * 5
+    assert [run_script(STEP_1, collection, "--shard", f"{part}/5") for part in range(1, 6)] == [0] * 5
 
 
 # Dask
@@ -132,7 +131,7 @@ def worker_names(address):
 
 def test_dask_makes_the_same_files(scheduler, collection, collection_with_spectrograms, capsys):
     (collection / "datasets/mp3_files/bad.mp3").write_bytes(b"junk" * 99)
-    assert run(STEP_1, collection, "--dask", scheduler) == 0
+    assert run_script(STEP_1, collection, "--dask", scheduler) == 0
     assert "32 done, 1 failed, 0 remain" in capsys.readouterr().out
     (collection / "datasets/spectrograms/failures.csv").write_text("mp3_path,error\n")
     made, expected = (contents(root / "datasets/spectrograms") for root in (collection, collection_with_spectrograms))
@@ -143,7 +142,7 @@ def test_dask_makes_the_embeddings(scheduler, tmp_path):
     from music_featurization.network import embeddings
 
     where = tiny_results.make_training_set(tmp_path)
-    names = list(tiny_results.test_results.read_clips(where, "test")["spectrogram"])
+    names = list(tiny_results.results.read_clips(where, "test")["spectrogram"])
     (where.spectrograms / names[1]).write_bytes(b"junk")
     with pytest.raises(PipelineError, match=r"1 clips have no embedding .*is not a readable spectrogram"):
         embeddings.generate_missing(where, names, jobs=1, dask=scheduler)
@@ -184,20 +183,20 @@ def test_dask_that_does_not_answer(collection, capsys, monkeypatch):
     from music_featurization import dask_cluster
 
     monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 1)
-    assert run(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
+    assert run_script(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
     assert "error: No Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
 
 
 def test_without_dask_the_message_says_what_to_install(collection, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert run(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
+    assert run_script(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err.splitlines()[-1]
 
 
 def ends_soon(capsys, root, address, *words, seconds=30):
     """Run step 1, which must fail with one line within some seconds."""
     began = time.monotonic()
-    assert run(STEP_1, root, "--dask", address) == 1
+    assert run_script(STEP_1, root, "--dask", address) == 1
     assert time.monotonic() - began < seconds
     message = error_line(capsys.readouterr().err)
     for word in words:
@@ -212,14 +211,14 @@ def test_dask_worker_that_lacks_a_package(cluster, collection, capsys, without):
     os.killpg(lame.pid, signal.SIGKILL)
     lame.wait()
     cluster.worker()
-    assert run(STEP_1, collection, "--dask", cluster.address) == 0
+    assert run_script(STEP_1, collection, "--dask", cluster.address) == 0
     assert "32 done, 0 failed, 0 remain" in capsys.readouterr().out
 
 
 def test_dask_scheduler_needs_no_package_of_ours(cluster, collection):
     cluster.start("scheduler", "--port", cluster.port, without="music_featurization")
     cluster.worker()
-    assert run(STEP_1, collection, "--dask", cluster.address) == 0
+    assert run_script(STEP_1, collection, "--dask", cluster.address) == 0
 
 
 @pytest.mark.parametrize("victim", ["scheduler", "worker"])
@@ -263,5 +262,5 @@ def test_dask_featurizes_although_a_worker_is_killed(cluster, tmp_path):
     os.killpg(victim.pid, signal.SIGKILL)
     printed, errors = command.communicate(timeout=300)
     assert command.returncode == 0 and "24 tracks (" in printed, errors
-    assert run(FEATURIZE, tmp_path, folder, *options, tmp_path / "local.csv") == 0
+    assert run_script(FEATURIZE, tmp_path, folder, *options, tmp_path / "local.csv") == 0
     assert (tmp_path / "dask.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()

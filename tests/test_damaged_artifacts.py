@@ -6,7 +6,7 @@ import shutil
 import damage
 import pytest
 import tiny_results
-from tiny_pipeline import run_script as run
+from tiny_pipeline import run_script
 
 from music_featurization import artifacts
 from music_featurization.artifacts import (
@@ -64,7 +64,7 @@ def call(script, root, path=""):
     """Run a script with its arguments; returns the exit status."""
     script, *args = [script] if isinstance(script, str) else script
     model = root / "models/epoch_02_0.4100.h5"
-    return run(script, root, *(arg.format(path, root=root, model=model) for arg in args))
+    return run_script(script, root, *(arg.format(path, root=root, model=model) for arg in args))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def finished(_collection_with_spectrograms, tmp_path_factory):
     where = Artifacts(root)
     (where.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
     for step in (STEP_1, STEP_2, STEP_3, STEP_4):
-        assert run(step, root) == 0
+        assert run_script(step, root) == 0
     tiny_results.make_model(where.models / "epoch_02_0.4100.h5")
     tiny_results.make_history(where, [1.5, 1.2, 1.3])
     where.training_settings.write_text('{"settings": {"network": "crnn"}, "versions": {"keras": "3"}}')

@@ -13,8 +13,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from tiny_pipeline import contents
-from tiny_pipeline import run_script as run
+from tiny_pipeline import contents, run_script
 
 from music_featurization.artifacts import REPOSITORY, STEP_0, Artifacts, read_json
 from music_featurization.dataset import clip_names
@@ -28,7 +27,7 @@ PIECES = 3
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     root = tmp_path_factory.mktemp("demo")
-    assert run(STEP_0, root, "--pieces", PIECES) == 0
+    assert run_script(STEP_0, root, "--pieces", PIECES) == 0
     return root
 
 
@@ -91,7 +90,7 @@ def test_annotations_have_the_layout_of_the_original(dataset):
 
 
 def test_same_seed_gives_the_same_bytes_for_any_number_of_pieces(dataset, tmp_path):
-    assert run(STEP_0, tmp_path, "--pieces", 2) == 0
+    assert run_script(STEP_0, tmp_path, "--pieces", 2) == 0
     clips = contents(Artifacts(tmp_path).mp3_files)
     assert len(clips) == 4 and clips.items() <= contents(Artifacts(dataset).mp3_files).items()
     longer = Artifacts(dataset).annotations.read_text().splitlines()
@@ -110,7 +109,7 @@ def test_continues_where_it_was_interrupted(root, capsys):
         clip.unlink()
     artifacts.annotations.unlink()
     kept = {path: path.stat().st_mtime_ns for path in artifacts.mp3_files.rglob("*.mp3")}
-    assert run(STEP_0, root, "--pieces", PIECES) == 0
+    assert run_script(STEP_0, root, "--pieces", PIECES) == 0
     assert "4 clips done, 2 to do" in capsys.readouterr().out
     assert contents(root) == before
     assert all(path.stat().st_mtime_ns == changed for path, changed in kept.items())
@@ -123,7 +122,7 @@ def test_continues_where_it_was_interrupted(root, capsys):
 )  # fmt: skip
 def test_other_settings_are_refused(root, options, message, capsys):
     before = contents(root)
-    assert run(STEP_0, root, *options) == 1
+    assert run_script(STEP_0, root, *options) == 1
     error = capsys.readouterr().err
     assert all(words in error for words in message)
     assert contents(root) == before
@@ -134,7 +133,7 @@ def test_overwrite_replaces_its_own_clips_only_and_sound_fonts_are_recorded(root
     own.parent.mkdir()
     own.write_bytes(b"mine")
     font = shutil.copy(synthesis.default_soundfont(), root / "mine.sf2")
-    assert run(STEP_0, root, "--pieces", 1, "--overwrite", "--soundfont", font) == 0
+    assert run_script(STEP_0, root, "--pieces", 1, "--overwrite", "--soundfont", font) == 0
     assert own.read_bytes() == b"mine"
     assert len(list(Artifacts(root).mp3_files.rglob("*.mp3"))) == 3 and len(annotations(root)) == 2
     settings = read_json(Artifacts(root).demo_manifest, STEP_0)["settings"]
@@ -146,7 +145,7 @@ def test_a_data_set_it_did_not_make_is_left_alone(tmp_path, overwrite, capsys):
     file = Artifacts(tmp_path).mp3_files / "mine.mp3"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"mine")
-    assert run(STEP_0, tmp_path, "--pieces", 1, *overwrite) == 1
+    assert run_script(STEP_0, tmp_path, "--pieces", 1, *overwrite) == 1
     assert "was not made by this script" in capsys.readouterr().err
     assert contents(tmp_path) == {"datasets/mp3_files/mine.mp3": b"mine"}
 
@@ -154,14 +153,14 @@ def test_a_data_set_it_did_not_make_is_left_alone(tmp_path, overwrite, capsys):
 def test_annotations_put_in_place_of_its_own_are_left_alone(root, capsys):
     text = '"clip_id"\t"rock"\t"mp3_path"\n"1"\t"1"\t"a/real.mp3"\n'
     Artifacts(root).annotations.write_text(text)
-    assert run(STEP_0, root, "--pieces", PIECES, "--overwrite") == 1
+    assert run_script(STEP_0, root, "--pieces", PIECES, "--overwrite") == 1
     assert "annotations_final.csv was not made by this script" in capsys.readouterr().err
     assert Artifacts(root).annotations.read_text() == text
 
 
 @pytest.mark.parametrize("pieces", ["0", "-3", "1.5", "many", ""])
 def test_bad_number_of_pieces(pieces, tmp_path, capsys):
-    assert run(STEP_0, tmp_path, f"--pieces={pieces}") == 2
+    assert run_script(STEP_0, tmp_path, f"--pieces={pieces}") == 2
     assert "is not a whole number of 1 or more" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -170,7 +169,7 @@ def test_bad_number_of_pieces(pieces, tmp_path, capsys):
 def test_bad_sound_fonts(tmp_path, text, message, capsys):
     if text:
         (tmp_path / "font.sf2").write_text(text)
-    assert run(STEP_0, tmp_path / "root", "--soundfont", tmp_path / "font.sf2") == 1
+    assert run_script(STEP_0, tmp_path / "root", "--soundfont", tmp_path / "font.sf2") == 1
     assert message in capsys.readouterr().err and not (tmp_path / "root").exists()
 
 

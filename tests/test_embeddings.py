@@ -9,13 +9,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tiny_music import REPOSITORY, STEP_1, contents, run
+from tiny_pipeline import contents, run_script
 from tiny_results import make_model, make_training_set
 
-from music_featurization.artifacts import FRONT_END, Artifacts, PipelineError
+from music_featurization.artifacts import FRONT_END, REPOSITORY, STEP_1, Artifacts, PipelineError
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import results
 from music_featurization.network import embeddings, front_end, networks
 
 TRAINING = "python/1-training.py"
@@ -56,7 +56,7 @@ def where(tmp_path):
 
 
 def names_of(where):
-    return list(test_results.read_clips(where, "all")["spectrogram"])
+    return list(results.read_clips(where, "all")["spectrogram"])
 
 
 def generate(where, **options):
@@ -162,7 +162,7 @@ def test_shards_make_their_parts_only(where, fake):
     made, parts = [], 3
     for part in range(1, parts + 1):
         before = set(embedded(where)) if where.embeddings.exists() else set()
-        assert run(TRAINING, where.root, "--shard", f"{part}/{parts}") == 0
+        assert run_script(TRAINING, where.root, "--shard", f"{part}/{parts}") == 0
         made.append(set(embedded(where)) - before)
         assert made[-1] == {name for name in names_of(where) if spectrogram_folder.in_shard(name, (part, parts))}
     assert set().union(*made) == set(names_of(where)) and not where.models.exists()
@@ -175,9 +175,9 @@ def test_step_1_overwrite_removes_them(collection_with_spectrograms, fake):
     where = Artifacts(collection_with_spectrograms)
     names = list(spectrogram_folder.list_spectrograms(where.spectrograms))
     embeddings.generate_missing(where, names, jobs=1)
-    assert run(STEP_1, where.root, "--overwrite", "--shard", "1/2") == 0
+    assert run_script(STEP_1, where.root, "--overwrite", "--shard", "1/2") == 0
     assert embedded(where) == [name for name in names if not spectrogram_folder.in_shard(name, (1, 2))]
-    assert run(STEP_1, where.root, "--overwrite") == 0
+    assert run_script(STEP_1, where.root, "--overwrite") == 0
     assert contents(where.embeddings) == {}
 
 
@@ -277,7 +277,7 @@ def test_check_finds_what_is_wrong(where, fake, capsys):
         spoil(where.embeddings / name)
         assert reason in dict(embeddings.check(where))[name]
     assert [name for name, problem in embeddings.check(where) if problem] == names[:7]
-    assert run(STEP_1, where.root, "--check") == 1
+    assert run_script(STEP_1, where.root, "--check") == 1
     said = capsys.readouterr().out.splitlines()
     assert "12 files of embeddings checked, 7 wrong: delete them and run python/1-training.py again" in said
     assert all(any(line.startswith(f"{name}: ") for line in said) for name in names[:7])
@@ -357,7 +357,7 @@ def assert_refused(where, tmp_path, monkeypatch, capsys, damage, reason, options
         monkeypatch.setattr(module, "FRONT_END", path)
     embeddings._embedder.cache_clear()
     before = contents(where.root)
-    assert run(TRAINING, where.root, *options) == 1
+    assert run_script(TRAINING, where.root, *options) == 1
     embeddings._embedder.cache_clear()
     said = capsys.readouterr().err
     assert said.startswith(f"error: {path} {reason}") and said.count("\n") == 1, said

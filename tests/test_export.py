@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_music import contents, music, run, write_mp3
+from tiny_music import music, write_mp3
+from tiny_pipeline import contents, run_script
 
 from music_featurization.artifacts import PROVIDED_MODEL
 from music_featurization.audio import decoding, spectrogram
@@ -34,7 +35,7 @@ def run_printed(code, folder):
 @pytest.mark.parametrize("format", ["onnx", "savedmodel"])
 def test_printed_code_gives_what_keras_gives(tmp_path, capsys, format):
     song, output = write_mp3(tmp_path / "song.mp3", music(7)), tmp_path / "exported"
-    assert run(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output) == 0
+    assert run_script(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output) == 0
     said = capsys.readouterr().out
     clip, genres, features = run_printed(said.split("\n\n", 1)[1], tmp_path)
     log_mel = spectrogram.log_mel(decoding.stream(song, strict=False))
@@ -45,9 +46,9 @@ def test_printed_code_gives_what_keras_gives(tmp_path, capsys, format):
     assert genres.shape == (1, 6) and np.abs(genres[0] - expected[0]).max() < 1e-4
     assert features.shape == (1, 512) and np.abs(features[0] - expected[1]).max() < 1e-4
     before = contents(tmp_path)
-    assert run(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output) == 1
+    assert run_script(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output) == 1
     assert "exported exists. Give --overwrite" in capsys.readouterr().err and contents(tmp_path) == before
-    assert run(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output, "--overwrite") == 0
+    assert run_script(EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output, "--overwrite") == 0
     assert sorted(contents(tmp_path)) == sorted(before)
 
 
@@ -70,7 +71,7 @@ def test_onnx_takes_any_number_of_clips_and_windows(tmp_path):
 def test_what_cannot_be_exported_is_explained(tmp_path, capsys, monkeypatch, format):
     def refused(model_file, *options):
         before = contents(tmp_path)
-        assert run(EXPORT, tmp_path, model_file, "--format", format, "--output", tmp_path / "out", *options) == 1
+        assert run_script(EXPORT, tmp_path, model_file, "--format", format, "--output", tmp_path / "out", *options) == 1
         assert contents(tmp_path) == before
         return capsys.readouterr().err
 
@@ -85,5 +86,5 @@ def test_what_cannot_be_exported_is_explained(tmp_path, capsys, monkeypatch, for
 
 def test_missing_package_is_named_with_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    assert run(EXPORT, tmp_path, PROVIDED_MODEL, "--format", "onnx", "--output", tmp_path / "x.onnx") == 1
+    assert run_script(EXPORT, tmp_path, PROVIDED_MODEL, "--format", "onnx", "--output", tmp_path / "x.onnx") == 1
     assert "pip install -r requirements-export.txt" in capsys.readouterr().err

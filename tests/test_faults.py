@@ -15,9 +15,7 @@ import hostile_clips
 import numpy as np
 import pytest
 import tiny_music
-from tiny_pipeline import contents, error_line
-from tiny_pipeline import run_script as run
-from tiny_pipeline import start_script as start
+from tiny_pipeline import contents, error_line, run_script, start_script
 
 from music_featurization import workers
 from music_featurization.artifacts import REPOSITORY, STEP_1
@@ -128,7 +126,7 @@ def many_clips(tmp_path_factory):
 def uninterrupted(many_clips, tmp_path_factory):
     """The spectrograms of an uninterrupted run."""
     root = shutil.copytree(many_clips, tmp_path_factory.mktemp("uninterrupted") / "root")
-    assert run(STEP_1, root) == 0
+    assert run_script(STEP_1, root) == 0
     return contents(root / "datasets/spectrograms")
 
 
@@ -176,7 +174,7 @@ def test_killed_at_any_moment_and_run_again(many_clips, uninterrupted, tmp_path,
     for number in range(rounds):
         for path in sorted((root / "datasets/spectrograms").rglob("*.npy"))[::2]:
             path.unlink()  # so that there is something to do
-        process = start(STEP_1, root, "--jobs", 2)
+        process = start_script(STEP_1, root, "--jobs", 2)
         wait_until(lambda: process.poll() is not None or workers_of(process), 10)  # noqa: B023
         time.sleep(moments.uniform(0, 0.4))  # later, a fast machine is done
         who = "parent" if number % 2 else "worker"
@@ -189,7 +187,7 @@ def test_killed_at_any_moment_and_run_again(many_clips, uninterrupted, tmp_path,
         assert_whole(root, uninterrupted)
         if who == "worker":
             assert process.returncode == 0 and contents(root / "datasets/spectrograms") == uninterrupted
-    assert run(STEP_1, root) == 0
+    assert run_script(STEP_1, root) == 0
     assert contents(root / "datasets/spectrograms") == uninterrupted
     print(f"killed: {killed}")
     assert min(killed.values()) >= rounds // 4
@@ -199,7 +197,7 @@ def test_killed_at_any_moment_and_run_again(many_clips, uninterrupted, tmp_path,
 def test_ctrl_c(many_clips, uninterrupted, tmp_path, when):
     """The terminal sends SIGINT to every process of the run."""
     root = shutil.copytree(many_clips, tmp_path / "root")
-    process = start(STEP_1, root, "--jobs", 2)
+    process = start_script(STEP_1, root, "--jobs", 2)
     wait_until(lambda: some_done(root) if when == "working" else workers_of(process), 10)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
@@ -211,7 +209,7 @@ def test_ctrl_c(many_clips, uninterrupted, tmp_path, when):
     assert err.splitlines()[-1] == "interrupted; what was finished is kept, run the same command to go on"
     assert "Traceback" not in err and "Warning" not in err
     wait_until(lambda: not processes_of(process.pid), 2)
-    assert run(STEP_1, root) == 0
+    assert run_script(STEP_1, root) == 0
     assert contents(root / "datasets/spectrograms") == uninterrupted
 
 
@@ -235,16 +233,18 @@ def test_full_disk(many_clips, tmp_path, uninterrupted):
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))}
-        ends_with_one_line(start(STEP_1, root, **limit), os.strerror(errno.EFBIG), "run the same command again")
+        ends_with_one_line(start_script(STEP_1, root, **limit), os.strerror(errno.EFBIG), "run the same command again")
         return
     try:
-        out = ends_with_one_line(start(STEP_1, root), os.strerror(errno.ENOSPC), "Free some space", "what was finished")
+        out = ends_with_one_line(
+            start_script(STEP_1, root), os.strerror(errno.ENOSPC), "Free some space", "what was finished"
+        )
         made = contents(folder)
         assert len(made) > 5 and not any(Path(name).name.startswith(".") for name in made)
         assert_whole(root, uninterrupted)
         assert "100 clips: 0 done, 100 to do" in out
         subprocess.run(["mount", "-o", "remount,size=99m", folder], check=True)
-        assert run(STEP_1, root) == 0
+        assert run_script(STEP_1, root) == 0
         assert contents(folder) == uninterrupted
     finally:
         subprocess.run(["umount", folder], check=True)
@@ -252,21 +252,21 @@ def test_full_disk(many_clips, tmp_path, uninterrupted):
 
 def test_output_that_cannot_be_written(collection):
     (collection / "datasets/spectrograms").write_text("a file, where a folder should be")
-    ends_with_one_line(start(STEP_1, collection), "spectrograms", "run the same command again")
+    ends_with_one_line(start_script(STEP_1, collection), "spectrograms", "run the same command again")
     (collection / "datasets/spectrograms").unlink()
     (collection / "datasets/spectrograms").symlink_to("/proc/self")  # where not even root may make files
-    ends_with_one_line(start(STEP_1, collection))
+    ends_with_one_line(start_script(STEP_1, collection))
 
 
 def test_input_that_vanishes(many_clips, tmp_path, uninterrupted):
     root = shutil.copytree(many_clips, tmp_path / "root")
-    process = start(STEP_1, root, "--jobs", 2)
+    process = start_script(STEP_1, root, "--jobs", 2)
     wait_until(lambda: some_done(root), 10)
     (root / "datasets/mp3_files").rename(root / "datasets/elsewhere")
     ends_with_one_line(process, "mp3_files", "run the same command again")
     assert_whole(root, uninterrupted)
     (root / "datasets/elsewhere").rename(root / "datasets/mp3_files")
-    assert run(STEP_1, root, "--retry-failed") == 0
+    assert run_script(STEP_1, root, "--retry-failed") == 0
     assert contents(root / "datasets/spectrograms") == uninterrupted
 
 
@@ -290,13 +290,13 @@ def test_hostile_names(collection, tmp_path, capsys):
     (folder / "link to folder").symlink_to(tmp_path / "elsewhere")
     (folder / "link up").symlink_to(folder)
     (folder / "link to nothing.mp3").symlink_to(tmp_path / "nothing")
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     made = set(spectrogram_folder.list_spectrograms(collection / "datasets/spectrograms"))
     expected = {spectrogram_folder.spectrogram_name(name) for name in [*names, "link to folder/linked.mp3"]}
     assert len(made) == 32 + len(expected) and expected < made
     failed = spectrogram_folder.read_failures(collection / "datasets/spectrograms")
     assert set(failed) == {"bad\rname.mp3", "\\xff\\xfe.mp3", "link to nothing.mp3"}
-    assert run(STEP_1, collection, "--check") == 0
+    assert run_script(STEP_1, collection, "--check") == 0
 
 
 def test_written_spectrogram_is_whole_or_absent(tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ import numpy as np
 import pandas
 import pytest
 import soundfile
-from tiny_results import main_of, make_model
+from tiny_pipeline import load_script
+from tiny_results import make_model
 
 from music_featurization import tags, workers
 from music_featurization.artifacts import PipelineError, fingerprint
@@ -20,8 +21,8 @@ from music_featurization.feature_tables import feature_table, table_run, track_f
 from music_featurization.network import front_end, prediction
 from music_featurization.style_space import neighbours
 
-featurize = main_of("python/featurize.py")
-similar = main_of("python/similar.py")
+featurize = load_script("python/featurize.py").main
+similar = load_script("python/similar.py").main
 RATE = decoding.SAMPLE_RATE
 NASTY = 'a, "b"\nc.wav'
 

@@ -6,8 +6,7 @@ import subprocess
 
 import pytest
 import tiny_music
-from tiny_pipeline import run_script as run
-from tiny_pipeline import start_script
+from tiny_pipeline import run_script, start_script
 
 from music_featurization import artifacts, file_tree, workers
 from music_featurization.artifacts import STEP_1
@@ -144,7 +143,7 @@ def test_step_1_goes_on_past_what_it_cannot_list(collection, unreadable, capsys)
     (clips / "loop.mp3").symlink_to("loop.mp3")
     (clips / "again").symlink_to(clips / "0")
     unreadable("lost+found")
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     first, second, third, plan, *_ = capsys.readouterr().out.splitlines()
     assert first == "2 files skipped: .jpg, .mid"
     assert second == "1 folder not readable: lost+found/ (Permission denied)"
@@ -160,8 +159,8 @@ def test_step_1_reaches_deep_clips(tmp_path):
     for depth in (1, 400):  # libsndfile refuses paths of more than 1,024 bytes
         shutil.copy(tiny_music.write_mp3(tmp_path / "x.mp3", tiny_music.music(1.2)), make(clips / ("d/" * depth)))
     nest(make(clips / "deep"))
-    assert run(STEP_1, tmp_path) == 0
-    assert run(STEP_1, tmp_path) == 0  # what is there is listed and swept
+    assert run_script(STEP_1, tmp_path) == 0
+    assert run_script(STEP_1, tmp_path) == 0  # what is there is listed and swept
     made = list(spectrogram_folder.list_spectrograms(tmp_path / "datasets/spectrograms"))
     assert made == ["d/" * 400 + "x.npy", "d/x.npy"]
     subprocess.run(["rm", "-r", tmp_path / "datasets"], check=True)
@@ -184,7 +183,7 @@ def test_counts_are_true_beside_a_second_run(collection, other, done, monkeypatc
         return alone(function, to_do, **options)
 
     monkeypatch.setattr(workers, "run", beside_another)
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{done} done, 0 failed, 0 remain"
 
 

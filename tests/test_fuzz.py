@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import tiny_music
-from tiny_pipeline import run_script as run
+from tiny_pipeline import run_script
 
 from music_featurization.artifacts import STEP_1, Artifacts
 from music_featurization.dataset import spectrogram_folder
@@ -114,7 +114,7 @@ def test_every_file_ends_as_a_spectrogram_or_a_failure(originals, tmp_path, caps
     (folder / "a folder.mp3").mkdir()
     files = {path.name for path in folder.iterdir() if path.is_file()}
     assert len(files) > 570
-    assert run(STEP_1, tmp_path, "--time-limit", 30) == 0
+    assert run_script(STEP_1, tmp_path, "--time-limit", 30) == 0
     made = list(spectrogram_folder.check(Artifacts(tmp_path)))
     failed = spectrogram_folder.read_failures(tmp_path / "datasets/spectrograms")
     assert [path for path, problem in made if problem] == []

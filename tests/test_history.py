@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_results import main_of, make_history
+from tiny_pipeline import load_script
+from tiny_results import make_history
 
 from music_featurization.artifacts import Artifacts, PipelineError
 from music_featurization.network import history
 
-plot = main_of("results_utils/plot_loss_accuracy_curves.py")
+plot = load_script("results_utils/plot_loss_accuracy_curves.py").main
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import tiny_results
 from tiny_music import music, write_mp3
-from tiny_pipeline import contents
-from tiny_pipeline import run_script as run
+from tiny_pipeline import contents, run_script
 
 from music_featurization import artifacts, file_lock, workers
 from music_featurization.artifacts import (
@@ -150,7 +149,7 @@ def embeds(monkeypatch):
 def call(script, root, args):
     """Run a script as a process of its own would; returns the exit status."""
     artifacts._sweep.cache_clear()
-    return run(script, root, *(arg.format(root=root) for arg in args))
+    return run_script(script, root, *(arg.format(root=root) for arg in args))
 
 
 @pytest.fixture(scope="module")

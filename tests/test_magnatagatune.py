@@ -5,7 +5,7 @@ import shutil
 import pandas
 import pytest
 import tiny_music
-from tiny_pipeline import run_script as run
+from tiny_pipeline import run_script
 
 from music_featurization.artifacts import REPOSITORY, STEP_2, STEP_3, STEP_4
 from music_featurization.dataset import clip_names, magnatagatune, split
@@ -30,7 +30,7 @@ def after_step_3(root, paths, capsys):
     (root / "datasets").mkdir()
     rows = [(number, (("rock", "jazz")[number % 2],), path) for number, path in enumerate(paths)]
     tiny_music.write_annotations(root, rows)
-    assert run(STEP_2, root) == run(STEP_3, root) == 0
+    assert run_script(STEP_2, root) == run_script(STEP_3, root) == 0
     capsys.readouterr()
     return root
 
@@ -46,13 +46,13 @@ def hex_paths(folders="0123456789abcdef"):
 
 def test_split_by_folder(tmp_path, capsys):
     root = after_step_3(tmp_path, hex_paths(), capsys)
-    assert run(STEP_4, root, "--split-by", "folder") == 0
+    assert run_script(STEP_4, root, "--split-by", "folder") == 0
     assert "note: 32 of 32 clips are of no MagnaTagATune album: not its standard split" in capsys.readouterr().out
     folders = {part: "".join(table["spectrogram"].str[0].unique()) for part, table in parts_of(root).items()}
     assert folders == {"train": "0123456789ab", "val": "c", "test": "def"}
-    assert run(STEP_4, root, "--split-by", "folder") == 0
+    assert run_script(STEP_4, root, "--split-by", "folder") == 0
     assert "is up to date, nothing to do" in capsys.readouterr().out
-    assert run(STEP_4, root, "--group-by", "song") == 1
+    assert run_script(STEP_4, root, "--group-by", "song") == 1
     assert "split_by = folder" in capsys.readouterr().err
 
 
@@ -61,7 +61,7 @@ def test_split_by_folder(tmp_path, capsys):
 )
 def test_split_by_folder_is_refused_for_other_folders(tmp_path, capsys, path):
     root = after_step_3(tmp_path, [*hex_paths(), path], capsys)
-    assert run(STEP_4, root, "--split-by", "folder") == 1
+    assert run_script(STEP_4, root, "--split-by", "folder") == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "MagnaTagATune's folders 0-9 and a-f; 1 of 33 clips are in other folders" in said
     assert path.replace(".mp3", ".npy") in said and "--group-by song" in said
@@ -71,7 +71,7 @@ def test_split_by_folder_is_refused_for_other_folders(tmp_path, capsys, path):
 @pytest.mark.parametrize("folders, lacking", [("0123456789abc", "test (d-f)"), ("0123abdef", "val (c)")])
 def test_split_by_folder_is_refused_where_a_part_would_be_empty(tmp_path, capsys, folders, lacking):
     root = after_step_3(tmp_path, hex_paths(folders), capsys)
-    assert run(STEP_4, root, "--split-by", "folder") == 1
+    assert run_script(STEP_4, root, "--split-by", "folder") == 1
     assert f"No clip with a genre is in the folders of {lacking}" in capsys.readouterr().err
 
 
@@ -80,7 +80,7 @@ def test_split_by_folder_of_the_real_tag_table(tmp_path, capsys):
     (tmp_path / "datasets").mkdir()
     shutil.copy(TAG_TABLE, tmp_path / "datasets/annotations_final.csv")
     for step, *args in ((STEP_2,), (STEP_3,), (STEP_4, "--split-by", "folder")):
-        assert run(step, tmp_path, *args) == 0
+        assert run_script(step, tmp_path, *args) == 0
     assert "note:" not in capsys.readouterr().out
     parts = parts_of(tmp_path)
     assert {part: len(table) for part, table in parts.items()} == {"train": 5798, "val": 551, "test": 1601}

@@ -7,7 +7,7 @@ import pytest
 import tiny_music
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_pipeline import run_script as run
+from tiny_pipeline import run_script
 
 from music_featurization.artifacts import STEP_1, STEP_2, STEP_3, STEP_4, PipelineError
 from music_featurization.dataset import annotations, clip_names, genres, split, tags
@@ -20,7 +20,7 @@ def table(root, name):
 @pytest.fixture
 def six_genres(collection_with_spectrograms):
     """A root after step 3."""
-    assert run(STEP_2, collection_with_spectrograms) == run(STEP_3, collection_with_spectrograms) == 0
+    assert run_script(STEP_2, collection_with_spectrograms) == run_script(STEP_3, collection_with_spectrograms) == 0
     return collection_with_spectrograms
 
 
@@ -41,7 +41,7 @@ def write_published(folder, rows, missing=()):
 def test_published_split_is_taken_over(six_genres, tmp_path, capsys):
     rows = list(table(six_genres, "six_genres.csv").itertuples())
     write_published(tmp_path / "published", rows[:-1], missing=["jazz.999_gone-0-29.jpg"])
-    assert run(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
+    assert run_script(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
     for number, part in enumerate(("train", "val", "test")):
         found = table(six_genres, f"train_test_val/{part}.csv")
         assert list(found["clip_id"]) == [row.clip_id for row in rows[:-1][number::3]]
@@ -54,7 +54,7 @@ def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, caps
     rows = list(table(six_genres, "six_genres.csv").itertuples())
     changed = [row._replace(genre="jazz", label="4") if row.genre == "baroque" else row for row in rows]
     write_published(tmp_path / "published", changed)
-    assert run(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
+    assert run_script(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
     assert re.search(
         r"clips are listed with another genre \(.*: jazz there, baroque here\); ours is kept", capsys.readouterr().out
     )
@@ -83,7 +83,7 @@ def test_bad_published_split(six_genres, tmp_path, capsys, file, change, words):
         (folder / file).write_text(text)
     else:
         (folder / file).unlink()
-    assert run(STEP_4, six_genres, "--split-from", folder) == 1
+    assert run_script(STEP_4, six_genres, "--split-from", folder) == 1
     assert words in capsys.readouterr().err
     assert not (six_genres / "datasets/train_test_val").exists()
 
@@ -100,9 +100,9 @@ def test_genre_missing_in_one_part_is_named_with_the_way_out(tmp_path, capsys, w
     ]
     rows += [(100 + n, ("opera",), f"a/diva-album-01-aria-{n}-{n + 29}.mp3") for n in range(4)]
     tiny_music.write_annotations(tmp_path, rows)
-    assert run(STEP_2, tmp_path) == run(STEP_3, tmp_path, "--genres", "opera,jazz,rock") == 0
+    assert run_script(STEP_2, tmp_path) == run_script(STEP_3, tmp_path, "--genres", "opera,jazz,rock") == 0
     capsys.readouterr()
-    assert run(STEP_4, tmp_path, "--group-by", way) == 0
+    assert run_script(STEP_4, tmp_path, "--group-by", way) == 0
     said = capsys.readouterr().out
     assert "warning: no clip of opera is in val: the best epoch is chosen without it" in said
     assert "warning: no clip of opera is in test: the report cannot measure it" in said
@@ -118,13 +118,13 @@ def test_genres_from_folders(tmp_path, capsys):
         genre = ("drum and bass", "tango")[number % 2]
         path = tmp_path / f"datasets/mp3_files/{genre}/some album/track {number}.mp3"
         tiny_music.write_mp3(path, tiny_music.music(0.5, seed=number))
-    assert run(STEP_1, tmp_path) == 0
-    assert run(STEP_2, tmp_path, "--genres-from-folders") == 0
+    assert run_script(STEP_1, tmp_path) == 0
+    assert run_script(STEP_2, tmp_path, "--genres-from-folders") == 0
     assert "drum_and_bass: 15 clips\ntango: 15 clips" in capsys.readouterr().out
-    assert run(STEP_3, tmp_path) == 1
+    assert run_script(STEP_3, tmp_path) == 1
     assert "Genres there are: drum_and_bass, tango" in capsys.readouterr().err
-    assert run(STEP_3, tmp_path, "--genres", "tango, drum and bass") == 0
-    assert run(STEP_4, tmp_path) == 0
+    assert run_script(STEP_3, tmp_path, "--genres", "tango, drum and bass") == 0
+    assert run_script(STEP_4, tmp_path) == 0
     parts = pandas.concat(table(tmp_path, f"train_test_val/{part}.csv") for part in split.PARTS)
     assert set(zip(parts["genre"], parts["label"], strict=True)) == {("tango", "0"), ("drum_and_bass", "1")}
     assert sorted(parts["clip_id"].astype(int)) == list(range(1, 31))
@@ -132,8 +132,8 @@ def test_genres_from_folders(tmp_path, capsys):
 
 def test_genres_from_folders_needs_folders(tmp_path, capsys):
     tiny_music.write_mp3(tmp_path / "datasets/mp3_files/loose.mp3", tiny_music.music(0.5))
-    assert run(STEP_1, tmp_path) == 0
-    assert run(STEP_2, tmp_path, "--genres-from-folders") == 1
+    assert run_script(STEP_1, tmp_path) == 0
+    assert run_script(STEP_2, tmp_path, "--genres-from-folders") == 1
     said = capsys.readouterr().err
     assert "loose.npy is in no folder that names its genre (1 such clips)" in said and "mp3_files/<genre>/" in said
 
@@ -143,7 +143,7 @@ def test_files_outside_a_folder_are_listed_and_skipped(tmp_path, capsys):
         path = tmp_path / f"datasets/spectrograms/{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert run(STEP_2, tmp_path, "--genres-from-folders") == 0
+    assert run_script(STEP_2, tmp_path, "--genres-from-folders") == 0
     assert "2 clips in no folder that names a genre, skipped: loose 1.npy, loose 2.npy\n" in capsys.readouterr().out
     found = table(tmp_path, "tagged_spectrograms.csv")
     assert list(found["spectrogram"]) == ["salsa/b.npy", "tango/a.npy"] and list(found["clip_id"]) == ["1", "2"]
@@ -155,26 +155,26 @@ def folders_named_by_genre(root, *folders):
         (root / "datasets/spectrograms" / folder).mkdir(parents=True)
         for number in range(4):
             (root / f"datasets/spectrograms/{folder}/{number}.npy").touch()
-    assert run(STEP_2, root, "--genres-from-folders") == 0
+    assert run_script(STEP_2, root, "--genres-from-folders") == 0
 
 
 def test_genres_from_a_file(tmp_path, capsys):
     folders_named_by_genre(tmp_path, "rock, live", "drum and bass", "jazz")
     listed = tmp_path / "genres.txt"
     listed.write_bytes(b"\xef\xbb\xbfrock, live\r\n\r\ndrum and bass\r\n")
-    assert run(STEP_3, tmp_path, "--genres", listed) == 0
+    assert run_script(STEP_3, tmp_path, "--genres", listed) == 0
     found = table(tmp_path, "six_genres.csv")
     assert set(zip(found["genre"], found["label"], strict=True)) == {("rock,_live", "0"), ("drum_and_bass", "1")}
-    assert run(STEP_3, tmp_path, "--genres", ",".join(f"genre {number}" for number in range(99))) == 1
+    assert run_script(STEP_3, tmp_path, "--genres", ",".join(f"genre {number}" for number in range(99))) == 1
     for content, message in ((b"rock, live\n", "two or more different genres"), (b"\xff\xfe", "not a readable text")):
         listed.write_bytes(content)
-        assert run(STEP_3, tmp_path, "--genres", listed) == 2
+        assert run_script(STEP_3, tmp_path, "--genres", listed) == 2
         assert message in capsys.readouterr().err
 
 
 def test_other_genres_and_their_priority(collection_with_spectrograms):
-    assert run(STEP_2, collection_with_spectrograms) == 0
-    assert run(STEP_3, collection_with_spectrograms, "--genres", "classical,baroque,hard_rock") == 0
+    assert run_script(STEP_2, collection_with_spectrograms) == 0
+    assert run_script(STEP_3, collection_with_spectrograms, "--genres", "classical,baroque,hard_rock") == 0
     found = table(collection_with_spectrograms, "six_genres.csv")
     assert set(zip(found["genre"], found["label"], strict=True)) == {
         ("classical", "0"),
@@ -185,7 +185,7 @@ def test_other_genres_and_their_priority(collection_with_spectrograms):
 
 
 def test_merge_synonyms(collection_with_spectrograms, capsys):
-    assert run(STEP_2, collection_with_spectrograms, "--merge-synonyms") == 0
+    assert run_script(STEP_2, collection_with_spectrograms, "--merge-synonyms") == 0
     assert "0 clips to jazz, 3 clips to rock" in capsys.readouterr().out
     found = table(collection_with_spectrograms, "tagged_spectrograms.csv")
     assert not {"hard_rock", "jazzy"} & set(found["tag"])

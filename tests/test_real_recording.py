@@ -3,9 +3,9 @@
 import librosa
 import numpy as np
 import pytest
-from tiny_music import REPOSITORY
 
 from music_featurization import features, log_mel, predict, tags
+from music_featurization.artifacts import REPOSITORY
 
 SINGER = REPOSITORY / "tests/data/vocadito_10.mp3"
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_pipeline import load_script
 from tiny_results import (
-    REPOSITORY,
-    main_of,
     make_history,
     make_model,
     make_results,
@@ -20,18 +19,18 @@ from tiny_results import (
     make_split,
 )
 
-from music_featurization.artifacts import Artifacts, PipelineError, fingerprint
-from music_featurization.evaluation import test_results
+from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError, fingerprint
+from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
 
-classify_clips = main_of("python/2-testing.py")
-format_dataset = main_of("python/3-format_dataset.py")
-manage_prediction = main_of("results_utils/manage_prediction.py")
+classify_clips = load_script("python/2-testing.py").main
+format_dataset = load_script("python/3-format_dataset.py").main
+manage_prediction = load_script("results_utils/manage_prediction.py").main
 SONGS = ("rock", "a.b", "a", 'the "big" rock, live')
 
 
 @pytest.fixture
-def where(tmp_path):
+def artifacts(tmp_path):
     return make_split(tmp_path)
 
 
@@ -39,16 +38,16 @@ def where(tmp_path):
 def trained(tmp_path_factory):
     """A root with spectrograms and three checkpoints, of which the second is the best."""
     pytest.importorskip("keras")
-    where = make_split(tmp_path_factory.mktemp("trained"))
-    make_spectrograms(where)
-    make_history(where, [1.5, 1.2, 1.3])
+    artifacts = make_split(tmp_path_factory.mktemp("trained"))
+    make_spectrograms(artifacts)
+    make_history(artifacts, [1.5, 1.2, 1.3])
     for epoch, accuracy in ((1, "0.4000"), (2, "0.4100"), (3, "0.4200")):
-        make_model(where.models / f"epoch_{epoch:02d}_{accuracy}.h5", seed=epoch)
-    return where
+        make_model(artifacts.models / f"epoch_{epoch:02d}_{accuracy}.h5", seed=epoch)
+    return artifacts
 
 
-def run(main, where, *arguments):
-    main(["--root", str(where.root), *map(str, arguments)])
+def run(main, artifacts, *arguments):
+    main(["--root", str(artifacts.root), *map(str, arguments)])
 
 
 # 2-testing.py
@@ -57,7 +56,7 @@ def run(main, where, *arguments):
 def test_testing_writes_the_contract(trained, capsys):
     run(classify_clips, trained, "--overwrite")
     assert "epoch_02_0.4100.h5 (epoch 2, lowest validation loss: 1.2000)" in capsys.readouterr().out
-    clips = test_results.read_clips(trained, "test")
+    clips = results.read_clips(trained, "test")
     prediction, probabilities = np.load(trained.prediction), np.load(trained.probabilities)
     assert prediction.shape == (12,) and prediction.dtype.kind == "i"
     assert probabilities.shape == (12, 6) and probabilities.dtype == np.float32
@@ -80,59 +79,59 @@ def test_testing_writes_the_contract(trained, capsys):
 
 def test_testing_again_does_only_what_changed(trained, capsys):
     run(classify_clips, trained, "--overwrite")
-    before = [path.stat().st_mtime_ns for path in test_results.files(trained)]
+    before = [path.stat().st_mtime_ns for path in results.files(trained)]
     first = trained.test_features.read_bytes()
     run(classify_clips, trained)
     assert "nothing to do" in capsys.readouterr().out
-    assert [path.stat().st_mtime_ns for path in test_results.files(trained)] == before
+    assert [path.stat().st_mtime_ns for path in results.files(trained)] == before
     run(classify_clips, trained, "--model", trained.models / "epoch_01_0.4000.h5")
     assert trained.test_features.read_bytes() != first
     run(classify_clips, trained)
     assert trained.test_features.read_bytes() == first
-    test_results.files(trained).record.unlink()  # as after an interruption
+    results.files(trained).record.unlink()  # as after an interruption
     capsys.readouterr()
     run(classify_clips, trained)
-    assert "nothing to do" not in capsys.readouterr().out and all(path.exists() for path in test_results.files(trained))
+    assert "nothing to do" not in capsys.readouterr().out and all(path.exists() for path in results.files(trained))
 
 
 def test_part_without_clips_is_an_error(tmp_path, trained):
-    where = make_split(tmp_path, clips_per_class=(2, 0, 1))
+    artifacts = make_split(tmp_path, clips_per_class=(2, 0, 1))
     with pytest.raises(PipelineError, match="no such clips"):
-        run(classify_clips, where, "--split", "val", "--model", trained.models / "epoch_01_0.4000.h5")
+        run(classify_clips, artifacts, "--split", "val", "--model", trained.models / "epoch_01_0.4000.h5")
 
 
-def test_interrupted_testing_does_not_pass_for_finished(where, monkeypatch):
-    make_results(where, seed=1)
-    before = test_results.files(where).features.read_bytes()
+def test_interrupted_testing_does_not_pass_for_finished(artifacts, monkeypatch):
+    make_results(artifacts, seed=1)
+    before = results.files(artifacts).features.read_bytes()
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(feature_table, "write_without_header", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        make_results(where, seed=2)
-    assert not test_results.files(where).record.exists()
-    assert test_results.files(where).features.read_bytes() == before
+        make_results(artifacts, seed=2)
+    assert not results.files(artifacts).record.exists()
+    assert results.files(artifacts).features.read_bytes() == before
 
 
 def test_other_parts_leave_the_results_of_test_alone(trained):
     run(classify_clips, trained, "--overwrite")
-    before = [path.read_bytes() for path in test_results.files(trained)]
+    before = [path.read_bytes() for path in results.files(trained)]
     for part, count in (("val", 6), ("all", 36)):
         run(classify_clips, trained, "--split", part, "--batch-size", 5)
-        assert len(np.load(test_results.files(trained, part).prediction)) == count
+        assert len(np.load(results.files(trained, part).prediction)) == count
         assert len(feature_table.read_row_names(trained.results / f"music_dataset_{part}.csv")) == count
-    assert [path.read_bytes() for path in test_results.files(trained)] == before
+    assert [path.read_bytes() for path in results.files(trained)] == before
 
 
-def train_on_this_split(where, path, seed=1):
+def train_on_this_split(artifacts, path, seed=1):
     from music_featurization.dataset import split
 
     make_model(path, seed=seed)
     from music_featurization.network import checkpoints
 
     about = checkpoints.read_about(path)
-    checkpoints.save(checkpoints.load(path), path, {**about, "split": split.training_fingerprint(where)})
+    checkpoints.save(checkpoints.load(path), path, {**about, "split": split.training_fingerprint(artifacts)})
     return path
 
 
@@ -141,8 +140,8 @@ def test_clips_that_were_in_training_are_marked(trained, tmp_path, capsys, part)
     model = train_on_this_split(trained, tmp_path / "of_this_split.h5")
     run(classify_clips, trained, "--split", part, "--model", model, "--overwrite")
     said = capsys.readouterr().out
-    clips, files = test_results.read_clips(trained, part), test_results.files(trained, part)
-    known = clips["spectrogram"].isin(test_results.read_clips(trained, "train")["spectrogram"]).to_numpy()
+    clips, files = results.read_clips(trained, part), results.files(trained, part)
+    known = clips["spectrogram"].isin(results.read_clips(trained, "train")["spectrogram"]).to_numpy()
     marks = feature_table.read(files.features_npz).rows["in_training"]
     assert (marks == np.where(known, "yes", "no")).all() and known.sum() == 18
     right = np.load(files.prediction) == clips["label"].to_numpy()
@@ -159,7 +158,7 @@ def test_clips_that_were_in_training_are_marked(trained, tmp_path, capsys, part)
 def test_no_clip_is_marked_for_a_network_of_another_split(trained, capsys):
     run(classify_clips, trained, "--split", "all", "--overwrite")
     assert "which were in training is unknown" in capsys.readouterr().out
-    files = test_results.files(trained, "all")
+    files = results.files(trained, "all")
     assert set(feature_table.read(files.features_npz).rows["in_training"]) == {"unknown"}
     assert list(json.loads(files.record.read_text())["accuracy"]) == ["all"]
 
@@ -183,7 +182,7 @@ def test_testing_refuses_what_does_not_fit(trained, tmp_path):
 
 
 def test_testing_names_missing_and_corrupt_spectrograms(trained, tmp_path):
-    path = trained.spectrograms / test_results.read_clips(trained, "test")["spectrogram"][3]
+    path = trained.spectrograms / results.read_clips(trained, "test")["spectrogram"][3]
     content = path.read_bytes()
     try:
         path.unlink()
@@ -198,97 +197,97 @@ def test_testing_names_missing_and_corrupt_spectrograms(trained, tmp_path):
         path.write_bytes(content)
 
 
-def test_provided_network_is_taken_where_nothing_was_trained(where, monkeypatch, tmp_path):
+def test_provided_network_is_taken_where_nothing_was_trained(artifacts, monkeypatch, tmp_path):
     from music_featurization.network import checkpoints
 
     monkeypatch.setattr(checkpoints, "PROVIDED_MODEL", tmp_path / "best_model.h5")
-    path, why = checkpoints.best(where)
+    path, why = checkpoints.best(artifacts)
     assert path == tmp_path / "best_model.h5" and "contains no epoch_" in why
 
 
 @pytest.mark.parametrize(
     ("kept", "chosen"), [(("01_0.4000", "02_0.4100"), "02_0.4100"), (("01_0.4000", "02_0.9999"), "01_0.4000")]
 )
-def test_best_checkpoint_is_one_of_this_history(where, kept, chosen):
+def test_best_checkpoint_is_one_of_this_history(artifacts, kept, chosen):
     """Epoch 3 is best but its file is gone; an epoch 2 with another accuracy is from another training."""
     from music_featurization.network import checkpoints
 
-    make_history(where, [1.5, 1.4, 1.3])
+    make_history(artifacts, [1.5, 1.4, 1.3])
     for name in kept:
-        (where.models / f"epoch_{name}.h5").touch()
-    path, why = checkpoints.best(where)
+        (artifacts.models / f"epoch_{name}.h5").touch()
+    path, why = checkpoints.best(artifacts)
     assert path.name == f"epoch_{chosen}.h5" and "of the checkpoints still there" in why
 
 
-def test_checkpoints_without_a_usable_history_are_an_error(where):
+def test_checkpoints_without_a_usable_history_are_an_error(artifacts):
     from music_featurization.network import checkpoints
 
-    make_history(where, [float("nan")])
-    (where.models / "epoch_01_0.4000.h5").touch()
+    make_history(artifacts, [float("nan")])
+    (artifacts.models / "epoch_01_0.4000.h5").touch()
     with pytest.raises(PipelineError, match=r"no validation loss.*--model"):
-        checkpoints.best(where)
-    where.history.unlink()
+        checkpoints.best(artifacts)
+    artifacts.history.unlink()
     with pytest.raises(PipelineError, match=r"no history\.pkl.*--model"):
-        checkpoints.best(where)
+        checkpoints.best(artifacts)
 
 
 # 3-format_dataset.py
 
 
-def test_music_dataset_reads_as_the_style_space_experiment_does(where, capsys):
-    make_results(where)
-    run(format_dataset, where)
+def test_music_dataset_reads_as_the_style_space_experiment_does(artifacts, capsys):
+    make_results(artifacts)
+    run(format_dataset, artifacts)
     codes, names, features = [], [], []
-    with open(where.music_dataset, newline="", encoding="utf-8") as file:
+    with open(artifacts.music_dataset, newline="", encoding="utf-8") as file:
         for row in csv.reader(file):
             codes.append(int(row[0]))
             names.append(row[1])
             features.append([float(number) for number in row[2:]])
-    clips = test_results.read_clips(where, "test")
+    clips = results.read_clips(artifacts, "test")
     expected = {"classical": 1, "baroque": 2, "rock": 3, "opera": 4, "medieval": 5, "jazz": 6}
     assert codes == [expected[genre] for genre in clips["genre"]] and set(codes) == {1, 2, 3, 4, 5, 6}
     assert names == [f"{row.clip_id}_{row.spectrogram[2:-4]}" for row in clips.itertuples()]
     assert {len(row) for row in features} == {512}
-    table = feature_table.read(where.music_dataset.with_suffix(".npz"))
+    table = feature_table.read(artifacts.music_dataset.with_suffix(".npz"))
     assert (np.array(features, dtype=np.float32) == table.features).all()
     assert table.names == names and table.model_fingerprint == "0123"
     capsys.readouterr()
-    run(format_dataset, where)
+    run(format_dataset, artifacts)
     assert "nothing to do" in capsys.readouterr().out
-    make_results(where, seed=2)
-    before = where.music_dataset.read_bytes()
-    run(format_dataset, where)
-    assert where.music_dataset.read_bytes() != before
+    make_results(artifacts, seed=2)
+    before = artifacts.music_dataset.read_bytes()
+    run(format_dataset, artifacts)
+    assert artifacts.music_dataset.read_bytes() != before
 
 
 def test_all_clips_feed_the_style_space_experiment(tmp_path, capsys):
     """The experiment draws 50 clips for a run, more than this test set has."""
-    where = make_split(tmp_path, clips_per_class=(7, 1, 2))
-    make_results(where)
+    artifacts = make_split(tmp_path, clips_per_class=(7, 1, 2))
+    make_results(artifacts)
     with pytest.raises(PipelineError, match=r"music_dataset_all\.csv does not exist.*2-testing\.py --split all first"):
-        run(format_dataset, where, "--split", "all")
-    make_results(where, part="all")
-    run(format_dataset, where, "--split", "all")
+        run(format_dataset, artifacts, "--split", "all")
+    make_results(artifacts, part="all")
+    run(format_dataset, artifacts, "--split", "all")
     assert "60 clips of all with 512 features" in capsys.readouterr().out
-    with open(where.music_dataset, newline="", encoding="utf-8") as file:
+    with open(artifacts.music_dataset, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     codes = np.array([int(row[0]) for row in rows])
     features = np.array([row[2:] for row in rows], dtype=float)
     drawn = np.random.default_rng(0).permutation(len(rows))[:50]
     assert features[drawn].shape == (50, 512) and np.isfinite(features).all()
     assert (np.bincount(codes)[1:] == 10).all() and len({row[1] for row in rows}) == 60
-    run(format_dataset, where)  # the test set again
-    assert len(feature_table.read_row_names(where.music_dataset)) == 12
+    run(format_dataset, artifacts)  # the test set again
+    assert len(feature_table.read_row_names(artifacts.music_dataset)) == 12
 
 
 def test_other_genres_get_codes_from_1(tmp_path):
-    where = make_split(tmp_path, classes=("blues", "r.n.b", "r"))
-    make_results(where, classes=("blues", "r.n.b", "r"))
-    run(format_dataset, where)
-    with open(where.music_dataset, newline="", encoding="utf-8") as file:
+    artifacts = make_split(tmp_path, classes=("blues", "r.n.b", "r"))
+    make_results(artifacts, classes=("blues", "r.n.b", "r"))
+    run(format_dataset, artifacts)
+    with open(artifacts.music_dataset, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert [row[0] for row in rows] == ["1", "1", "2", "2", "3", "3"]
-    assert [row[1].partition("_")[0] for row in rows] == test_results.read_clips(where, "test")["clip_id"].tolist()
+    assert [row[1].partition("_")[0] for row in rows] == results.read_clips(artifacts, "test")["clip_id"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -303,13 +302,13 @@ def test_other_genres_get_codes_from_1(tmp_path):
     ],
 )
 def test_damaged_feature_tables(tmp_path, content, message):
-    where = Artifacts(tmp_path)
+    artifacts = Artifacts(tmp_path)
     if content is not None:
-        where.results.mkdir()
-        where.test_features.write_text(content)
+        artifacts.results.mkdir()
+        artifacts.test_features.write_text(content)
     with pytest.raises(PipelineError, match=message):
-        run(format_dataset, where)
-    assert not where.music_dataset.exists()
+        run(format_dataset, artifacts)
+    assert not artifacts.music_dataset.exists()
 
 
 @settings(max_examples=60, deadline=None)
@@ -333,37 +332,42 @@ def test_any_name_and_number_survive_the_csv(tmp_path_factory, genre, clip_id, n
 # manage_prediction.py
 
 
-def test_report_is_written_and_repeats_byte_for_byte(where, capsys):
-    make_results(where)
-    run(manage_prediction, where)
-    paths = [where.report, where.metrics, where.confusion_matrix, where.confusion_matrix.with_suffix(".svg")]
+def test_report_is_written_and_repeats_byte_for_byte(artifacts, capsys):
+    make_results(artifacts)
+    run(manage_prediction, artifacts)
+    paths = [
+        artifacts.report,
+        artifacts.metrics,
+        artifacts.confusion_matrix,
+        artifacts.confusion_matrix.with_suffix(".svg"),
+    ]
     first = [path.read_bytes() for path in paths]
-    found = json.loads(where.metrics.read_text())
-    predicted = np.load(where.prediction)
-    assert found["accuracy"] == pytest.approx((predicted == test_results.read_clips(where, "test")["label"]).mean())
+    found = json.loads(artifacts.metrics.read_text())
+    predicted = np.load(artifacts.prediction)
+    assert found["accuracy"] == pytest.approx((predicted == results.read_clips(artifacts, "test")["label"]).mean())
     assert found["leakage"]["song_share"] == 0.5 and found["leakage"]["artist_share"] == 1
     assert found["leakage"]["other_songs"]["clips"] == 6
-    text = where.report.read_text()
+    text = artifacts.report.read_text()
     assert f"Test Set Accuracy =  {found['accuracy']:.2f}\n" in text and text in capsys.readouterr().out
     assert first[2].startswith(b"\x89PNG")
-    run(manage_prediction, where)
+    run(manage_prediction, artifacts)
     assert [path.read_bytes() for path in paths] == first
 
 
-def test_results_of_another_number_of_clips_are_refused(where):
-    make_results(where)
-    np.save(where.prediction, np.load(where.prediction)[:-2])
+def test_results_of_another_number_of_clips_are_refused(artifacts):
+    make_results(artifacts)
+    np.save(artifacts.prediction, np.load(artifacts.prediction)[:-2])
     with pytest.raises(PipelineError, match=r"prediction.npy has 10 clips.* 12, .*test.csv 12.*2-testing.py"):
-        run(manage_prediction, where)
-    assert not where.report.exists()
+        run(manage_prediction, artifacts)
+    assert not artifacts.report.exists()
 
 
-def test_results_of_another_split_of_equal_size_are_refused(where):
-    make_results(where)
-    lines = where.split("test").read_text().splitlines()
-    where.split("test").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")
+def test_results_of_another_split_of_equal_size_are_refused(artifacts):
+    make_results(artifacts)
+    lines = artifacts.split("test").read_text().splitlines()
+    artifacts.split("test").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")
     with pytest.raises(PipelineError, match=r"clip 1 is 125_.* and 136_.*2-testing.py"):
-        run(manage_prediction, where)
+        run(manage_prediction, artifacts)
 
 
 @pytest.mark.parametrize(
@@ -376,36 +380,38 @@ def test_results_of_another_split_of_equal_size_are_refused(where):
         ("probabilities", lambda array: array.astype(object), "not a readable array"),
     ],
 )
-def test_damaged_predictions_are_refused(where, name, change, message):
-    make_results(where)
-    path = getattr(where, name)
+def test_damaged_predictions_are_refused(artifacts, name, change, message):
+    make_results(artifacts)
+    path = getattr(artifacts, name)
     np.save(path, change(np.load(path)), allow_pickle=True)
     with pytest.raises(PipelineError, match=message):
-        run(manage_prediction, where)
+        run(manage_prediction, artifacts)
 
 
-def test_truncated_predictions_are_refused(where):
-    make_results(where)
-    where.probabilities.write_bytes(where.probabilities.read_bytes()[:150])
+def test_truncated_predictions_are_refused(artifacts):
+    make_results(artifacts)
+    artifacts.probabilities.write_bytes(artifacts.probabilities.read_bytes()[:150])
     with pytest.raises(PipelineError, match=r"prediction_probabilities\.npy is not a readable array"):
-        run(manage_prediction, where)
+        run(manage_prediction, artifacts)
 
 
-def test_genre_without_test_clips(where):
-    table = test_results.read_clips(where, "test")
-    table[table["genre"] != "opera"].to_csv(where.split("test"), index=False)
-    make_results(where)
-    run(manage_prediction, where)
-    assert "No test clip: opera" in where.report.read_text()
-    assert json.loads(where.metrics.read_text())["absent"] == ["opera"]
+def test_genre_without_test_clips(artifacts):
+    table = results.read_clips(artifacts, "test")
+    table[table["genre"] != "opera"].to_csv(artifacts.split("test"), index=False)
+    make_results(artifacts)
+    run(manage_prediction, artifacts)
+    assert "No test clip: opera" in artifacts.report.read_text()
+    assert json.loads(artifacts.metrics.read_text())["absent"] == ["opera"]
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_report_says_when_the_network_was_trained_on_another_split(where, same):
-    make_results(where, network={"split": fingerprint(where.split("train"), where.split("val")) if same else "0"})
-    run(manage_prediction, where)
-    assert json.loads(where.metrics.read_text())["trained_on_this_split"] is same
-    assert ("trained on another data set or split" in where.report.read_text()) is not same
+def test_report_says_when_the_network_was_trained_on_another_split(artifacts, same):
+    make_results(
+        artifacts, network={"split": fingerprint(artifacts.split("train"), artifacts.split("val")) if same else "0"}
+    )
+    run(manage_prediction, artifacts)
+    assert json.loads(artifacts.metrics.read_text())["trained_on_this_split"] is same
+    assert ("trained on another data set or split" in artifacts.report.read_text()) is not same
 
 
 MAGNATUNE = "joram-moments_of_clarity-08-solipsism"  # of MagnaTagATune; the tiny split's clips are in folders 0-f
@@ -423,17 +429,17 @@ PRETRAINED = {"front_end": {"pretrained": True, "heard": "magnatagatune folders 
     ],
 )
 def test_report_says_what_the_front_end_has_heard(tmp_path, artist, network, heard):
-    where = make_split(tmp_path, artist=artist)
-    make_results(where, network=network)
-    run(manage_prediction, where)
-    clips = test_results.read_clips(where, "test")
+    artifacts = make_split(tmp_path, artist=artist)
+    make_results(artifacts, network=network)
+    run(manage_prediction, artifacts)
+    clips = results.read_clips(artifacts, "test")
     unheard = clips["spectrogram"].str[0].isin(list("def")).to_numpy()
-    front_end, text = json.loads(where.metrics.read_text())["front_end"], where.report.read_text()
+    front_end, text = json.loads(artifacts.metrics.read_text())["front_end"], artifacts.report.read_text()
     if heard is None:
         assert front_end is None and "front end" not in text
     elif heard:
         assert front_end["heard_clips"] == (~unheard).sum() == 9
-        right = np.load(where.prediction)[unheard] == clips["label"][unheard]
+        right = np.load(artifacts.prediction)[unheard] == clips["label"][unheard]
         assert front_end["other_clips"]["accuracy"] == pytest.approx(right.mean())
         assert "MagnaTagATune): 9 (75.0%)" in text and "On the 3 test clips that the front end has not heard" in text
     else:
@@ -442,23 +448,23 @@ def test_report_says_what_the_front_end_has_heard(tmp_path, artist, network, hea
 
 def test_the_originals_artifacts_go_through(tmp_path):
     """Results alone: names in .jpg, softmax over the whole batch, labels as Keras gave them, Windows line ends."""
-    where = make_split(tmp_path / "made")
-    probabilities = make_results(where)
+    artifacts = make_split(tmp_path / "made")
+    probabilities = make_results(artifacts)
     original = Artifacts(tmp_path / "original")
     original.results.mkdir(parents=True)
     np.save(original.prediction, probabilities.argmax(axis=1))
     np.save(original.probabilities, (probabilities / 64).astype(np.float32))
-    table = where.test_features.read_text().replace(".npy,", ".jpg,").replace("\n", "\r\n")
+    table = artifacts.test_features.read_text().replace(".npy,", ".jpg,").replace("\n", "\r\n")
     original.test_features.write_text(table, newline="")
     run(manage_prediction, original)
-    run(manage_prediction, where)
-    ours, theirs = where.report.read_text().splitlines(), original.report.read_text().splitlines()
+    run(manage_prediction, artifacts)
+    ours, theirs = artifacts.report.read_text().splitlines(), original.report.read_text().splitlines()
     assert theirs[:13] == ours[:13] and "Test Set Accuracy" in theirs[9]
     assert "Probabilities of 12 of 12 clips do not add to 1" in original.report.read_text()
     assert "unknown, there is no split" in original.report.read_text()
     run(format_dataset, original)
-    run(format_dataset, where)
-    assert original.music_dataset.read_bytes() == where.music_dataset.read_bytes()
+    run(format_dataset, artifacts)
+    assert original.music_dataset.read_bytes() == artifacts.music_dataset.read_bytes()
 
 
 def test_step_run_before_its_predecessor_exits_with_one_clear_line(tmp_path):
@@ -475,15 +481,15 @@ def test_step_run_before_its_predecessor_exits_with_one_clear_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_predictions_are_not_unpickled(where):
+def test_predictions_are_not_unpickled(artifacts):
     """np.load of an object array would run code."""
 
     class Bomb:
         def __reduce__(self):
-            return (where.root.joinpath("boom").mkdir, ())
+            return (artifacts.root.joinpath("boom").mkdir, ())
 
-    make_results(where)
-    where.prediction.write_bytes(pickle.dumps(Bomb()))
+    make_results(artifacts)
+    artifacts.prediction.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(PipelineError, match=r"prediction\.npy"):
-        run(manage_prediction, where)
-    assert not (where.root / "boom").exists()
+        run(manage_prediction, artifacts)
+    assert not (artifacts.root / "boom").exists()

@@ -11,8 +11,7 @@ import pandas
 import pytest
 import soundfile
 import tiny_music
-from tiny_pipeline import contents, error_line
-from tiny_pipeline import run_script as run
+from tiny_pipeline import contents, error_line, run_script
 
 from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4
 from music_featurization.audio import spectrogram
@@ -21,7 +20,7 @@ from music_featurization.dataset import spectrogram_folder
 
 def run_all(root, *steps):
     for step, *args in steps or ((STEP_2,), (STEP_3,), (STEP_4,)):
-        assert run(step, root, *args) == 0
+        assert run_script(step, root, *args) == 0
 
 
 def table(root, name):
@@ -35,7 +34,7 @@ def failures(root):
 def fails(capsys, *words, step, root, args=()):
     """The step ends with status 1 and one line on stderr that has these words."""
     capsys.readouterr()
-    assert run(step, root, *args) == 1
+    assert run_script(step, root, *args) == 1
     message = error_line(capsys.readouterr().err)
     for word in words:
         assert word in message
@@ -142,7 +141,7 @@ def test_only_what_is_missing_is_made(collection_with_spectrograms, capsys):
     stamp = spectrograms[0].stat().st_mtime_ns
     for path in spectrograms[5:]:
         path.unlink()
-    assert run(STEP_1, collection_with_spectrograms) == 0
+    assert run_script(STEP_1, collection_with_spectrograms) == 0
     assert "32 clips: 5 done, 27 to do" in capsys.readouterr().out
     assert contents(folder) == before and spectrograms[0].stat().st_mtime_ns == stamp
 
@@ -161,8 +160,8 @@ def test_overwrite_makes_all_again(collection_with_spectrograms):
     path = collection_with_spectrograms / "datasets/spectrograms" / tiny_music.clip_path(0).replace(".mp3", ".npy")
     whole = path.read_bytes()
     path.write_bytes(b"damaged")
-    assert run(STEP_1, collection_with_spectrograms) == 0 and path.read_bytes() == b"damaged"
-    assert run(STEP_1, collection_with_spectrograms, "--overwrite") == 0 and path.read_bytes() == whole
+    assert run_script(STEP_1, collection_with_spectrograms) == 0 and path.read_bytes() == b"damaged"
+    assert run_script(STEP_1, collection_with_spectrograms, "--overwrite") == 0 and path.read_bytes() == whole
 
 
 def test_input_is_never_changed(collection, collection_with_spectrograms):
@@ -192,7 +191,7 @@ def test_missing_input(tmp_path, capsys, step, words):
 def test_step_before_its_predecessor(collection, capsys):
     fails(capsys, "Run datasets_utils/1_generate_spectrograms.py first", step=STEP_2, root=collection)
     (collection / "datasets/annotations_final.csv").unlink()
-    run(STEP_1, collection)
+    run_script(STEP_1, collection)
     fails(capsys, "annotations_final.csv does not exist", "--genres-from-folders", step=STEP_2, root=collection)
 
 
@@ -208,7 +207,7 @@ def test_other_settings_are_refused_by_name(collection_with_spectrograms, capsys
     fails(capsys, "n_mels = 128", "n_mels = 96", "--overwrite", step=STEP_1, root=root)
     settings.unlink()
     fails(capsys, "no settings.json", "--overwrite", step=STEP_1, root=root)
-    assert run(STEP_1, root, "--overwrite") == 0
+    assert run_script(STEP_1, root, "--overwrite") == 0
     run_all(root)
     fails(capsys, "group_by = None", "group_by = song", step=STEP_4, root=root, args=["--group-by", "song"])
     fails(capsys, "merge_synonyms = False", step=STEP_2, root=root, args=["--merge-synonyms"])
@@ -231,7 +230,7 @@ def test_bad_recordings_are_recorded_and_stop_nothing(collection, capsys):
         (folder / name).write_bytes(content)
     soundfile.write(folder / "1/short.wav", tiny_music.music(0.03), 16000)
     tiny_music.write_mp3(folder / "1/silent.mp3", np.zeros(16000, np.float32))
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     said = capsys.readouterr().out
     assert "33 done, 5 failed, 0 remain" in said and "failures.csv" in said
     found = failures(collection)
@@ -240,7 +239,7 @@ def test_bad_recordings_are_recorded_and_stop_nothing(collection, capsys):
         assert reason in found[name]
     assert found["1/short.wav"].startswith("shorter than one window")
     assert (np.load(collection / "datasets/spectrograms/1/silent.npy") == 0).all()
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     assert "33 done, 0 to do, 5 failed before (--retry-failed tries them again)" in capsys.readouterr().out
 
 
@@ -248,17 +247,17 @@ def test_retry_failed(collection, capsys):
     clip = collection / "datasets/mp3_files" / tiny_music.clip_path(0)
     whole = clip.read_bytes()
     clip.write_bytes(whole[:1000])
-    run(STEP_1, collection)
+    run_script(STEP_1, collection)
     clip.write_bytes(whole)
-    assert run(STEP_1, collection) == 0 and list(failures(collection)) == [tiny_music.clip_path(0)]
-    assert run(STEP_1, collection, "--retry-failed") == 0
+    assert run_script(STEP_1, collection) == 0 and list(failures(collection)) == [tiny_music.clip_path(0)]
+    assert run_script(STEP_1, collection, "--retry-failed") == 0
     assert failures(collection) == {} and "32 done, 0 failed, 0 remain" in capsys.readouterr().out
 
 
 def test_nothing_useful_is_no_success(tmp_path):
     (tmp_path / "datasets/mp3_files").mkdir(parents=True)
     (tmp_path / "datasets/mp3_files/junk.mp3").write_bytes(b"junk" * 99)
-    assert run(STEP_1, tmp_path) == 1
+    assert run_script(STEP_1, tmp_path) == 1
     assert list(failures(tmp_path)) == ["junk.mp3"]
 
 
@@ -266,8 +265,8 @@ def test_namesakes_are_not_mixed_up(collection, capsys):
     """`x.flac` and `x.mp3` would overwrite each other; whether one is done already must not matter."""
     folder, clip = collection / "datasets/mp3_files", tiny_music.clip_path(0)
     shutil.copy(folder / clip, (folder / clip).with_suffix(".flac"))
-    assert run(STEP_1, collection) == 0
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     flac = clip.replace(".mp3", ".flac")
     assert failures(collection) == {clip: f"{flac} would give the same spectrogram: rename one of them"}
     assert "32 done, 0 to do, 1 failed before" in capsys.readouterr().out
@@ -281,7 +280,7 @@ def test_other_formats_and_any_folder_depth(tmp_path, ending):
     soundfile.write(path, tiny_music.music(1, 48000), 48000, **options)
     soundfile.write(path.with_name("loose.flac"), tiny_music.music(1, 48000), 48000)
     shutil.move(path.with_name("loose.flac"), tmp_path / "datasets/mp3_files/loose.flac")
-    assert run(STEP_1, tmp_path) == 0
+    assert run_script(STEP_1, tmp_path) == 0
     made = sorted(spectrogram_folder.list_spectrograms(tmp_path / "datasets/spectrograms"))
     assert made == ["a/b/c/d/clip.npy", "loose.npy"]
 
@@ -368,7 +367,7 @@ def test_data_set_unzipped_one_folder_too_deep(collection, capsys):
     folder.rename(collection / "mtt")
     folder.mkdir()
     (collection / "mtt").rename(folder / "mtt")
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     fails(capsys, "Move what is in datasets/mp3_files/mtt to datasets/mp3_files", step=STEP_2, root=collection)
 
 
@@ -390,7 +389,7 @@ def test_names_match_in_any_normal_form_of_unicode(tmp_path, on_disk, written):
     run_all(tmp_path, (STEP_1,), (STEP_2,), (STEP_3,), (STEP_4,))
     on_disk_names = {unicodedata.normalize(on_disk, name).replace(".mp3", ".npy") for name in names}
     assert set(table(tmp_path, "six_genres.csv")["spectrogram"]) == on_disk_names
-    assert run(STEP_1, tmp_path, "--check") == 0
+    assert run_script(STEP_1, tmp_path, "--check") == 0
 
 
 @pytest.mark.parametrize("typed", ["NFC", "NFD"])
@@ -406,7 +405,7 @@ def test_genres_match_in_any_normal_form_of_unicode(tmp_path, typed):
 def test_first_run_has_not_failed_before(collection, capsys):
     first = collection / "datasets/mp3_files" / tiny_music.clip_path(0)
     shutil.copy(first, first.with_suffix(".MP3"))
-    assert run(STEP_1, collection) == 0
+    assert run_script(STEP_1, collection) == 0
     said = capsys.readouterr().out
     assert "33 clips: 0 done, 32 to do, 1 with names that cannot be used" in said and "before" not in said
 
@@ -481,7 +480,7 @@ def test_damaged_tables_name_their_script(collection_with_spectrograms, capsys, 
 
 def test_check_names_every_wrong_spectrogram(collection_with_spectrograms, capsys):
     root, folder = collection_with_spectrograms, collection_with_spectrograms / "datasets/spectrograms"
-    assert run(STEP_1, root, "--check") == 0
+    assert run_script(STEP_1, root, "--check") == 0
     assert "32 spectrograms checked, 0 wrong" in capsys.readouterr().out
     paths = sorted(folder.rglob("*.npy"))
     good = np.load(paths[0])
@@ -498,7 +497,7 @@ def test_check_names_every_wrong_spectrogram(collection_with_spectrograms, capsy
     }
     for path, damage in zip(paths, damaged.values(), strict=False):
         damage(path)
-    assert run(STEP_1, root, "--check") == 1
+    assert run_script(STEP_1, root, "--check") == 1
     said = capsys.readouterr().out.splitlines()
     assert said[-1].startswith("32 spectrograms checked, 9 wrong: delete them and run step 1 again")
     for line, path, problem in zip(said, paths, damaged, strict=False):
@@ -509,7 +508,7 @@ def test_spectrogram_whose_recording_is_gone(collection_with_spectrograms, capsy
     """--check names it; step 2 still uses it, because its content is right. Without any recording nothing is gone."""
     root, clip = collection_with_spectrograms, tiny_music.clip_path(3)
     (root / "datasets/mp3_files" / clip).unlink()
-    assert run(STEP_1, root, "--check") == 1
+    assert run_script(STEP_1, root, "--check") == 1
     said = capsys.readouterr().out.splitlines()
     assert said == [
         f"{clip.replace('.mp3', '.npy')}: its recording is missing",
@@ -518,14 +517,14 @@ def test_spectrogram_whose_recording_is_gone(collection_with_spectrograms, capsy
     run_all(root)
     assert clip.replace(".mp3", ".npy") in set(table(root, "tagged_spectrograms.csv")["spectrogram"])
     shutil.rmtree(root / "datasets/mp3_files")
-    assert run(STEP_1, root, "--check") == 0
+    assert run_script(STEP_1, root, "--check") == 0
 
 
 def test_check_of_whole_tables(collection_with_spectrograms, capsys):
     root = collection_with_spectrograms
     run_all(root)
     capsys.readouterr()
-    assert run(STEP_1, root, "--check") == 0
+    assert run_script(STEP_1, root, "--check") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "5 tables checked, 0 wrong"
 
 
@@ -562,13 +561,13 @@ def test_check_names_every_wrong_table(collection_with_spectrograms, capsys, dam
     run_all(root)
     damage(root / "datasets")
     capsys.readouterr()
-    assert run(STEP_1, root, "--check") == 1
+    assert run_script(STEP_1, root, "--check") == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if f"{name}: " in line]
     assert lines and says in lines[0], lines
 
 
 def test_check_without_spectrograms(tmp_path, capsys):
-    assert run(STEP_1, tmp_path, "--check") == 1
+    assert run_script(STEP_1, tmp_path, "--check") == 1
     said = capsys.readouterr()
     assert "1_generate_spectrograms.py" in said.err and not list(tmp_path.iterdir())
 
@@ -598,6 +597,6 @@ def test_help_and_typo(step):
     ],
 )
 def test_arguments_that_make_no_sense(tmp_path, capsys, step, args):
-    assert run(step, tmp_path, *args) == 2
+    assert run_script(step, tmp_path, *args) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert args[0] in said and args[1] in said, said

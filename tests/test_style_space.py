@@ -16,49 +16,50 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_results import main_of, make_results, make_split, make_track_table
+from tiny_pipeline import load_script
+from tiny_results import make_results, make_split, make_track_table
 
 from music_featurization import templates
 from music_featurization.artifacts import Artifacts, PipelineError
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
 from music_featurization.style_space import page as style_space_page
 from music_featurization.style_space import style_map
 from music_featurization.style_space import walk as style_walk
 
-plot = main_of("results_utils/plot_style_space.py")
-walk = main_of("results_utils/walk_style_space.py")
+plot = load_script("results_utils/plot_style_space.py").main
+walk = load_script("results_utils/walk_style_space.py").main
 NASTY = "<!--<script>alert(1)<b>&\"'#?%41 é, {genre}"  # of an artist: a file name can hold all of this but the slash
 HOSTILE_GENRES = ("<img src=x onerror=alert(1)>", 'a"b, c', "rock & roll")
 
 
-def make_music(where, every=2):
+def make_music(artifacts, every=2):
     """Write a second of noise as mp3 for every second clip of the split."""
     rng = np.random.default_rng(1)
-    for name in test_results.read_clips(where, "test")["spectrogram"][::every]:
-        path = where.mp3_files / f"{name.removesuffix('.npy')}.mp3"
+    for name in results.read_clips(artifacts, "test")["spectrogram"][::every]:
+        path = artifacts.mp3_files / f"{name.removesuffix('.npy')}.mp3"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, rng.normal(scale=0.1, size=16000), 16000, format="MP3")
 
 
 def make_space(root, classes=HOSTILE_GENRES, clips=8, artist=NASTY):
-    where = make_split(root, classes, clips_per_class=(2, 1, clips), artist=artist)
-    make_results(where, classes=classes)
-    make_music(where)
-    return where
+    artifacts = make_split(root, classes, clips_per_class=(2, 1, clips), artist=artist)
+    make_results(artifacts, classes=classes)
+    make_music(artifacts)
+    return artifacts
 
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory):
     """A small space of hostile names, with half of the recordings there, and its page."""
-    where = make_space(tmp_path_factory.mktemp("space"))
-    plot(["--root", str(where.root)])
-    return where
+    artifacts = make_space(tmp_path_factory.mktemp("space"))
+    plot(["--root", str(artifacts.root)])
+    return artifacts
 
 
-def refused(main, where, *args):
+def refused(main, artifacts, *args):
     with pytest.raises(PipelineError) as error:
-        main([*map(str, args), "--root", str(where.root)])
+        main([*map(str, args), "--root", str(artifacts.root)])
     return str(error.value)
 
 
@@ -72,14 +73,14 @@ def data_of(page):
 def test_page_holds_every_clip(space):
     page = (space.results / "style_space.html").read_text(encoding="utf-8")
     data = data_of(page)
-    clips, truth = data["clips"], test_results.read_clips(space, "test")
+    clips, truth = data["clips"], results.read_clips(space, "test")
     assert [genre["name"] for genre in data["genres"]] == list(HOSTILE_GENRES)
     assert [data["genres"][number]["name"] for number in clips["genre"]] == truth["genre"].tolist()
     predicted = [HOSTILE_GENRES[label] for label in np.load(space.prediction)]
     assert clips["predicted"] == predicted
     assert clips["label"][0] == f"{NASTY.split('-')[0]} · new test · 1:50"
     players = [url for url in clips["src"] if url]
-    assert len(players) == len(truth) / 2 == sum(bool(where) for where in clips["missing"])
+    assert len(players) == len(truth) / 2 == sum(bool(artifacts) for artifacts in clips["missing"])
     assert all(url.startswith("../datasets/mp3_files/") for url in players)
     assert all((space.results / unquote(url)).is_file() for url in players)
     for number, genre in enumerate(data["genres"]):
@@ -110,15 +111,16 @@ def test_picture_names_the_genres(space):
 
 
 def test_map_is_made_once_and_the_same_again(space, capsys):
-    where = style_map.files(space)
-    made, page, picture = (path.read_bytes() for path in (where.map, where.page, where.picture))
+    files = style_map.files(space)
+    made, page, picture = (path.read_bytes() for path in (files.map, files.page, files.picture))
     plot(["--root", str(space.root)])
     assert "made before, drawn again" in capsys.readouterr().out
     plot(["--root", str(space.root), "--overwrite"])
     assert "to be made" in capsys.readouterr().out
-    with np.load(where.map) as again:
+    with np.load(files.map) as again:
         assert again["points"].shape == (24, 2) and np.isfinite(again["points"]).all()
-    assert (where.map.read_bytes(), where.page.read_bytes(), where.picture.read_bytes()) == (made, page, picture)
+    assert files.map.read_bytes() == made
+    assert (files.page.read_bytes(), files.picture.read_bytes()) == (page, picture)
 
 
 def test_map_keeps_groups_together():
@@ -155,30 +157,30 @@ def test_umap_that_is_not_installed(space, monkeypatch):
 def test_csv_alone_gives_the_same_clips(space, tmp_path):
     clips, features = style_map.read(space, space.test_features)
     of_arrays, same = style_map.read(space)
-    assert test_results.newest_table(space).suffix == ".npz"
+    assert results.newest_table(space).suffix == ".npz"
     assert (features == same).all() and clips.drop(columns="recording").equals(of_arrays.drop(columns="recording"))
     alone = Artifacts(tmp_path)
     alone.results.mkdir()
     for path in (space.test_features, space.results / "testing.json", space.prediction):
         shutil.copy(path, alone.results)
-    assert test_results.newest_table(alone) == alone.test_features
+    assert results.newest_table(alone) == alone.test_features
     without_split, _ = style_map.read(alone)
     assert (without_split["recording"] == "").all() and (without_split["predicted"] == clips["predicted"]).all()
 
 
 def test_newer_csv_goes_before_older_arrays(tmp_path):
-    where = make_space(tmp_path, clips=2)
-    arrays = where.test_features.with_suffix(".npz")
+    artifacts = make_space(tmp_path, clips=2)
+    arrays = artifacts.test_features.with_suffix(".npz")
     os.utime(arrays, (1e9, 1e9))
-    assert test_results.newest_table(where) == where.test_features
+    assert results.newest_table(artifacts) == artifacts.test_features
 
 
 def test_features_of_another_network_than_the_predictions_are_refused(tmp_path):
-    where = make_space(tmp_path, clips=3)
-    record = where.results / "testing.json"
+    artifacts = make_space(tmp_path, clips=3)
+    record = artifacts.results / "testing.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "model": "another"}))
     for main, args in ((plot, ()), (walk, HOSTILE_GENRES[:2])):
-        message = refused(main, where, *args)
+        message = refused(main, artifacts, *args)
         assert "different runs" in message and "another" in message and "2-testing.py --overwrite" in message
 
 
@@ -219,23 +221,23 @@ def read_walk(path):
 
 
 def test_walk_from_genre_to_genre(tmp_path, capsys):
-    where = make_space(tmp_path, classes=("jazz", "rock", "folk & co"), artist="{genre}, the\nband")
+    artifacts = make_space(tmp_path, classes=("jazz", "rock", "folk & co"), artist="{genre}, the\nband")
     walk(["jazz", "folk & co", "--root", str(tmp_path)])
-    rows = read_walk(where.results / "walk_jazz_folk_co.csv")
+    rows = read_walk(artifacts.results / "walk_jazz_folk_co.csv")
     assert [int(row["waypoint"]) for row in rows] == list(range(52))
     assert (rows[0]["genre"], rows[-1]["genre"]) == ("jazz", "folk & co")
     assert [float(rows[end][column]) for end in (0, -1) for column in ("distance", "line_distance")] == [0] * 4
-    clips, features = style_map.read(where)
+    clips, features = style_map.read(artifacts)
     names = dict(zip(clips["name"], clips["genre"], strict=True))
     assert all(names[row[f"{kind}clip"]] == row[f"{kind}genre"] for row in rows for kind in ("", "line_"))
     reduced = style_map.pca(features)
     assert clips["name"][style_map.centroid_clips(clips, reduced, ["jazz"])["jazz"]] == rows[0]["clip"]
     assert "genres by waypoint: jazz" in capsys.readouterr().out
-    picture = (where.results / "walk_jazz_folk_co.svg").read_text(encoding="utf-8")
+    picture = (artifacts.results / "walk_jazz_folk_co.svg").read_text(encoding="utf-8")
     assert "principal path" in picture and "straight line" in picture
-    before = [(where.results / f"walk_jazz_folk_co.{kind}").read_bytes() for kind in ("csv", "svg")]
+    before = [(artifacts.results / f"walk_jazz_folk_co.{kind}").read_bytes() for kind in ("csv", "svg")]
     walk(["jazz", "folk & co", "--root", str(tmp_path)])
-    assert [(where.results / f"walk_jazz_folk_co.{kind}").read_bytes() for kind in ("csv", "svg")] == before
+    assert [(artifacts.results / f"walk_jazz_folk_co.{kind}").read_bytes() for kind in ("csv", "svg")] == before
 
 
 def test_walk_follows_the_music_where_the_straight_line_leaves_it():
@@ -249,26 +251,26 @@ def test_walk_follows_the_music_where_the_straight_line_leaves_it():
 
 
 def test_playlist_plays(tmp_path):
-    where = make_space(tmp_path, classes=("jazz", "rock"), clips=12, artist="#é {genre}")
-    make_music(where, every=1)
+    artifacts = make_space(tmp_path, classes=("jazz", "rock"), clips=12, artist="#é {genre}")
+    make_music(artifacts, every=1)
     walk(["jazz", "rock", "--root", str(tmp_path)])
-    lines = (where.results / "walk_jazz_rock.m3u8").read_text(encoding="utf-8").splitlines()
+    lines = (artifacts.results / "walk_jazz_rock.m3u8").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "#EXTM3U"
     for information, path in zip(lines[1::2], lines[2::2], strict=True):
         assert re.fullmatch(r"#EXTINF:29,#é (jazz|rock) - .+", information)
-        assert not path.startswith("#") and soundfile.info(where.results / path).duration > 0.9
-    walked = [Path(row["clip"]).name.partition("_")[2] for row in read_walk(where.results / "walk_jazz_rock.csv")]
+        assert not path.startswith("#") and soundfile.info(artifacts.results / path).duration > 0.9
+    walked = [Path(row["clip"]).name.partition("_")[2] for row in read_walk(artifacts.results / "walk_jazz_rock.csv")]
     collapsed = [name for name, before in zip(walked, [None, *walked], strict=False) if name != before]
     assert [Path(path).stem for path in lines[2::2]] == collapsed
 
 
 def test_playlist_without_recordings_is_none(tmp_path, capsys):
-    where = make_space(tmp_path, classes=("jazz", "rock"), artist="a")
+    artifacts = make_space(tmp_path, classes=("jazz", "rock"), artist="a")
     walk(["jazz", "rock", "--root", str(tmp_path)])
-    assert (where.results / "walk_jazz_rock.m3u8").exists()
-    shutil.rmtree(where.mp3_files)
+    assert (artifacts.results / "walk_jazz_rock.m3u8").exists()
+    shutil.rmtree(artifacts.mp3_files)
     walk(["jazz", "rock", "--root", str(tmp_path)])
-    assert not (where.results / "walk_jazz_rock.m3u8").exists()
+    assert not (artifacts.results / "walk_jazz_rock.m3u8").exists()
     assert "no playlist" in capsys.readouterr().out
 
 
@@ -283,17 +285,17 @@ def test_names_that_no_playlist_can_hold_are_left_out(tmp_path):
 
 
 def test_genre_with_one_clip_and_a_walk_between_clips(tmp_path):
-    where = make_space(tmp_path, classes=("jazz", "rock"), artist="{genre}")
-    table = test_results.read_clips(where, "test")
+    artifacts = make_space(tmp_path, classes=("jazz", "rock"), artist="{genre}")
+    table = results.read_clips(artifacts, "test")
     only = table[(table["genre"] == "rock") | (table.index == 0)]
-    only.to_csv(where.split("test"), index=False)
-    make_results(where, classes=("jazz", "rock"))
+    only.to_csv(artifacts.split("test"), index=False)
+    make_results(artifacts, classes=("jazz", "rock"))
     plot(["--root", str(tmp_path)])
     first, last = only["clip_id"].iloc[0], only["clip_id"].iloc[-1]
     walk(["jazz", last, "--root", str(tmp_path)])
-    rows = read_walk(where.results / f"walk_jazz_{last}.csv")
+    rows = read_walk(artifacts.results / f"walk_jazz_{last}.csv")
     assert rows[0]["clip"].startswith(f"{first}_") and rows[-1]["clip"].startswith(f"{last}_")
-    assert "same clip" in refused(walk, where, "jazz", first)
+    assert "same clip" in refused(walk, artifacts, "jazz", first)
 
 
 def test_ends_that_are_no_ends(space):
@@ -445,20 +447,20 @@ def test_search_dims_the_centres_and_the_selection_can_be_removed(page):
 
 def test_eight_thousand_clips_are_usable(tmp_path, browser):
     rng = np.random.default_rng(0)
-    where, genre = Artifacts(tmp_path), rng.integers(0, 2, 8000)
+    artifacts, genre = Artifacts(tmp_path), rng.integers(0, 2, 8000)
     names = [f"artist_{number % 300}-album-01-song-0-29.npy" for number in range(8000)]
-    where.results.mkdir()
-    arrays = where.test_features.with_suffix(".npz")
+    artifacts.results.mkdir()
+    arrays = artifacts.test_features.with_suffix(".npz")
     features = rng.normal(size=(8000, 2)).astype(np.float32)
     columns = {"clip_id": range(8000), "spectrogram": names, "recording": "", "model": "m"}
     rows = pandas.DataFrame({**columns, "genre": ["xy"[kind] for kind in genre]})
-    feature_table.write(arrays, feature_table.FeatureTable(rows, features, where.mp3_files))
-    clips, _ = style_map.read(where)
-    text = style_space_page.page(clips, features, ["x", "y"], {"x": 0, "y": 1}, "", where.results)
+    feature_table.write(arrays, feature_table.FeatureTable(rows, features, artifacts.mp3_files))
+    clips, _ = style_map.read(artifacts)
+    text = style_space_page.page(clips, features, ["x", "y"], {"x": 0, "y": 1}, "", artifacts.results)
     assert len(text) < 7e6
-    (where.results / "style_space.html").write_text(text, encoding="utf-8")
+    (artifacts.results / "style_space.html").write_text(text, encoding="utf-8")
     page = browser.new_page()
-    page.goto((where.results / "style_space.html").as_uri())
+    page.goto((artifacts.results / "style_space.html").as_uri())
     page.wait_for_selector("body[data-ready]", timeout=60_000)  # 3 s on an idle machine
     assert page.locator(".scatterlayer .point").count() >= 8000
     page.fill("#search", "artist 7")

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from tiny_music import STEP_1, music, run, write_annotations, write_mp3
+from tiny_music import music, write_annotations, write_mp3
+from tiny_pipeline import run_script
 
-from music_featurization.artifacts import FRONT_END
+from music_featurization.artifacts import FRONT_END, STEP_1
 from music_featurization.evaluation import tag_evaluation
 from music_featurization.network import front_end
 from music_featurization.network.keras_backend import load_keras
@@ -71,12 +72,12 @@ def collection(tmp_path_factory):
         last = number in (7, 15, 19)
         rows.append((number, ("baroque",) if last else ("rock", "no vocals") if number % 2 else ("guitar",), path))
     write_annotations(root, rows, TAGS)
-    assert run(STEP_1, root, "--jobs", "1") == 0
+    assert run_script(STEP_1, root, "--jobs", "1") == 0
     return root
 
 
 def test_script(collection, capsys):
-    assert run(SCRIPT, collection, "--train") == 0
+    assert run_script(SCRIPT, collection, "--train") == 0
     printed = capsys.readouterr().out
     assert (collection / "results/tags.txt").read_text() in printed
     content = json.loads((collection / "results/tags.json").read_text())
@@ -92,7 +93,7 @@ def test_script(collection, capsys):
 
 
 def test_tags_from_embeddings_are_the_front_ends(collection):
-    assert run(SCRIPT, collection) == 0
+    assert run_script(SCRIPT, collection) == 0
     keras = load_keras()
     network = keras.saving.load_model(FRONT_END, compile=False)
     tagger = keras.Model(network.inputs, network.get_layer("mtt_tags").output)
@@ -119,6 +120,6 @@ def test_missing_parts_are_explained(collection, tmp_path, capsys, change, optio
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets/annotations_final.csv").write_text("\n".join(kept) + "\n")
     (tmp_path / "datasets/spectrograms").symlink_to(collection / "datasets/spectrograms")
-    assert run(SCRIPT, tmp_path, *options) == 1
+    assert run_script(SCRIPT, tmp_path, *options) == 1
     message = capsys.readouterr().err
     assert all(word in message for word in words)

@@ -14,19 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_music import REPOSITORY, music
-from tiny_results import main_of, make_model, make_track_table
+from tiny_music import music
+from tiny_pipeline import load_script
+from tiny_results import make_model, make_track_table
 
 from music_featurization import file_lock, workers
-from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError
 from music_featurization.audio import decoding
 from music_featurization.feature_tables import feature_table, table_run, tracks
 from music_featurization.feature_tables import featurize as featurizing
 from music_featurization.style_space import neighbours, search, style_map, walk
 
-featurize = main_of("python/featurize.py")
-similar = main_of("python/similar.py")
-plot = main_of("results_utils/plot_style_space.py")
+featurize = load_script("python/featurize.py").main
+similar = load_script("python/similar.py").main
+plot = load_script("results_utils/plot_style_space.py").main
 
 
 @pytest.fixture(scope="module")

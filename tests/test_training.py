@@ -10,13 +10,13 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from tiny_music import REPOSITORY, contents, run
+from tiny_pipeline import contents, run_script
 from tiny_results import make_model, make_network, make_training_set
 
-from music_featurization.artifacts import FRONT_END, Artifacts, PipelineError
+from music_featurization.artifacts import FRONT_END, REPOSITORY, Artifacts, PipelineError
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import results
 from music_featurization.network import (
     batches,
     checkpoints,
@@ -48,7 +48,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def train(where, *options, epochs=2):
     """Run 1-training.py in this process; layers get the names that they have in a process of their own."""
     keras.utils.clear_session(free_memory=False)
-    return run(TRAINING, where.root, "--epochs", epochs, *options)
+    return run_script(TRAINING, where.root, "--epochs", epochs, *options)
 
 
 def history(where):
@@ -108,7 +108,7 @@ def test_artifacts_and_that_it_learns(trained):
     assert about["network"] == "crnn" and about["epoch"] == 3 and about["front_end"]["heard"] == front_end.HEARD
     settings = json.loads(trained.training_settings.read_text())["settings"]
     assert settings["epochs"] == 3 and settings["batch_size"] == 8  # of 16: there are 8 clips
-    parts = [test_results.read_clips(trained, part)["spectrogram"] for part in ("train", "val")]
+    parts = [results.read_clips(trained, part)["spectrogram"] for part in ("train", "val")]
     made = set(spectrogram_folder.list_spectrograms(trained.embeddings))
     assert made >= {name for part in parts for name in part}
 
@@ -161,15 +161,15 @@ def test_killed_and_resumed_gives_the_same_bytes(trained, tmp_path):
 
 
 def test_2_testing_uses_the_embeddings_and_agrees_with_spectrograms(trained, capsys):
-    assert run(TESTING, trained.root, "--overwrite") == 0
-    clips = list(test_results.read_clips(trained, "test")["spectrogram"])
+    assert run_script(TESTING, trained.root, "--overwrite") == 0
+    clips = list(results.read_clips(trained, "test")["spectrogram"])
     assert all((trained.embeddings / name).exists() for name in clips)
     model = checkpoints.load(checkpoints.best(trained)[0])
     probabilities, features = prediction.predict(model, [trained.spectrograms / name for name in clips])
     assert np.abs(np.load(trained.probabilities) - probabilities).max() < 2e-3
     assert len(features) == len(clips)
-    assert run(TESTING, trained.root, "--overwrite", "--split", "val") == 0
-    assert len(np.load(test_results.files(trained, "val").prediction)) == 2
+    assert run_script(TESTING, trained.root, "--overwrite", "--split", "val") == 0
+    assert len(np.load(results.files(trained, "val").prediction)) == 2
 
 
 def test_start_from_and_fine_tune(trained, where):
@@ -341,7 +341,7 @@ def test_damaged_state_is_explained(where, tiny, capsys):
 
 
 def test_batches_follow_the_seed_and_use_every_clip_once(where):
-    clips = test_results.read_clips(where, "all")
+    clips = results.read_clips(where, "all")
     paths, labels = [where.spectrograms / name for name in clips["spectrogram"]], list(range(len(clips)))
 
     def epoch(seed, number):
@@ -420,7 +420,7 @@ def test_nonsense_is_refused_and_nothing_deleted(finished, tmp_path, capsys, opt
         make(path)
     before = contents(finished.root)
     options = [str(path) if option == "FILE" else option for option in options]
-    assert run(TRAINING, finished.root, "--overwrite", *options) in (1, 2)
+    assert run_script(TRAINING, finished.root, "--overwrite", *options) in (1, 2)
     said = capsys.readouterr().err
     assert all(word in said.splitlines()[-1] for word in words), said
     assert not said.startswith("error: ") or said.count("\n") == 1
@@ -443,20 +443,20 @@ def test_vgg16_without_weights_does_not_block_the_next_run(where, monkeypatch, c
 
 
 def test_data_that_cannot_be_used_are_refused_and_nothing_deleted(finished, monkeypatch, capsys):
-    names = list(test_results.read_clips(finished, "all")["spectrogram"])
+    names = list(results.read_clips(finished, "all")["spectrogram"])
     log_mel = np.load(finished.spectrograms / names[3])
     log_mel[5, 5] = np.nan
     np.save(finished.spectrograms / names[3], log_mel)
     earlier = contents(finished.models)
     for options in ([], ["--weights", "none"]):
-        assert run(TRAINING, finished.root, "--overwrite", *options) == 1
+        assert run_script(TRAINING, finished.root, "--overwrite", *options) == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("error: ") and names[3] in said and "contains NaN" in said
         assert contents(finished.models) == earlier
     before = contents(finished.root)
     usage = shutil.disk_usage(finished.root)
     monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    assert run(TRAINING, finished.root, "--overwrite", *TINY) == 1
+    assert run_script(TRAINING, finished.root, "--overwrite", *TINY) == 1
     assert "checkpoints need" in capsys.readouterr().err and contents(finished.root) == before
 
 

@@ -4,11 +4,9 @@ import csv
 
 import numpy as np
 import soundfile
-from tiny_pipeline import contents, run_script, start_script  # noqa: F401
 
-from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4  # noqa: F401
+from music_featurization.artifacts import REPOSITORY
 
-run, start = run_script, start_script  # until every test imports them from tiny_pipeline
 MP3 = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.84}
 REAL_CLIP = REPOSITORY.parent / "shared/magnatagatune/joram-moments_of_clarity-08-solipsism-59-88.mp3"
 

@@ -6,18 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-from tiny_pipeline import load_script
 
-from music_featurization.artifacts import REPOSITORY, Artifacts  # noqa: F401
+from music_featurization.artifacts import Artifacts
 from music_featurization.audio import spectrogram
 from music_featurization.dataset.genres import GENRES
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
-
-
-def main_of(script):
-    """Until every test imports load_script from tiny_pipeline."""
-    return load_script(script).main
 
 
 def make_split(root, classes=GENRES, clips_per_class=(3, 1, 2), artist="artist {genre}"):
@@ -25,8 +19,8 @@ def make_split(root, classes=GENRES, clips_per_class=(3, 1, 2), artist="artist {
 
     Every clip of test but the first of each genre is of a song that is in train.
     """
-    where = Artifacts(root)
-    where.split_folder.mkdir(parents=True)
+    artifacts = Artifacts(root)
+    artifacts.split_folder.mkdir(parents=True)
     number = 100
     for part, count in zip(("train", "val", "test"), clips_per_class, strict=True):
         rows = []
@@ -37,22 +31,22 @@ def make_split(root, classes=GENRES, clips_per_class=(3, 1, 2), artist="artist {
                 name = f"{artist.format(genre=genre)}-album-01-{song}-{number}-{number + 29}"
                 rows.append((str(number), f"{number % 16:x}/{name}.npy", genre, label))
         table = pandas.DataFrame(rows, columns=["clip_id", "spectrogram", "genre", "label"])
-        table.to_csv(where.split(part), index=False)
+        table.to_csv(artifacts.split(part), index=False)
     settings = {"settings": {"genres": list(classes), "group_by": None}, "inputs": "0"}
-    (where.split_folder / "settings.json").write_text(json.dumps(settings))
-    where.spectrograms.mkdir(parents=True)
-    where.spectrogram_settings.write_text(json.dumps(spectrogram.SETTINGS))
-    return where
+    (artifacts.split_folder / "settings.json").write_text(json.dumps(settings))
+    artifacts.spectrograms.mkdir(parents=True)
+    artifacts.spectrogram_settings.write_text(json.dumps(spectrogram.SETTINGS))
+    return artifacts
 
 
-def make_spectrograms(where, seed=1, frames=(40, 60)):
+def make_spectrograms(artifacts, seed=1, frames=(40, 60)):
     """Write a random spectrogram for every clip of the split; each label has 16 loud bands of its own.
 
     `frames` are the bounds of its length.
     """
     rng = np.random.default_rng(seed)
-    for clip in test_results.read_clips(where, "all").itertuples():
-        path = where.spectrograms / clip.spectrogram
+    for clip in results.read_clips(artifacts, "all").itertuples():
+        path = artifacts.spectrograms / clip.spectrogram
         path.parent.mkdir(exist_ok=True)
         log_mel = rng.uniform(0, 2, (96, rng.integers(*frames)))
         log_mel[16 * clip.label : 16 * clip.label + 16] += 2
@@ -61,9 +55,9 @@ def make_spectrograms(where, seed=1, frames=(40, 60)):
 
 def make_training_set(root, clips_per_class=(4, 1, 1)):
     """Write the split and the spectrograms, of one or two windows each, of two classes that are easy to tell apart."""
-    where = make_split(root, ("low", "high"), clips_per_class)
-    make_spectrograms(where, frames=(150, 350))
-    return where
+    artifacts = make_split(root, ("low", "high"), clips_per_class)
+    make_spectrograms(artifacts, frames=(150, 350))
+    return artifacts
 
 
 def make_network(n_classes, layer="activation_1", name="tiny"):
@@ -92,7 +86,7 @@ def make_model(path, classes=GENRES, seed=1, settings=spectrogram.SETTINGS, laye
     checkpoints.save(make_network(len(classes), layer), path, about)
 
 
-def make_history(where, val_loss, **others):
+def make_history(artifacts, val_loss, **others):
     """Write history.pkl; `others` add or replace lists."""
     history = {
         "loss": [loss - 0.1 for loss in val_loss],
@@ -101,15 +95,15 @@ def make_history(where, val_loss, **others):
         "val_categorical_accuracy": [0.4 + 0.01 * epoch for epoch in range(len(val_loss))],
         "val_balanced_accuracy": [0.3 + 0.01 * epoch for epoch in range(len(val_loss))],
     }
-    where.models.mkdir(parents=True, exist_ok=True)
-    where.history.write_bytes(pickle.dumps({**history, **others}))
+    artifacts.models.mkdir(parents=True, exist_ok=True)
+    artifacts.history.write_bytes(pickle.dumps({**history, **others}))
     return history
 
 
-def make_results(where, seed=1, classes=GENRES, model="0123", network=None, part="test", **about):
+def make_results(artifacts, seed=1, classes=GENRES, model="0123", network=None, part="test", **about):
     """Write what 2-testing.py writes, from random numbers, mostly right; returns the probabilities."""
     rng = np.random.default_rng(seed)
-    clips = test_results.read_clips(where, part)
+    clips = results.read_clips(artifacts, part)
     logits = rng.normal(size=(len(clips), len(classes)))
     logits[np.arange(len(clips)), clips["label"]] += 1.5
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -123,14 +117,14 @@ def make_results(where, seed=1, classes=GENRES, model="0123", network=None, part
         "network": network or {},
         **about,
     }
-    test_results.write(
-        test_results.files(where, part),
+    results.write(
+        results.files(artifacts, part),
         clips,
         probabilities.astype(np.float32),
         features,
         about,
         trained=None,
-        mp3_files=where.mp3_files,
+        mp3_files=artifacts.mp3_files,
     )
     return probabilities
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from music_featurization import command_line, workers
 from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_4, Artifacts, PipelineError
 from music_featurization.dataset import spectrogram_folder
-from music_featurization.evaluation import commands, test_results
+from music_featurization.evaluation import commands, results
 from music_featurization.network import checkpoints, embeddings, networks
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ def classify_split(
         Do it again even if nothing has changed.
     """
     artifacts = Artifacts(root)
-    files, clips = test_results.files(artifacts, split), test_results.read_clips(artifacts, split)
-    classes = test_results.classes_of(artifacts)
+    files, clips = results.files(artifacts, split), results.read_clips(artifacts, split)
+    classes = results.classes_of(artifacts)
     model_file, reason = (model, "given by --model") if model else checkpoints.best(artifacts)
     print(f"model: {model_file} ({reason})")
     spectrogram_folder.require_our_settings(artifacts.spectrograms)
     checkpoints.require_compatible(model_file, classes)
     options = commands.given_options(classify_split, model=model, split=split, batch_size=batch_size)
-    about = test_results.about_run(artifacts, split, model_file, classes, options)
-    if not overwrite and test_results.is_up_to_date(files, about):
+    record = results.new_record(artifacts, split, model_file, classes, options)
+    if not overwrite and results.is_up_to_date(files, record):
         print(f"nothing to do: the {len(clips)} clips of {split} are done with this model ({files.features})")
         return
     names = clips["spectrogram"].tolist()
@@ -56,9 +56,9 @@ def classify_split(
         embeddings.generate_missing(artifacts, names, jobs=workers.cores(), overwrite=overwrite)
     folder = artifacts.embeddings if embedded else artifacts.spectrograms
     probabilities, features = _classify(model_file, [folder / name for name in names], batch_size, classes, embedded)
-    trained = test_results.training_clips(artifacts, about)
-    test_results.write(files, clips, probabilities, features, about, trained=trained, mp3_files=artifacts.mp3_files)
-    print(test_results.describe(split, test_results.accuracies(clips, probabilities, trained), files.features))
+    trained = results.training_clips(artifacts, record)
+    results.write(files, clips, probabilities, features, record, trained=trained, mp3_files=artifacts.mp3_files)
+    print(results.describe(split, results.accuracies(clips, probabilities, trained), files.features))
 
 
 def _require_spectrograms(names: Sequence[str], artifacts: Artifacts) -> None:

@@ -27,7 +27,7 @@ from music_featurization.artifacts import (
     read_json,
 )
 from music_featurization.dataset import genres
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
 from music_featurization.network import networks, recipe
 
@@ -140,14 +140,14 @@ def _checkpoint(model_fingerprint: str) -> str:
 
 def _testing(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Yield testing and the steps after it; another part of the split only if music_dataset.csv was made from it."""
-    if about := test_results.record(artifacts):
-        yield TESTING, about.get("options") or {}
+    if record := results.read_record(artifacts):
+        yield TESTING, record.get("options") or {}
     arrays = artifacts.music_dataset_arrays
     if arrays.exists():
         rows = feature_table.read(arrays).rows
         part = rows["split"].iloc[0] if "split" in rows else "test"
         if part != "test":
-            yield TESTING, test_results.record(artifacts, part).get("options") or {"split": part}
+            yield TESTING, results.read_record(artifacts, part).get("options") or {"split": part}
         yield FORMAT, {} if part == "test" else {"split": part}
     yield PREDICTION, {}
     if artifacts.style_space_page.exists():

@@ -1,15 +1,15 @@
-"""The metrics of the test results, and the file metrics.json that contains them."""
+"""The metrics of the test set, and the file metrics.json that contains them."""
 
 import json
 
 from music_featurization.artifacts import PREDICTION, Artifacts, PipelineError, fingerprint, read_json, write_json
 from music_featurization.dataset import magnatagatune
-from music_featurization.evaluation import metrics, test_results
-from music_featurization.evaluation.test_results import Tested
+from music_featurization.evaluation import metrics, results
+from music_featurization.evaluation.results import TestSetResults
 
 
-def measure(results: Tested) -> dict:
-    """Compute all metrics of the test results.
+def measure(test_set: TestSetResults) -> dict:
+    """Compute all metrics of the test set.
 
     Returns
     -------
@@ -18,24 +18,24 @@ def measure(results: Tested) -> dict:
         not known), `trained_on_this_split`, and `front_end` (see `metrics.evaluate_unheard`; None for a network without
         a pre-trained front end).
     """
-    spectrograms, trained = results.clips["spectrogram"], results.trained
-    predictions = results.predictions
+    spectrograms, trained = test_set.clips["spectrogram"], test_set.trained
+    predictions = test_set.predictions
     leakage = None if trained is None else metrics.evaluate_leakage(predictions, spectrograms.tolist(), trained)
-    front_end = (results.about.get("network") or {}).get("front_end")
+    front_end = (test_set.record.get("network") or {}).get("front_end")
     is_pretrained = isinstance(front_end, dict) and front_end.get("pretrained", False)
     # Without a split the clips are known by name only, not by folder.
     heard = None if trained is None else spectrograms.map(magnatagatune.was_heard).to_numpy(dtype=bool)
     return {
         **metrics.evaluate(predictions),
         "leakage": leakage,
-        "trained_on_this_split": results.trained_on_this_split,
+        "trained_on_this_split": test_set.trained_on_this_split,
         "front_end": metrics.evaluate_unheard(predictions, heard) if is_pretrained else None,
     }
 
 
-def write(artifacts: Artifacts, results: Tested, measured: dict) -> None:
+def write(artifacts: Artifacts, test_set: TestSetResults, measured: dict) -> None:
     """Write metrics.json: what `measure` returned, the classes, and fingerprints of the sources and of this file."""
-    content = {**measured, "classes": list(results.classes), "made_from": _sources(artifacts)}
+    content = {**measured, "classes": list(test_set.classes), "made_from": _sources(artifacts)}
     write_json(artifacts.metrics, {**content, "checksum": _checksum(content)})
 
 
@@ -63,5 +63,5 @@ def _checksum(content: dict) -> str:
 
 
 def _sources(artifacts: Artifacts) -> str:
-    sources = [*test_results.files(artifacts), *map(artifacts.split, ("train", "val", "test"))]
+    sources = [*results.files(artifacts), *map(artifacts.split, ("train", "val", "test"))]
     return fingerprint(*(path for path in sources if path.exists() and path.suffix != ".npz"))

@@ -12,10 +12,10 @@ import numpy as np
 from music_featurization import templates
 from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, Artifacts, PipelineError, read_json
 from music_featurization.dataset import clip_names
-from music_featurization.evaluation import commands, figures, palette, report, test_results
+from music_featurization.evaluation import commands, figures, palette, report, results
 from music_featurization.evaluation.metrics import normalise
+from music_featurization.evaluation.results import TestSetResults
 from music_featurization.evaluation.taggram import taggram_figure
-from music_featurization.evaluation.test_results import Tested
 from music_featurization.feature_tables import tracks
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ PACKAGES = (
 
 
 def render(
-    results: Tested,
+    test_set: TestSetResults,
     metrics: dict,
     drawings: "dict[str, Callable[[str], Figure | None]]",
     artifacts: Artifacts,
@@ -39,7 +39,7 @@ def render(
 
     Parameters
     ----------
-    results : test_results.Tested
+    test_set : TestSetResults
     metrics : dict
         As returned by `measurement.measure`.
     drawings : dict of str to callable
@@ -53,13 +53,13 @@ def render(
     str
         HTML.
     """
-    confused, wrong = most_confused(results, artifacts)
-    taggrams, no_taggrams = draw_taggrams(results, artifacts)
-    tested_on = results.about.get("date") or date.fromtimestamp(artifacts.prediction.stat().st_mtime).isoformat()
+    confused, wrong = most_confused(test_set, artifacts)
+    taggrams, no_taggrams = draw_taggrams(test_set, artifacts)
+    tested_on = test_set.record.get("date") or date.fromtimestamp(artifacts.prediction.stat().st_mtime).isoformat()
     return templates.render(
         "report.html",
         title="Music genres: results",
-        lead=f"{metrics['clips']:,} test clips, {len(results.classes)} genres: {', '.join(results.classes)}. "
+        lead=f"{metrics['clips']:,} test clips, {len(test_set.classes)} genres: {', '.join(test_set.classes)}. "
         f"Tested on {tested_on}, reported by MusicFeaturization {_version(PACKAGES[0])}.",
         metrics=metrics,
         columns={"all test clips": metrics, **_parts(metrics)},
@@ -69,8 +69,8 @@ def render(
         wrong=wrong,
         taggrams=taggrams,
         no_taggrams=no_taggrams,
-        data_set=count_data_set(artifacts, results.classes),
-        settings=settings(artifacts, results.about),
+        data_set=count_data_set(artifacts, test_set.classes),
+        settings=settings(artifacts, test_set.record),
         versions=list(versions(artifacts)),
         commands=commands.lines(artifacts, root),
     )
@@ -129,34 +129,34 @@ def _shared(leakage: dict) -> str:
     return remark if leakage["other_songs"] else f"{remark} There is no test clip of a song that is not in train."
 
 
-def most_confused(results: Tested, artifacts: Artifacts) -> tuple[list[dict], int]:
+def most_confused(test_set: TestSetResults, artifacts: Artifacts) -> tuple[list[dict], int]:
     """Return the wrongly classified clips whose wrong genre is furthest ahead of the true one, and their number."""
-    probabilities = normalise(results.probabilities)
-    truth, row = results.clips["label"].to_numpy(), np.arange(len(results.clips))
-    lead = probabilities[row, results.predicted] - probabilities[row, truth]
-    wrong = np.flatnonzero(truth != results.predicted)
+    probabilities = normalise(test_set.probabilities)
+    truth, row = test_set.clips["label"].to_numpy(), np.arange(len(test_set.clips))
+    lead = probabilities[row, test_set.predicted] - probabilities[row, truth]
+    wrong = np.flatnonzero(truth != test_set.predicted)
     worst = wrong[np.argsort(-lead[wrong], kind="stable")][:CONFUSED]
-    return [describe_clip(results, index, probabilities, artifacts) for index in worst], len(wrong)
+    return [describe_clip(test_set, index, probabilities, artifacts) for index in worst], len(wrong)
 
 
-def describe_clip(results: Tested, index: int, probabilities: np.ndarray, artifacts: Artifacts) -> dict:
+def describe_clip(test_set: TestSetResults, index: int, probabilities: np.ndarray, artifacts: Artifacts) -> dict:
     """Describe a test clip for the page: names, genres with their shares in percent, and the URL of its recording."""
-    spectrogram, label = results.clips["spectrogram"].iloc[index], results.clips["label"].iloc[index]
-    predicted = results.predicted[index]
+    spectrogram, label = test_set.clips["spectrogram"].iloc[index], test_set.clips["label"].iloc[index]
+    predicted = test_set.predicted[index]
     recording = artifacts.mp3_files / tracks.find_recording(artifacts.mp3_files, spectrogram)
     return {
         "name": clip_names.stem(spectrogram),
         "label": clip_names.readable(spectrogram),
         "url": templates.relative_url(recording, artifacts.results) if recording.is_file() else "",
         "spectrogram": spectrogram,
-        "genre": results.classes[label],
+        "genre": test_set.classes[label],
         "true_share": round(100 * probabilities[index, label]),
-        "predicted": results.classes[predicted],
+        "predicted": test_set.classes[predicted],
         "predicted_share": round(100 * probabilities[index, predicted]),
     }
 
 
-def draw_taggrams(results: Tested, artifacts: Artifacts) -> tuple[list[dict], str]:
+def draw_taggrams(test_set: TestSetResults, artifacts: Artifacts) -> tuple[list[dict], str]:
     """Draw the taggrams of three clips, each of another genre, that are recognised with most certainty.
 
     Returns
@@ -166,14 +166,14 @@ def draw_taggrams(results: Tested, artifacts: Artifacts) -> tuple[list[dict], st
     reason : str
         Why there is none.
     """
-    probabilities = normalise(results.probabilities)
-    certainty = probabilities[np.arange(len(results.clips)), results.clips["label"]]
+    probabilities = normalise(test_set.probabilities)
+    certainty = probabilities[np.arange(len(test_set.clips)), test_set.clips["label"]]
     order = np.argsort(-certainty, kind="stable")
-    exists = [(artifacts.spectrograms / name).is_file() for name in results.clips["spectrogram"]]
-    first = results.clips.iloc[[index for index in order if exists[index]]].drop_duplicates("label").index[:TAGGRAMS]
+    exists = [(artifacts.spectrograms / name).is_file() for name in test_set.clips["spectrogram"]]
+    first = test_set.clips.iloc[[index for index in order if exists[index]]].drop_duplicates("label").index[:TAGGRAMS]
     if first.empty:
         return [], "There are no spectrograms beside these results."
-    clips = [describe_clip(results, index, probabilities, artifacts) for index in first]
+    clips = [describe_clip(test_set, index, probabilities, artifacts) for index in first]
     try:
         for clip in clips:
             clip["picture"] = _taggram(artifacts.spectrograms / clip["spectrogram"])
@@ -199,7 +199,7 @@ def count_data_set(artifacts: Artifacts, classes: Sequence[str]) -> list[tuple[s
     """Count the clips, songs and artists of each genre, and of all, in train, val and test; [] without a split."""
     if not artifacts.split("test").exists():
         return []
-    parts = [_with_names(test_results.read_clips(artifacts, part)) for part in ("train", "val", "test")]
+    parts = [_with_names(results.read_clips(artifacts, part)) for part in ("train", "val", "test")]
     rows = [(genre, [part[part["genre"] == genre] for part in parts]) for genre in classes]
     return [
         (
@@ -215,13 +215,13 @@ def _with_names(clips: "pandas.DataFrame") -> "pandas.DataFrame":
     return clips.assign(song=[name.song for name in names], artist=[name.artist for name in names])
 
 
-def settings(artifacts: Artifacts, about: dict) -> dict[str, dict[str, str]]:
+def settings(artifacts: Artifacts, record: dict) -> dict[str, dict[str, str]]:
     """Return the settings of the network, the spectrograms and the split, as far as they are known."""
-    network = dict(about.get("network") or {})
+    network = dict(record.get("network") or {})
     of_network = network.pop("spectrogram_settings", None)
     split = _optional(artifacts.split_settings, STEP_4, settings=dict | None).get("settings") or {}
     tables = {
-        "Network": {"file": about.get("model_file"), "fingerprint": about.get("model"), **network},
+        "Network": {"file": record.get("model_file"), "fingerprint": record.get("model"), **network},
         "Spectrograms": of_network
         if isinstance(of_network, dict)
         else _optional(artifacts.spectrogram_settings, STEP_1),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from music_featurization.artifacts import Artifacts
-from music_featurization.evaluation import figures, palette, test_results
+from music_featurization.evaluation import figures, palette, results
 from music_featurization.style_space import style_map
 from music_featurization.style_space.walk import Walk
 
@@ -91,7 +91,7 @@ def drawing_of_test_set(artifacts: Artifacts) -> "Callable[[str], Figure | None]
     points = style_map.read_map(path, features)
     if points is None:
         return lambda theme: None
-    genres = style_map.genres_of(clips, test_results.classes_of(artifacts))
+    genres = style_map.genres_of(clips, results.classes_of(artifacts))
     centres = style_map.centroid_clips(clips, style_map.pca(features), genres)
     return lambda theme: draw_map(clips, points, genres, centres, f"{len(clips):,} test clips", theme)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from music_featurization.artifacts import MAP, TESTING, Artifacts, PipelineError, read_array, read_arrays, replacing
 from music_featurization.dataset import clip_names
-from music_featurization.evaluation import test_results
+from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Files(NamedTuple):
 
 def files(artifacts: Artifacts, table: Path | None = None) -> Files:
     """Return where the pictures and the map of a table of features (by default the test set's) are stored."""
-    stem = Path(table or test_results.newest_table(artifacts)).stem
+    stem = Path(table or results.newest_table(artifacts)).stem
     page = artifacts.style_space_page
     return Files(page.with_suffix(".svg"), page, page.with_name(f"{page.stem}_{stem}.npz"))
 
@@ -63,8 +63,8 @@ def read(artifacts: Artifacts, file: Path | None = None) -> "tuple[pandas.DataFr
     """
     import pandas
 
-    file = Path(file or test_results.newest_table(artifacts))
-    table = feature_table.read(file, test_results.classes_of(artifacts))
+    file = Path(file or results.newest_table(artifacts))
+    table = feature_table.read(file, results.classes_of(artifacts))
     clips = pandas.DataFrame({"name": table.names, "genre": table.genres}, dtype=str)
     paths = table.rows["recording" if table.are_tracks else "spectrogram"]
     starts = table.rows["start"] if "start" in table.rows else [None] * len(clips)
@@ -77,17 +77,17 @@ def read(artifacts: Artifacts, file: Path | None = None) -> "tuple[pandas.DataFr
 
 def _predicted(artifacts: Artifacts, file: Path, table: feature_table.FeatureTable) -> list[str] | str:
     """Return the predicted genre of each row, if 2-testing.py wrote predictions together with this file."""
-    for part in test_results.PARTS:
-        files = test_results.files(artifacts, part)
+    for part in results.PARTS:
+        files = results.files(artifacts, part)
         if file.resolve() not in (files.features.resolve(), files.features_npz.resolve()):
             continue
         if not files.prediction.exists():
             return ""
-        made_by = test_results.record(artifacts, part).get("model") or ""
+        made_by = results.read_record(artifacts, part).get("model") or ""
         what = f"{file} and {files.prediction.name} come from different runs; run {TESTING} --overwrite"
         feature_table.require_same_model(table.model_fingerprint, made_by, what)
         labels = read_array(files.prediction, TESTING, dimensions=1).astype(int)
-        classes = test_results.classes_of(artifacts)
+        classes = results.classes_of(artifacts)
         if len(labels) != len(table.names) or not np.isin(labels, range(len(classes))).all():
             raise PipelineError(f"{files.prediction} does not fit {file}. Run {TESTING} --overwrite.")
         return [classes[label] for label in labels]

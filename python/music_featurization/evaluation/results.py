@@ -43,12 +43,12 @@ class Files(NamedTuple):
     record: Path  # JSON: the fingerprints of the model and the clips, and the classes
 
 
-class Tested(NamedTuple):
+class TestSetResults(NamedTuple):
     """Predictions and the clips they belong to.
 
     `clips` has the columns of the split's CSVs. `trained` lists the spectrograms of the training set, and
     `trained_on_this_split` says whether the network was trained on them; both are None when not known. `predicted` is
-    int, shape (N,). `probabilities` are as saved, shape (N, C). `about` is the record of 2-testing.py, {} for results
+    int, shape (N,). `probabilities` are as saved, shape (N, C). `record` is the record of 2-testing.py, {} for results
     of other origin.
     """
 
@@ -58,7 +58,7 @@ class Tested(NamedTuple):
     trained_on_this_split: bool | None
     predicted: np.ndarray
     probabilities: np.ndarray
-    about: dict
+    record: dict
 
     @property
     def predictions(self) -> Predictions:
@@ -106,7 +106,7 @@ def _parts(part: str) -> tuple[str, ...]:
     return ("train", "val", "test") if part == "all" else (part,)
 
 
-def record(artifacts: Artifacts, part: str = "test") -> dict:
+def read_record(artifacts: Artifacts, part: str = "test") -> dict:
     """Read the record of 2-testing.py; {} if there is none because the results come from elsewhere."""
     path = files(artifacts, part).record
     if not path.exists():
@@ -114,7 +114,7 @@ def record(artifacts: Artifacts, part: str = "test") -> dict:
     return read_json(path, TESTING, classes=list | None, model=str | None, network=dict | None, options=dict | None)
 
 
-def about_run(artifacts: Artifacts, part: str, model_file: Path, classes: Sequence[str], options: dict) -> dict:
+def new_record(artifacts: Artifacts, part: str, model_file: Path, classes: Sequence[str], options: dict) -> dict:
     """Describe what a run of 2-testing.py is made from.
 
     Parameters
@@ -146,17 +146,17 @@ def about_run(artifacts: Artifacts, part: str, model_file: Path, classes: Sequen
     }
 
 
-def is_up_to_date(paths: Files, about: dict) -> bool:
+def is_up_to_date(paths: Files, record: dict) -> bool:
     """Say whether the files exist and were made by a run of the same model over the same clips."""
     if not all(path.exists() for path in paths):
         return False
     recorded = read_json(paths.record, TESTING)
-    return all(recorded.get(key) == about[key] for key in ("split", "classes", "model", "clips"))
+    return all(recorded.get(key) == record[key] for key in ("split", "classes", "model", "clips"))
 
 
-def training_clips(artifacts: Artifacts, about: dict) -> set[str] | None:
+def training_clips(artifacts: Artifacts, record: dict) -> set[str] | None:
     """Return the spectrograms that a network was trained on; None if it is not known to be trained on this split."""
-    return set(read_clips(artifacts, "train")["spectrogram"]) if _trained_on_this_split(artifacts, about) else None
+    return set(read_clips(artifacts, "train")["spectrogram"]) if _trained_on_this_split(artifacts, record) else None
 
 
 def accuracies(clips: pandas.DataFrame, probabilities: np.ndarray, trained: set[str] | None) -> dict:
@@ -216,7 +216,7 @@ def write(
     clips: pandas.DataFrame,
     probabilities: np.ndarray,
     features: np.ndarray,
-    about: dict,
+    record: dict,
     *,
     trained: set[str] | None,
     mp3_files: Path,
@@ -231,8 +231,8 @@ def write(
     probabilities : numpy.ndarray, float32, shape (N, C)
         The class of highest probability, the first of equals, becomes the prediction.
     features : numpy.ndarray, float32, shape (N, D)
-    about : dict
-        As returned by `about_run`; `accuracies` are added to it in the record.
+    record : dict
+        As returned by `new_record`; `accuracies` are added to it in the record.
     trained : set of str or None
         As returned by `training_clips`. The .npz says for every clip whether it was `in_training`: yes, no, unknown.
     mp3_files : Path
@@ -248,10 +248,10 @@ def write(
     names = _row_names(clips)
     feature_table.write_without_header(paths.features, [(name,) for name in names], features)
     known = ["unknown" if trained is None else "yes" if name in trained else "no" for name in clips["spectrogram"]]
-    rows = clips[["clip_id", "spectrogram", "genre"]].assign(model=about["model"], in_training=known)
+    rows = clips[["clip_id", "spectrogram", "genre"]].assign(model=record["model"], in_training=known)
     rows["recording"] = [tracks.find_recording(mp3_files, name) for name in rows["spectrogram"]]
     feature_table.write(paths.features_npz, feature_table.FeatureTable(rows, features, mp3_files))
-    write_json(paths.record, {**about, "accuracy": accuracies(clips, probabilities, trained)})
+    write_json(paths.record, {**record, "accuracy": accuracies(clips, probabilities, trained)})
 
 
 def _row_names(clips: pandas.DataFrame) -> list[str]:
@@ -259,12 +259,12 @@ def _row_names(clips: pandas.DataFrame) -> list[str]:
     return [feature_table.row_name(*row) for row in columns]
 
 
-def read(artifacts: Artifacts) -> Tested:
+def read(artifacts: Artifacts) -> TestSetResults:
     """Read the results of the test set and check that they belong to its clips.
 
     Returns
     -------
-    Tested
+    TestSetResults
         Without a split the clips are those that music_dataset_testing.csv names: results alone, such as the published
         original's, are enough for a report.
 
@@ -273,7 +273,7 @@ def read(artifacts: Artifacts) -> Tested:
     PipelineError
         If a file is missing or damaged, or the results are not those of this test set.
     """
-    paths, about, classes = files(artifacts), record(artifacts), classes_of(artifacts)
+    paths, record, classes = files(artifacts), read_record(artifacts), classes_of(artifacts)
     predicted = read_array(paths.prediction, TESTING, dimensions=1)
     probabilities = read_array(paths.probabilities, TESTING, dimensions=2)
     trained, has_split = None, artifacts.split("test").exists()
@@ -286,12 +286,12 @@ def read(artifacts: Artifacts) -> Tested:
     _require_probabilities(paths, predicted, probabilities, classes)
     if has_split and paths.features.exists():
         _require_equal_names(paths.features, clips, classes, source)
-    here = _trained_on_this_split(artifacts, about)
-    return Tested(classes, clips, trained, here, predicted.astype(int), probabilities, about)
+    here = _trained_on_this_split(artifacts, record)
+    return TestSetResults(classes, clips, trained, here, predicted.astype(int), probabilities, record)
 
 
-def _trained_on_this_split(artifacts: Artifacts, about: dict) -> bool | None:
-    trained_on = (about.get("network") or {}).get("split")
+def _trained_on_this_split(artifacts: Artifacts, record: dict) -> bool | None:
+    trained_on = (record.get("network") or {}).get("split")
     if trained_on is None or not artifacts.split("test").exists():
         return None
     return trained_on == split.training_fingerprint(artifacts)
@@ -301,7 +301,7 @@ def classes_of(artifacts: Artifacts) -> tuple[str, ...]:
     """Return the genres in label order: the split's, those that 2-testing.py recorded, or MagnaTagATune's six."""
     if artifacts.split("test").exists():
         return tuple(split.read_classes(artifacts))
-    return tuple(record(artifacts).get("classes") or GENRES)
+    return tuple(read_record(artifacts).get("classes") or GENRES)
 
 
 def _clips_by_name(features: Path, classes: tuple[str, ...]) -> pandas.DataFrame:
