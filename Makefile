@@ -12,7 +12,7 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo pipeline bench clean
+.PHONY: help venv test demo pipeline pictures bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,9 +28,10 @@ venv: .venv/.installed  ## make .venv and install what the pipeline needs
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-test: .venv/.installed-dev  ## run the linter and all tests
+test: .venv/.installed-dev  ## run the linter, the type checker and all tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 	$(PY) -m pytest
 
 demo: EPOCHS = 40  # its 158 training clips make few steps an epoch

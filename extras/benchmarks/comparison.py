@@ -1,12 +1,14 @@
 """Train and measure several classifiers on the same clips: what the accuracy benchmarks share."""
 
+import argparse
 import functools
 import json
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.fft import dct
@@ -22,31 +24,35 @@ from music_featurization.network.batches import load_clip, load_embedding
 from music_featurization.network.keras_backend import load_keras, use_precision
 from music_featurization.network.prediction import predict
 
+if TYPE_CHECKING:
+    import keras
+
 RESULTS = Path(__file__).resolve().parent / "results"
 SCORES = ("accuracy", "balanced accuracy", "macro F")
 COLUMNS = (*SCORES, "parameters", "training ms", "inference ms", "rank", "kNN")
 BASELINES = {"musictagger": "MusicTaggerCRNN", "vgg16": "Bahuleyan's VGG16, random weights"}
 TIMED = 16  # clips whose inference is timed
+Folds = list[tuple[np.ndarray, np.ndarray]]  # indices of training and test clips
 
 
 class Clips(NamedTuple):
-    """Clips as parallel arrays: files of spectrograms and embeddings, labels, and what song each is from."""
+    """Clips as parallel arrays: files of spectrograms and embeddings, labels, and the song of each."""
 
     spectrograms: np.ndarray
     embeddings: np.ndarray
     labels: np.ndarray
     songs: np.ndarray
 
-    def part(self, chosen):
+    def part(self, chosen: np.ndarray) -> "Clips":
         """Return the clips of these indices."""
         return Clips(*(values[chosen] for values in self))
 
-    def for_training(self, embedded):
+    def for_training(self, embedded: bool) -> training.Clips:
         """Return the clips as the package's training reads them."""
         return training.Clips(self.embeddings if embedded else self.spectrograms, self.labels, embedded)
 
 
-def collect(root, names, labels, songs):
+def collect(root: Path, names: Sequence[str], labels: Sequence[int], songs: Sequence[str]) -> Clips:
     """Return the clips of a root folder, after computing the embeddings that are missing there."""
     artifacts = Artifacts(root)
     embeddings.generate_missing(artifacts, names, jobs=os.cpu_count())
@@ -55,78 +61,82 @@ def collect(root, names, labels, songs):
     return Clips(*files, np.asarray(labels), np.asarray(songs))
 
 
-def joined(first, second):
+def joined(first: Clips, second: Clips) -> tuple[Clips, Folds]:
     """Return the clips of both and a list of one fold: training on the first, test on the second."""
     clips = Clips(*map(np.concatenate, zip(first, second, strict=True)))
     count = len(first.labels)
     return clips, [(np.arange(count), np.arange(count, len(clips.labels)))]
 
 
-def add_options(parser, epochs=40):
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is trained and how often."""
     parser.add_argument("--seeds", type=int, default=3, help="runs, each with another start (default: 3)")
-    about = f"of this project's network; 0 leaves it out (default: {epochs})"
-    parser.add_argument("--epochs", type=int, default=epochs, help=about)
+    about = "of this project's network; 0 leaves it out (default: 40)"
+    parser.add_argument("--epochs", type=int, default=40, help=about)
     about = "also train it with its front end, which is slow on a CPU"
     parser.add_argument("--fine-tune", action="store_true", help=about)
-    parser.add_argument("--no-fine-tune", dest="fine_tune", action="store_false", help="do not (the default)")
     parser.add_argument("--baselines", nargs="+", choices=BASELINES, default=list(BASELINES), help="other networks")
     parser.add_argument("--baseline-epochs", type=int, default=0, help="of these; 0 leaves them out (default: 0)")
 
 
-def classifiers(args):
-    """Return what to measure: functions (train, test, n_classes, seed) to probabilities and properties, by title."""
-    found = {
+def options(args: argparse.Namespace) -> dict:
+    """Return the values of the options of `add_options`, as `compare` expects them."""
+    return {name: getattr(args, name) for name in ("seeds", "epochs", "fine_tune", "baselines", "baseline_epochs")}
+
+
+def classifiers(*, epochs: int, fine_tune: bool, baselines: Sequence[str], baseline_epochs: int) -> dict[str, Callable]:
+    """Return functions from (train, test, n_classes, seed) to probabilities and properties, by title."""
+    functions: dict[str, Callable] = {
         f"{title} + logistic regression": functools.partial(regression, describe=describe)
         for title, describe in DESCRIPTIONS.items()
     }
-    if args.epochs:
-        found["this project's CRNN"] = functools.partial(network, name="crnn", epochs=args.epochs)
-    if args.epochs and args.fine_tune:
+    if epochs:
+        functions["this project's CRNN"] = functools.partial(network, name="crnn", epochs=epochs)
+    if epochs and fine_tune:
         title = "this project's CRNN, its front end trained too"
-        found[title] = functools.partial(network, name="crnn", epochs=args.epochs, fine_tune=True)
-    for name in args.baselines if args.baseline_epochs else ():
-        title = f"{BASELINES[name]}, {args.baseline_epochs} epochs"
-        found[title] = functools.partial(network, name=name, epochs=args.baseline_epochs)
-    return found
+        functions[title] = functools.partial(network, name="crnn", epochs=epochs, fine_tune=True)
+    for name in baselines if baseline_epochs else ():
+        title = f"{BASELINES[name]}, {baseline_epochs} epochs"
+        functions[title] = functools.partial(network, name=name, epochs=baseline_epochs)
+    return functions
 
 
-def compare(clips, folds_of, n_classes, args):
+def compare(
+    clips: Clips, folds_of: Callable[[int], Folds], n_classes: int, *, seeds: int, **options: Any
+) -> dict[str, dict]:
     """Measure all classifiers.
 
     Parameters
     ----------
-    clips : Clips
     folds_of : callable
-        From a seed to a list of (train, test), arrays of indices.
-    n_classes : int
-    args : argparse.Namespace
-        The options of `add_options`.
+        Returns the folds of a seed.
+    **options
+        Those of `classifiers`.
 
     Returns
     -------
     dict of str to dict
         A row for each classifier: the mean over the seeds, and the spread of the scores.
     """
-    runs = {}
-    for seed in range(args.seeds):
-        for title, classify in classifiers(args).items():
+    runs: dict[str, list[dict]] = {}
+    for seed in range(seeds):
+        for title, classify in classifiers(**options).items():
             row = measure(classify, clips, folds_of(seed), n_classes, seed)
             print(title, seed, {key: round(value, 3) for key, value in row.items()}, flush=True)
             runs.setdefault(title, []).append(row)
     return {title: summary(rows) for title, rows in runs.items()}
 
 
-def measure(classify, clips, folds, n_classes, seed):
+def measure(classify: Callable, clips: Clips, folds: Folds, n_classes: int, seed: int) -> dict[str, float]:
     """Return a classifier's row: scores of its decisions on all folds together, mean of the other properties."""
-    found = [classify(clips.part(train), clips.part(test), n_classes, seed) for train, test in folds]
+    results = [classify(clips.part(train), clips.part(test), n_classes, seed) for train, test in folds]
     truth = clips.labels[np.concatenate([test for _, test in folds])]
-    properties = [row for _, row in found]
+    properties = [row for _, row in results]
     means = {key: float(np.mean([row[key] for row in properties])) for key in properties[0]}
-    return scores(truth, np.concatenate([probabilities for probabilities, _ in found])) | means
+    return scores(truth, np.concatenate([probabilities for probabilities, _ in results])) | means
 
 
-def scores(truth, probabilities):
+def scores(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Return accuracy, and recall and F averaged over the classes that the clips have, of (clips, classes)."""
     predicted, classes = probabilities.argmax(1), np.unique(truth)
     values = (
@@ -137,21 +147,21 @@ def scores(truth, probabilities):
     return dict(zip(SCORES, map(float, values), strict=True))
 
 
-def mfcc_statistics(clips):
+def mfcc_statistics(clips: Clips) -> np.ndarray:
     """Compute mean, deviation and mean change of 20 MFCCs of each clip: (clips, 60)."""
-    found = []
+    statistics = []
     for path in clips.spectrograms:
         mfcc = dct(load_clip(path), axis=0, norm="ortho")[:20]
-        found.append(np.concatenate([mfcc.mean(1), mfcc.std(1), np.abs(np.diff(mfcc)).mean(1)]))
-    return np.stack(found)
+        statistics.append(np.concatenate([mfcc.mean(1), mfcc.std(1), np.abs(np.diff(mfcc)).mean(1)]))
+    return np.stack(statistics)
 
 
-def mean_embeddings(clips):
+def mean_embeddings(clips: Clips) -> np.ndarray:
     """Compute the mean embedding of each clip: (clips, 1608)."""
     return np.stack([load_embedding(path).mean(0) for path in clips.embeddings])
 
 
-def mean_penultimate(clips):
+def mean_penultimate(clips: Clips) -> np.ndarray:
     """Compute the mean of the values before the tag layers of each clip: (clips, 400)."""
     return mean_embeddings(clips)[:, : front_end.PARTS["penultimate"]]
 
@@ -163,7 +173,9 @@ DESCRIPTIONS = {
 }
 
 
-def regression(train, test, n_classes, seed, *, describe):
+def regression(
+    train: Clips, test: Clips, n_classes: int, seed: int, *, describe: Callable[[Clips], np.ndarray]
+) -> tuple[np.ndarray, dict]:
     """Classify the test clips by logistic regression on standardised descriptions; the seed has no effect."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000))
     model.fit(describe(train), train.labels)
@@ -172,7 +184,9 @@ def regression(train, test, n_classes, seed, *, describe):
     return probabilities, {}
 
 
-def network(train, test, n_classes, seed, *, name, epochs, fine_tune=False):
+def network(
+    train: Clips, test: Clips, n_classes: int, seed: int, *, name: str, epochs: int, fine_tune: bool = False
+) -> tuple[np.ndarray, dict]:
     """Train a network, classify the test clips and inspect the features."""
     load_keras().backend.clear_session()
     embedded = name == "crnn" and not fine_tune
@@ -190,7 +204,9 @@ def network(train, test, n_classes, seed, *, name, epochs, fine_tune=False):
     }
 
 
-def train_network(clips, n_classes, seed, *, name, epochs, fine_tune):
+def train_network(
+    clips: training.Clips, n_classes: int, seed: int, *, name: str, epochs: int, fine_tune: bool
+) -> tuple["keras.Model", float]:
     """Train a network by the project's recipe, nothing chosen on the test clips: the last epoch's weights.
 
     Returns
@@ -211,7 +227,7 @@ def train_network(clips, n_classes, seed, *, name, epochs, fine_tune):
     return checkpoints.in_float32(built), float(np.median(1000 / np.array(speeds[1:] or speeds)))
 
 
-def build(name, n_classes, fine_tune):
+def build(name: str, n_classes: int, fine_tune: bool) -> "keras.Model":
     """Build one of the project's networks or MusicTaggerCRNN."""
     if name == "musictagger":
         from musictagger import musictagger  # after load_keras, which keeps TensorFlow quiet
@@ -221,22 +237,22 @@ def build(name, n_classes, fine_tune):
     return networks.build_network(name, n_classes, weights=weights, fine_tune=fine_tune)
 
 
-def inference_time(trained, spectrograms):
+def inference_time(model: "keras.Model", spectrograms: np.ndarray) -> float:
     """Measure the milliseconds per clip from spectrogram files to probabilities and features, all of the network."""
-    predict(trained, spectrograms)  # compiles
+    predict(model, spectrograms)  # compiles
     started = time.perf_counter()
-    predict(trained, spectrograms)
+    predict(model, spectrograms)
     return 1000 * (time.perf_counter() - started) / len(spectrograms)
 
 
-def effective_rank(features):
+def effective_rank(features: np.ndarray) -> float:
     """Compute exp of the entropy of the normalised singular values of (clips, features)."""
     values = np.linalg.svd(features, compute_uv=False)
     values = values[values > 0] / values.sum()
     return float(np.exp(-(values * np.log(values)).sum()))
 
 
-def knn_accuracy(features, labels, songs, k=5):
+def knn_accuracy(features: np.ndarray, labels: np.ndarray, songs: np.ndarray, k: int = 5) -> float:
     """Compute the share of clips whose k nearest in feature space, other songs only, vote for their class."""
     right = 0
     for i in range(len(labels)):
@@ -246,13 +262,13 @@ def knn_accuracy(features, labels, songs, k=5):
     return right / len(labels)
 
 
-def summary(runs):
+def summary(runs: list[dict]) -> dict:
     """Return the mean of each column over runs, the number of runs, and the standard deviation of each score."""
     row = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
     return row | {"runs": len(runs), "spread": {key: float(np.std([run[key] for run in runs])) for key in SCORES}}
 
 
-def write(name, rows, **about):
+def write(name: str, rows: dict, **about: Any) -> None:
     """Write results/NAME.json: the command, what is known about the run, and the rows, rounded."""
     RESULTS.mkdir(exist_ok=True)
     command = " ".join([f"extras/benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
@@ -260,14 +276,14 @@ def write(name, rows, **about):
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def rounded(values):
+def rounded(values: Any) -> Any:
     """Round the numbers in nested dicts to four decimals."""
     if isinstance(values, dict):
         return {key: rounded(value) for key, value in values.items()}
     return round(values, 4) if isinstance(values, float) else values
 
 
-def table(rows):
+def table(rows: dict[str, dict]) -> str:
     """Format the rows as a Markdown table."""
     lines = [f"| | runs | {' | '.join(COLUMNS)} |", "|---|---|" + "---|" * len(COLUMNS)]
     for title, row in rows.items():
@@ -275,7 +291,7 @@ def table(rows):
     return "\n".join(lines)
 
 
-def _cell(column, row):
+def _cell(column: str, row: dict) -> str:
     if column not in row:
         return "–"
     if column == "parameters":

@@ -10,7 +10,9 @@ Spectrograms and embeddings are made in a temporary folder.
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import comparison
 
@@ -18,8 +20,11 @@ from music_featurization import command_line
 from music_featurization.artifacts import Artifacts, PipelineError, read_table
 from music_featurization.dataset import spectrogram_folder
 
+if TYPE_CHECKING:
+    import pandas
 
-def main(argv=None):
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of train and valid clips")
     parser.add_argument("--test", type=Path, help="folder of test clips; without it, valid is tested")
@@ -35,12 +40,12 @@ def main(argv=None):
         train = prepare(args.data, trained, classes, Path(scratch) / "train")
         test = prepare(args.test or args.data, tested, classes, Path(scratch) / "test")
         clips, folds = comparison.joined(train, test)
-        rows = comparison.compare(clips, lambda seed: folds, len(classes), args)
+        rows = comparison.compare(clips, lambda seed: folds, len(classes), **comparison.options(args))
     comparison.write(args.name, rows, epochs=args.epochs, train=len(trained), test=len(tested))
     print(comparison.table(rows))
 
 
-def read(folder, parts=None):
+def read(folder: Path, parts: Sequence[str] | None = None) -> "pandas.DataFrame":
     """Read the rows of a folder's split.csv, of some parts or all."""
     file = folder / "split.csv"
     if not file.exists():
@@ -52,7 +57,7 @@ def read(folder, parts=None):
     return chosen
 
 
-def prepare(folder, table, classes, root):
+def prepare(folder: Path, table: "pandas.DataFrame", classes: list[str], root: Path) -> comparison.Clips:
     """Make spectrograms and embeddings below `root`; return the clips, each as a song of its own."""
     spectrograms = Artifacts(root).spectrograms
     spectrogram_folder.prepare(spectrograms)

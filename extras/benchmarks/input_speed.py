@@ -10,6 +10,8 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import comparison
 import numpy as np
@@ -25,7 +27,7 @@ WINDOWS = 10  # of a clip of 29.1 s
 VALIDATION = 550
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=5800, help="training clips (default: 5800)")
     parser.add_argument("--epochs", type=int, default=20, help="default: 20")
@@ -42,7 +44,7 @@ def main(argv=None):
     print(rows)
 
 
-def make(folder, count):
+def make(folder: Path, count: int) -> training.Clips:
     """Write embeddings of noise around one centre for each genre."""
     folder.mkdir(parents=True)
     centres = np.random.default_rng(0).standard_normal((len(GENRES), EMBEDDING))
@@ -54,7 +56,7 @@ def make(folder, count):
     return training.Clips([folder / f"{i}.npy" for i in range(count)], labels, True)
 
 
-def read(clips, settings):
+def read(clips: training.Clips, settings: dict) -> float:
     """Measure clips per second from files in the page cache to batches."""
     options = {"batch_size": settings["batch_size"], "seed": 0, "threads": training.THREADS}
     for epoch in range(2):  # the first fills the page cache
@@ -66,7 +68,9 @@ def read(clips, settings):
     return len(clips.paths) / (time.perf_counter() - started)
 
 
-def fit(artifacts, train, validation, settings, epochs):
+def fit(
+    artifacts: Artifacts, train: training.Clips, validation: training.Clips, settings: dict, epochs: int
+) -> dict[str, float]:
     """Train as 1-training.py does; return the seconds by the clock and of the processor, of all threads."""
     keras = load_keras()
     use_precision(settings["precision"])
@@ -76,15 +80,9 @@ def fit(artifacts, train, validation, settings, epochs):
     network = networks.build_network("crnn", len(GENRES))
     training.standardise(network, train)
     training.fit(
-        network,
-        train,
-        validation,
-        artifacts.models,
-        epochs=epochs,
-        seed=1,
-        settings=settings,
+        network, train, validation, artifacts.models, epochs=epochs, seed=1, settings=settings,
         about={"classes": list(GENRES)},
-    )
+    )  # fmt: skip
     seconds, processor = time.perf_counter() - started, time.process_time() - worked
     return {"seconds": round(seconds, 1), "processor seconds": round(processor, 1)}
 

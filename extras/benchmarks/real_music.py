@@ -11,6 +11,7 @@ clips' names.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import comparison
@@ -25,7 +26,7 @@ from music_featurization.network import checkpoints, networks
 from music_featurization.network.prediction import predict
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     if args.provided:
         rows = provided(args.root or args.test_root)
@@ -35,22 +36,22 @@ def main(argv=None):
     if args.root:
         clips = read(args.root)
 
-        def folds_of(seed):
+        def folds_of(seed: int) -> comparison.Folds:
             splitter = StratifiedGroupKFold(args.folds, shuffle=True, random_state=seed)
             return list(splitter.split(clips.labels, clips.labels, clips.songs))
     else:
         clips, folds = comparison.joined(read(args.train_root), read(args.test_root))
 
-        def folds_of(seed):
+        def folds_of(seed: int) -> comparison.Folds:
             return folds
 
-    rows = comparison.compare(clips, folds_of, len(GENRES), args)
+    rows = comparison.compare(clips, folds_of, len(GENRES), **comparison.options(args))
     about = {"epochs": args.epochs, "clips": len(clips.labels), "folds": args.folds if args.root else 1}
     comparison.write(args.name, rows, **about)
     print(comparison.table(rows))
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="cross-validate on these clips")
     parser.add_argument("--train-root", type=Path, help="train on these")
@@ -68,7 +69,7 @@ def parse(argv):
     return args
 
 
-def read(root):
+def read(root: Path) -> comparison.Clips:
     """Return the clips of a root."""
     artifacts = Artifacts(root)
     table = read_table(artifacts.genres, ("spectrogram", "label"), STEP_3)
@@ -77,7 +78,7 @@ def read(root):
     return comparison.collect(root, table["spectrogram"], table["label"], songs)
 
 
-def provided(root):
+def provided(root: Path) -> dict[str, float]:
     """Measure the provided network on the clips of a root: scores, recall of each class, rank and kNN of features."""
     clips, network = read(root), checkpoints.load(PROVIDED_MODEL, GENRES)
     embedded = networks.has_provided_front_end(checkpoints.read_about(PROVIDED_MODEL))

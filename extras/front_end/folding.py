@@ -6,7 +6,9 @@ ones, padded in the same way, carries the constants of all dead filters of a lay
 and an offset per channel.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -86,19 +88,25 @@ class Builder:
         self.prefix = prefix
         self.weights: dict[str, list[np.ndarray]] = {}
 
-    def __call__(self, layer: type, name: str, inputs, *args, weights=(), **options):
+    def __call__(
+        self, layer: type, name: str, inputs: Any, *args: Any, weights: Sequence[np.ndarray] = (), **options: Any
+    ) -> keras.KerasTensor:
         """Apply a new layer. Its `weights` are set when the model is complete."""
         name = f"{self.prefix}_{name}"
         self.weights[name] = list(weights)
         return layer(*args, name=name, **options)(inputs)
 
-    def scale(self, name: str, x, scale: np.ndarray, offset: np.ndarray, **options):
+    def scale(
+        self, name: str, x: keras.KerasTensor, scale: np.ndarray, offset: np.ndarray, **options: Any
+    ) -> keras.KerasTensor:
         """Multiply each channel by its scale and add its offset."""
         options["depthwise_initializer"] = "ones"
         return self(layers.DepthwiseConv1D, name, x, 1, weights=(scale[None, :, None], offset), **options)
 
 
-def front(build: Builder, window, variables: dict[str, np.ndarray], convolutions: list[Convolution]):
+def front(
+    build: Builder, window: keras.KerasTensor, variables: dict[str, np.ndarray], convolutions: list[Convolution]
+) -> keras.KerasTensor:
     """Add the convolutions on the spectrogram, and return their result of shape (187, live filters).
 
     The maximum over the bands is computed before ReLU and scale, because these do not change which band has it. Filters
@@ -118,7 +126,9 @@ def front(build: Builder, window, variables: dict[str, np.ndarray], convolutions
     return build.scale("front", x, scale, offset)
 
 
-def front_filters(build: Builder, x, convolution: Convolution, sign: np.ndarray):
+def front_filters(
+    build: Builder, x: keras.KerasTensor, convolution: Convolution, sign: np.ndarray
+) -> keras.KerasTensor:
     """Add one of the five groups of filters: convolution, then the maximum over the bands."""
     frames, bands, _ = convolution.kernel.shape
     kernel = sign * convolution.kernel[:, :, None, convolution.live]
@@ -130,7 +140,7 @@ def front_filters(build: Builder, x, convolution: Convolution, sign: np.ndarray)
     return build(layers.Reshape, f"{name}_flat", x, (FRAMES, len(sign)))
 
 
-def middle(build: Builder, x, ones, convolutions: list[Convolution]) -> list:
+def middle(build: Builder, x: keras.KerasTensor, ones: keras.KerasTensor, convolutions: list[Convolution]) -> list:
     """Add the three convolutions of the mid-end with their residual connections, and return the three results.
 
     The first one has few live filters. Their channels come first in the two others, so that the residual connection can
@@ -155,7 +165,9 @@ def with_ones(kernel: np.ndarray, kept: np.ndarray, constant: np.ndarray) -> np.
     return np.concatenate([kernel[:, kept], np.einsum("tcf,c->tf", kernel, constant)[:, None]], axis=1)
 
 
-def mid_filters(build: Builder, name: str, inputs: list, kernel: np.ndarray, convolution: Convolution, kept):
+def mid_filters(
+    build: Builder, name: str, inputs: list, kernel: np.ndarray, convolution: Convolution, kept: np.ndarray
+) -> keras.KerasTensor:
     """Add a mid-end convolution, its ReLU and its scale."""
     x = build(layers.Concatenate, f"{name}_input", inputs) if len(inputs) > 1 else inputs[0]
     weights, options = [kernel, convolution.bias[kept]], {"padding": "same", "activation": "relu"}
@@ -163,7 +175,7 @@ def mid_filters(build: Builder, name: str, inputs: list, kernel: np.ndarray, con
     return build.scale(name, x, convolution.scale[kept], convolution.offset[kept])
 
 
-def pad_channels(build: Builder, x, number: int):
+def pad_channels(build: Builder, x: keras.KerasTensor, number: int) -> keras.KerasTensor:
     """Add channels of zeros behind the channels of a tensor of shape (187, channels)."""
     frames, used = x.shape[1:]
     x = build(layers.Reshape, "mid_1_image", x, (frames, used, 1))
