@@ -53,7 +53,7 @@ def generate(artifacts: Artifacts, *, overwrite: bool, shard: tuple[int, int] | 
         )
     if overwrite:
         spectrogram_folder.remove(artifacts.spectrograms, shard)
-        embeddings.remove(artifacts.embeddings, shard)  # they are made from the spectrograms
+        spectrogram_folder.remove(artifacts.embeddings, shard)  # they are made from the spectrograms
     counts = spectrogram_folder.generate_missing(artifacts, shard=shard, **options)
     return 1 if counts["failed"] and not counts["done"] else 0
 

@@ -9,7 +9,7 @@ import pytest
 
 from music_featurization.artifacts import FRONT_END, PipelineError
 from music_featurization.audio import spectrogram
-from music_featurization.network import checkpoints, front_end, networks, optimizer, recipe, vgg16
+from music_featurization.network import checkpoints, front_end, networks, recipe, training, vgg16
 from music_featurization.network import crnn as crnn_module
 from music_featurization.network.keras_backend import load_keras, use_precision
 from music_featurization.network.prediction import predict
@@ -223,7 +223,7 @@ def test_half_precision_changes_little_and_is_saved_in_float32(crnn, embedder, p
 
 
 def test_class_weights_make_classes_equal():
-    weights = optimizer.class_weights([0, 0, 0, 2], 3)
+    weights = training.class_weights([0, 0, 0, 2], 3)
     assert weights == pytest.approx([4 / 9, 4 / 3, 4 / 3]) and weights.dtype == np.float32
 
 
@@ -236,7 +236,7 @@ def test_a_pretrained_front_end_learns_at_a_tenth_of_the_rate(pretrained, share)
     x = keras.layers.TimeDistributed(front, name="embeddings")(windows)
     x = keras.layers.GlobalAveragePooling1D()(x)
     model = keras.Model(windows, keras.layers.Dense(2, activation="softmax", name="genres")(x))
-    optimizer.compile_network(model, recipe.RECIPES["crnn"] | {"weight_decay": 0.0}, 10, pretrained=pretrained)
+    training.compile_network(model, recipe.RECIPES["crnn"] | {"weight_decay": 0.0}, 10, pretrained=pretrained)
     before = [layer.get_weights()[0] for layer in (front.get_layer("inner"), model.get_layer("genres"))]
     batch = np.random.default_rng(0).random((4, 3, 4)).astype(np.float32), np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
     for _ in range(3):

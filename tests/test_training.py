@@ -25,7 +25,6 @@ from music_featurization.network import (
     networks,
     prediction,
     run_folder,
-    run_state,
     training,
     training_run,
 )
@@ -99,7 +98,7 @@ def trained(tmp_path_factory):
 
 def test_artifacts_and_that_it_learns(trained):
     kept = history(trained)
-    assert sorted(kept) == sorted(run_state.HISTORY_KEYS) and {len(values) for values in kept.values()} == {3}
+    assert sorted(kept) == sorted(run_folder.HISTORY_KEYS) and {len(values) for values in kept.values()} == {3}
     assert kept["loss"][-1] < kept["loss"][0] and kept["val_loss"][-1] < kept["val_loss"][0]
     names = [checkpoints.file_name(i, a) for i, a in enumerate(kept["val_categorical_accuracy"], 1)]
     assert sorted(contents(trained.models)) == sorted([*names, "history.pkl", "training.json"])
@@ -138,7 +137,7 @@ def test_damaged_run_is_explained_in_one_line(trained, tmp_path, capsys, damage)
         "history junk": (where.history, "junk"),
         "settings []": (where.training_settings, "[]"),
         "settings 3": (where.training_settings, '{"settings": 3}'),
-        "state junk": (where.models / run_state.STATE, "junk"),
+        "state junk": (where.models / run_folder.STATE, "junk"),
     }.get(damage, (where.root / "unused", ""))
     file.write_text(content)
     before = contents(where.models)
@@ -264,16 +263,16 @@ def test_interrupted_and_resumed_in_any_precision(where, tiny, monkeypatch, caps
     assert train(where, *options, epochs=3) == 0
     whole = contents(where.models)
     shutil.rmtree(where.models)
-    write_epoch, done = run_state.write_epoch, []
+    write_epoch, done = run_folder.write_epoch, []
 
     def interrupted(*args):
         done.append(write_epoch(*args))
         if len(done) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_state, "write_epoch", interrupted)
+    monkeypatch.setattr(run_folder, "write_epoch", interrupted)
     assert train(where, *options, epochs=3) == 130
-    monkeypatch.setattr(run_state, "write_epoch", write_epoch)
+    monkeypatch.setattr(run_folder, "write_epoch", write_epoch)
     assert train(where, *options, epochs=3) == 0
     assert "2 epochs done, 1 to do" in capsys.readouterr().out
     keras_backend.use_precision("float32")
@@ -290,10 +289,10 @@ def test_seed_decides(where, tiny):
 
 
 def test_early_stop_waits_for_its_patience():
-    assert run_state.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.5]}, 2)
-    assert not run_state.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.4]}, 2)
-    assert not run_state.stops_early({"val_loss": [0.5, 0.6]}, 2)
-    assert not run_state.stops_early({"val_loss": [0.1, 0.5, 0.6]}, 0)
+    assert run_folder.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.5]}, 2)
+    assert not run_folder.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.4]}, 2)
+    assert not run_folder.stops_early({"val_loss": [0.5, 0.6]}, 2)
+    assert not run_folder.stops_early({"val_loss": [0.1, 0.5, 0.6]}, 0)
 
 
 def test_early_stop_ends_the_run_and_it_is_finished(where, tiny, monkeypatch, capsys):
@@ -330,10 +329,10 @@ def test_a_part_of_a_run_without_its_state_is_not_finished(where, tiny, capsys):
 
 def test_damaged_state_is_explained(where, tiny, capsys):
     assert train(where, *TINY, epochs=2) == 0
-    (where.models / run_state.STATE).write_bytes(b"junk")
+    (where.models / run_folder.STATE).write_bytes(b"junk")
     assert train(where, *TINY, epochs=2) == 1
     said = capsys.readouterr().err
-    assert run_state.STATE in said and "--overwrite" in said and said.count("\n") == 1
+    assert run_folder.STATE in said and "--overwrite" in said and said.count("\n") == 1
     assert train(where, *TINY, "--overwrite", epochs=2) == 0
 
 
@@ -368,7 +367,7 @@ def test_batches_follow_the_seed_and_use_every_clip_once(where):
 def finished(where):
     """A root with files of an earlier run, as far as nothing reads them."""
     where.models.mkdir()
-    for name in ("epoch_01_0.5000.h5", "history.pkl", run_state.STATE):
+    for name in ("epoch_01_0.5000.h5", "history.pkl", run_folder.STATE):
         (where.models / name).write_bytes(b"of the earlier run")
     where.training_settings.write_text('{"settings": {}}')
     where.embeddings.mkdir()

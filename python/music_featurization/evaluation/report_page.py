@@ -187,9 +187,9 @@ def _taggram(spectrogram: Path) -> dict[str, bytes] | None:
     from music_featurization.network import batches, front_end
 
     log_mel = batches.load_clip(spectrogram)
-    names, tagger = front_end.load_tagger()
+    names = front_end.tag_names()
     is_shown = np.array([name.startswith("mtt_") for name in names])
-    tags = front_end.embed(tagger, log_mel).T[is_shown]
+    tags = front_end.embed(front_end.load_tagger(), log_mel)[:, front_end.EMBEDDING :].T[is_shown]
     starts = np.arange(tags.shape[1]) * front_end.WINDOW * HOP / SETTINGS["sample_rate"]
     shown = [name.removeprefix("mtt_") for name in names if name.startswith("mtt_")]
     return in_both_themes(lambda theme: taggram_figure(tags, shown, starts, theme=theme))

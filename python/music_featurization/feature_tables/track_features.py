@@ -18,7 +18,6 @@ import numpy as np
 from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, fingerprint
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.network import checkpoints, front_end, networks, prediction
-from music_featurization.network.keras_backend import load_keras
 
 if TYPE_CHECKING:
     import keras
@@ -150,9 +149,8 @@ def load_networks(model_file: str | os.PathLike = PROVIDED_MODEL) -> Networks:
 
 @functools.lru_cache(maxsize=_KEPT)
 def _load_networks(model_file: Path, classes: tuple[str, ...], model_fingerprint: str) -> Networks:
-    load_keras()
     model = checkpoints.load(model_file, classes)
-    with_tags = front_end.build_embedder(pretrained=True, trainable=False, with_tags=True)
+    with_tags = front_end.load_tagger()
     head, _ = prediction.stages(model, embedded=False)
     if networks.has_provided_front_end(checkpoints.read_about(model_file)):
         return Networks(classes, with_tags, head, None)

@@ -29,7 +29,8 @@ from music_featurization.artifacts import (
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.network import front_end
-from music_featurization.network.batches import load_clip
+from music_featurization.network.batches import load_clip, load_embedding
+from music_featurization.network.keras_backend import load_keras
 
 if TYPE_CHECKING:
     import keras
@@ -41,11 +42,9 @@ NAMED = 3  # failures that a message lists
 
 def settings() -> dict:
     """Return what embeddings depend on beside the spectrogram, as stored in their settings.json."""
-    return {"front_end": fingerprint(FRONT_END), "dtype": DTYPE, **{f"spectrogram_{k}": v for k, v in _shape().items()}}
-
-
-def _shape() -> dict:
-    return {key: spectrogram.SETTINGS[key] for key in ("sample_rate", "n_fft", "hop_length", "n_mels", "compression")}
+    keys = ("sample_rate", "n_fft", "hop_length", "n_mels", "compression")
+    of_spectrogram = {f"spectrogram_{key}": spectrogram.SETTINGS[key] for key in keys}
+    return {"front_end": fingerprint(FRONT_END), "dtype": DTYPE, **of_spectrogram}
 
 
 def generate_missing(
@@ -77,31 +76,23 @@ def generate_missing(
     """
     front_end.read_about()
     prepare(artifacts.embeddings, overwrite)
-    chosen = [name for name in dict.fromkeys(spectrograms) if spectrogram_folder.in_shard(name, shard)]
-    to_do = [name for name in chosen if not is_up_to_date(artifacts, name)]
-    listed = spectrogram_folder.failures_file(artifacts.embeddings, shard)
-    if not to_do and listed.exists():
+    names = [name for name in dict.fromkeys(spectrograms) if spectrogram_folder.in_shard(name, shard)]
+    to_do = [name for name in names if not is_up_to_date(artifacts, name)]
+    failures_file = spectrogram_folder.failures_file(artifacts.embeddings, shard)
+    if not to_do and failures_file.exists():
         return
-    listed.unlink(missing_ok=True)  # absent until this run has ended: the next one writes it then
-    print(f"embeddings of {len(chosen)} clips: {len(chosen) - len(to_do)} done, {len(to_do)} to do", flush=True)
+    failures_file.unlink(missing_ok=True)  # without it, an interrupted run is continued and writes it
+    print(f"embeddings of {len(names)} clips: {len(names) - len(to_do)} done, {len(to_do)} to do", flush=True)
     make = functools.partial(generate, spectrograms=artifacts.spectrograms, folder=artifacts.embeddings)
     if dask is None and len(to_do) <= FEW:
         outcomes: Iterator[tuple[str, str | None]] = ((name, make(name)) for name in to_do)
     else:
         outcomes = workers.run(make, to_do, jobs=jobs, dask=dask, prepare=_embedder)
-    failures = {}
-    for name, failure in command_line.progress(outcomes, len(to_do), "clip"):
-        if failure:
-            failures[name] = failure
+    failures = {name: reason for name, reason in command_line.progress(outcomes, len(to_do), "clip") if reason}
     spectrogram_folder.write_failures(artifacts.embeddings, failures, shard)
     if failures:
-        raise _failed(artifacts, failures, shard)
-
-
-def _failed(artifacts: Artifacts, failures: dict[str, str], shard: tuple[int, int] | None) -> PipelineError:
-    listed = "; ".join(f"{name}: {failures[name]}" for name in sorted(failures)[:NAMED])
-    file = spectrogram_folder.failures_file(artifacts.embeddings, shard)
-    return PipelineError(f"{len(failures)} clips have no embedding ({listed}). All reasons: {file}.")
+        listed = "; ".join(f"{name}: {failures[name]}" for name in sorted(failures)[:NAMED])
+        raise PipelineError(f"{len(failures)} clips have no embedding ({listed}). All reasons: {failures_file}.")
 
 
 def prepare(folder: Path, overwrite: bool = False) -> None:
@@ -115,24 +106,15 @@ def prepare(folder: Path, overwrite: bool = False) -> None:
         except PipelineError:
             if not overwrite:
                 raise
-    remove(folder)
+    spectrogram_folder.remove(folder)
     write_json(settings_file, settings())
-
-
-def remove(folder: Path, shard: tuple[int, int] | None = None) -> None:
-    """Remove the embeddings (of a shard), settings.json and the lists of failures."""
-    for name in spectrogram_folder.list_spectrograms(folder) if folder.exists() else ():
-        if spectrogram_folder.in_shard(name, shard):
-            (folder / name).unlink()
-    for path in [folder / SETTINGS_FILE, *folder.glob("failures*.csv")] if shard is None else ():
-        path.unlink(missing_ok=True)
 
 
 def is_up_to_date(artifacts: Artifacts, name: str) -> bool:
     """Return whether a clip's embeddings exist and are no older than its spectrogram."""
     try:
-        made = os.stat(artifacts.embeddings / name).st_mtime_ns
-        return made >= os.stat(artifacts.spectrograms / name).st_mtime_ns
+        changed = os.stat(artifacts.embeddings / name).st_mtime_ns
+        return changed >= os.stat(artifacts.spectrograms / name).st_mtime_ns
     except OSError:
         return False
 
@@ -153,36 +135,25 @@ def generate(name: str, *, spectrograms: Path, folder: Path) -> str | None:
 @functools.cache
 def _embedder() -> "keras.Model":
     """Load the front end once per process."""
-    from music_featurization.network.keras_backend import load_keras
-
     load_keras()
     return front_end.build_embedder(pretrained=True, trainable=False)
 
 
 def check(artifacts: Artifacts) -> Iterator[tuple[str, str | None]]:
-    """Verify every file of embeddings.
-
-    Yields
-    ------
-    path : str
-        Relative to the folder of embeddings.
-    problem : str or None
-    """
+    """Yield the relative path of every file of embeddings, and what is wrong with it: None if nothing is."""
     if artifacts.embeddings.is_dir():
         for name in spectrogram_folder.list_spectrograms(artifacts.embeddings):
             yield name, _problem_of(artifacts, name)
 
 
 def _problem_of(artifacts: Artifacts, name: str) -> str | None:
-    from music_featurization.network.batches import load_embedding
-
     if not (artifacts.spectrograms / name).is_file():
         return "its spectrogram is missing"
     try:
-        found, clip = load_embedding(artifacts.embeddings / name), load_clip(artifacts.spectrograms / name)
+        embedding, clip = load_embedding(artifacts.embeddings / name), load_clip(artifacts.spectrograms / name)
     except PipelineError as error:
         return str(error)
-    wanted = front_end.whole_windows(clip[:1]).shape[1] // front_end.WINDOW
-    if len(found) != wanted:
-        return f"embeddings of {len(found)} windows, but the spectrogram has {wanted}"
+    windows = front_end.whole_windows(clip[:1]).shape[1] // front_end.WINDOW
+    if len(embedding) != windows:
+        return f"embeddings of {len(embedding)} windows, but the spectrogram has {windows}"
     return None if is_up_to_date(artifacts, name) else "older than its spectrogram"

@@ -1,7 +1,7 @@
 """The pre-trained front end: musicnn's convolutions, applied to windows of 3 s.
 
-`models/front_end.h5` is described by its card, `models/front_end.md`. A clip is a sequence of windows of 187 frames, as
-musicnn uses it; the front end gives an embedding of 1,608 values per window.
+`models/front_end.md` describes the file `models/front_end.h5`. A clip is a sequence of windows of 187 frames, as in
+musicnn; the front end computes an embedding of 1,608 values per window.
 """
 
 import functools
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import keras
 
 WINDOW = 187  # frames: 3 s
-# Values per window, of both networks together: before the tag layers, and pooled over time before that. The first know
-# more about music of the kinds they were trained on, the second more about sound.
+# Values per window, of both networks together: before the tag layers, and pooled over time before that. The first
+# describe the kinds of music that the networks were trained on, the second the sound.
 PARTS = {"penultimate": 400, "pooled": 1208}
 EMBEDDING = sum(PARTS.values())
 WINDOWS_AT_A_TIME = 4  # embedded in one call: bounds the memory that a long clip needs
-CONSTANT = ("shared_ones",)  # the channel of ones that carries what the dead filters gave
+CONSTANT = ("shared_ones",)  # the channel of ones that carries the output of the dead filters
 HEARD = "folders 0-c of MagnaTagATune with their tags, and the Million Song Dataset"
 _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
 
@@ -31,7 +31,7 @@ _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
 def whole_windows(log_mel: np.ndarray) -> np.ndarray:
     """Fit a spectrogram to a whole number of windows by repeating it from its beginning, or by cutting its end.
 
-    A clip shorter than one window is repeated until it fills one. What remains after the last whole window is filled in
+    A clip shorter than one window is repeated until it fills one. A remainder after the last whole window is filled in
     the same way if it is at least half a window long; otherwise it is left out.
 
     Parameters
@@ -55,41 +55,20 @@ def whole_windows(log_mel: np.ndarray) -> np.ndarray:
 
 
 def windows(log_mel: np.ndarray) -> np.ndarray:
-    """Cut a spectrogram into windows for the front end.
-
-    Parameters
-    ----------
-    log_mel : numpy.ndarray, shape (mels, frames)
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (n, 187, mels)
-        See `whole_windows` for the end of the clip.
-    """
+    """Cut a spectrogram, (mels, frames), into windows for the front end, float32, (n, 187, mels)."""
     fitted = whole_windows(log_mel).astype(np.float32)
     return np.ascontiguousarray(fitted.T).reshape(-1, WINDOW, len(log_mel))
 
 
 def embed(embedder: "keras.Model", log_mel: np.ndarray) -> np.ndarray:
-    """Compute the embeddings of a clip's windows.
-
-    Parameters
-    ----------
-    embedder : keras.Model
-        As returned by `build_embedder`.
-    log_mel : numpy.ndarray, shape (96, frames)
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (n, 1608)
-    """
+    """Compute the embeddings, float32, (n, 1608), of a spectrogram's windows."""
     cut = windows(log_mel)
     parts = [cut[start : start + WINDOWS_AT_A_TIME] for start in range(0, len(cut), WINDOWS_AT_A_TIME)]
     return np.concatenate([embedder.predict_on_batch(part) for part in parts])
 
 
 def read_about() -> dict:
-    """Read what `models/front_end.h5` says about itself, after checking that it is one for our spectrograms.
+    """Read the description in `models/front_end.h5`, after checking that it is a front end for our spectrograms.
 
     Raises
     ------
@@ -116,35 +95,17 @@ def _unreadable(error: Exception) -> PipelineError:
     return PipelineError(f"{FRONT_END} is not a readable front end ({first_line(error)}). {_RESTORE}")
 
 
-@functools.cache
-def load_tagger() -> "tuple[list[str], keras.Model]":
-    """Load the front end with its tags as the output.
-
-    Returns
-    -------
-    names : list of str, length 100
-        `mtt_<tag>` and `msd_<tag>`.
-    tagger : keras.Model
-        float32 (batch, 187, 96) to float32 (batch, 100), for `embed`.
-
-    Raises
-    ------
-    PipelineError
-        If `models/front_end.h5` cannot be used.
-    """
-    names, keras = tag_names(), load_keras()
-    try:
-        network = keras.saving.load_model(FRONT_END, compile=False)
-        outputs = [network.get_layer(f"{name}_tags").output for name in ("mtt", "msd")]
-    except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
-        raise _unreadable(error) from error
-    return names, keras.Model(network.inputs[0], keras.layers.Concatenate()(outputs))
-
-
 def tag_names() -> list[str]:
     """Return the names of the 100 tags, `mtt_<tag>` (MagnaTagATune) and `msd_<tag>` (Million Song Dataset)."""
     tags = read_about()["tags"]
     return [f"{name}_{tag}" for name in ("mtt", "msd") for tag in tags[name]]
+
+
+@functools.cache
+def load_tagger() -> "keras.Model":
+    """Load the frozen front end that also computes the tags: see `build_embedder`."""
+    load_keras()
+    return build_embedder(pretrained=True, trainable=False, with_tags=True)
 
 
 def build_embedder(*, pretrained: bool, trainable: bool, with_tags: bool = False) -> "keras.Model":
@@ -187,7 +148,7 @@ def build_embedder(*, pretrained: bool, trainable: bool, with_tags: bool = False
 
 
 def set_trainable(embedder: "keras.Model", trainable: bool) -> None:
-    """Freeze the convolutions of a front end or make them trainable; its constant layers always stay as they are."""
+    """Freeze the convolutions of a front end or make them trainable; its constant layers stay frozen."""
     embedder.trainable = trainable
     for layer in embedder.layers:
         if layer.name in CONSTANT:

@@ -1,15 +1,15 @@
-"""The training loop: epochs, evaluation and progress."""
+"""The training loop: the optimizer, the epochs, evaluation and progress."""
 
 import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
-from music_featurization.network import checkpoints, front_end, optimizer, run_state
+from music_featurization.network import checkpoints, front_end, run_folder
 from music_featurization.network.batches import load_clip, load_embedding, training_batches
 from music_featurization.network.networks import RANDOM
 from music_featurization.network.prediction import predict
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 STANDARDISED_ON = 1000  # clips at most
 THREADS = min(4, os.cpu_count() or 1)  # that read batches
+WARM_UP = 0.05  # share of all steps over which the learning rate rises
+FRONT_END_RATE = 0.1  # of the learning rate: pre-trained weights change slowly
 
 
 class Clips(NamedTuple):
@@ -52,8 +54,8 @@ def fit(
     Parameters
     ----------
     network : keras.Model
-        Freshly built, with the same seed whenever the run is continued, and standardised. If the clips are embedded,
-        only the part after its front end is trained.
+        Built with the same seed whenever the run is continued, and standardised. If the clips are embedded, only the
+        part after the front end is trained.
     models : Path
         Folder of the checkpoints.
     settings : dict
@@ -62,7 +64,7 @@ def fit(
         Stored in every checkpoint. Its `classes` are the classes in label order, its `weights` the start of the
         convolutions.
     early_stop : int
-        Stop after so many epochs without a lower validation loss; 0 for never.
+        Stop after this number of epochs without a lower validation loss; 0 for never.
     keep : {"all", "best"}
         Which checkpoints to keep: every one, or the one of lowest validation loss.
     callbacks : iterable of keras.callbacks.Callback
@@ -74,28 +76,28 @@ def fit(
         If the loss is not a number.
     """
     model = trained_part(network, train, settings, epochs, pretrained=about.get("weights") != RANDOM)
-    history = run_state.restore(model, models)
-    written, done, seconds = checkpoints.in_float32(network), len(history["loss"]), []
+    history = run_folder.restore_state(model, models)
+    checkpoint, done, seconds = checkpoints.in_float32(network), len(history["loss"]), []
     if done:
         print(f"{done} epochs done, {epochs - done} to do", flush=True)
-        run_state.write_epoch(written, models, history, about, keep)  # in case the run was killed before it did so
+        run_folder.write_epoch(checkpoint, models, history, about, keep)  # in case the run was killed before it
     for epoch in range(done + 1, epochs + 1):
-        if run_state.stops_early(history, early_stop):
+        if run_folder.stops_early(history, early_stop):
             print(f"no lower validation loss for {early_stop} epochs: stopped", flush=True)
             break
         started = time.perf_counter()
         logs, speed = train_epoch(model, train, len(about["classes"]), settings, seed, epoch)
-        if written is not network:
-            written.set_weights(network.get_weights())
-        logs |= evaluate(written, validation, settings["batch_size"])
+        if checkpoint is not network:
+            checkpoint.set_weights(network.get_weights())
+        logs |= evaluate(checkpoint, validation, settings["batch_size"])
         history = {key: [*values, float(logs[key])] for key, values in history.items()}
-        run_state.save(model, models, history)
-        run_state.write_epoch(written, models, history, about, keep)
+        run_folder.save_state(model, models, history)
+        run_folder.write_epoch(checkpoint, models, history, about, keep)
         for callback in callbacks:
             callback.on_epoch_end(epoch - 1, logs)
         seconds.append(time.perf_counter() - started)
         print(progress_line(epoch, epochs, logs, speed, seconds), flush=True)
-    (models / run_state.STATE).unlink(missing_ok=True)
+    (models / run_folder.STATE).unlink(missing_ok=True)
     return history
 
 
@@ -107,8 +109,58 @@ def trained_part(
 
     model = head_of(network) if train.embedded else network
     steps = epochs * -(-len(train.paths) // settings["batch_size"])
-    optimizer.compile_network(model, settings, steps, pretrained=pretrained)
+    compile_network(model, settings, steps, pretrained=pretrained)
     return model
+
+
+def compile_network(model: "keras.Model", settings: dict, steps: int, *, pretrained: bool) -> None:
+    """Give a network its optimizer: AdamW, with a learning rate that rises, then falls as a cosine to 0.
+
+    Parameters
+    ----------
+    settings : dict
+        See `recipe.RECIPES`.
+    steps : int
+        Steps of the whole run.
+    pretrained : bool
+        Whether the front end has been trained before. If so, it learns at a tenth of the rate.
+    """
+    import keras
+
+    warm_up = max(1, int(WARM_UP * steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warm_up), warmup_target=settings["learning_rate"], warmup_steps=warm_up
+    )
+    slow = _front_end_indices(model) if pretrained else frozenset()
+    optimizer = _adamw(slow)(schedule, weight_decay=settings["weight_decay"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # XLA makes convolutions about twice slower on a CPU under TensorFlow.
+    jit = False if keras.backend.backend() == "tensorflow" else "auto"
+    model.compile(optimizer, "categorical_crossentropy", metrics=["categorical_accuracy"], jit_compile=jit)
+    model.optimizer.build(model.trainable_variables)  # including what Keras has wrapped around it, for resuming
+
+
+def _front_end_indices(model: "keras.Model") -> frozenset[int]:
+    """Return which of a network's trainable variables belong to its front end."""
+    embedder = front_end.embedder_of(model)
+    inside = {id(variable) for variable in embedder.trainable_variables} if embedder else set()
+    return frozenset(i for i, variable in enumerate(model.trainable_variables) if id(variable) in inside)
+
+
+def _adamw(slow: frozenset[int]) -> type:
+    """Return an AdamW that changes the variables of these indices at `FRONT_END_RATE` of the learning rate."""
+    import keras
+
+    if not slow:
+        return keras.optimizers.AdamW
+
+    class SlowerFrontEnd(keras.optimizers.AdamW):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            # By index: under TensorFlow, `variable` is a tf.Variable, which has no path.
+            rate = FRONT_END_RATE if self._get_variable_index(variable) in slow else 1.0
+            super().update_step(gradient, variable, learning_rate * rate)
+
+    return SlowerFrontEnd
 
 
 def standardise(network: "keras.Model", train: Clips) -> None:
@@ -122,13 +174,19 @@ def standardise(network: "keras.Model", train: Clips) -> None:
     crnn.standardise(network, [clip if train.embedded else front_end.embed(embedder, clip) for clip in clips])
 
 
+def class_weights(labels: Sequence[int], n_classes: int) -> np.ndarray:
+    """Compute weights by which all classes count the same, float32, as scikit-learn's "balanced" does."""
+    counts = np.maximum(np.bincount(labels, minlength=n_classes), 1)
+    return (len(labels) / (n_classes * counts)).astype(np.float32)
+
+
 def train_epoch(
     model: "keras.Model", train: Clips, n_classes: int, settings: dict, seed: int, epoch: int
 ) -> tuple[dict[str, float], float]:
     """Pass once over the training clips; return mean loss and accuracy, and clips per second."""
     weights = np.ones(n_classes, np.float32)
     if settings["class_weights"]:
-        weights = optimizer.class_weights(train.labels, n_classes)
+        weights = class_weights(train.labels, n_classes)
     batches = training_batches(
         train.paths,
         train.labels,
@@ -157,12 +215,12 @@ def evaluate(network: "keras.Model", validation: Clips, batch_size: int) -> dict
     """Compute loss, accuracy and balanced accuracy on whole clips."""
     labels = np.asarray(validation.labels)
     probabilities, _ = predict(network, validation.paths, batch_size, embedded=validation.embedded)
-    right = probabilities.argmax(1) == labels
-    of_truth = np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)
+    is_right = probabilities.argmax(1) == labels
+    probability_of_label = np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)
     return {
-        "val_loss": -np.log(of_truth).mean(),
-        "val_categorical_accuracy": right.mean(),
-        "val_balanced_accuracy": np.mean([right[labels == label].mean() for label in np.unique(labels)]),
+        "val_loss": -np.log(probability_of_label).mean(),
+        "val_categorical_accuracy": is_right.mean(),
+        "val_balanced_accuracy": np.mean([is_right[labels == label].mean() for label in np.unique(labels)]),
     }
 
 
