@@ -11,15 +11,15 @@ from tiny_pipeline import run_script, start_script
 from music_featurization import artifacts, file_tree, workers
 from music_featurization.artifacts import STEP_1
 from music_featurization.dataset import spectrogram_folder
-from music_featurization.file_tree import LeftOut
+from music_featurization.file_tree import Skipped
 
 AUDIO = (".mp3", ".wav")
 NESTED = 1100  # folders; Python's limit for recursion is 1,000
 
 
 def listed(folder, endings=AUDIO):
-    left_out = LeftOut()
-    return list(file_tree.files(folder, endings, left_out)), left_out
+    skipped = Skipped()
+    return list(file_tree.files(folder, endings, skipped)), skipped
 
 
 def touch(folder, *names):
@@ -54,18 +54,18 @@ def test_order_and_other_files(tmp_path):
     touch(
         tmp_path, "b.mp3", "a/z.WAV", "a/c/x.mp3", "a.mp3", "notes.txt", "a/song.MID", "README", ".hidden/x.mp3", ".x"
     )
-    found, left_out = listed(tmp_path)
+    found, skipped = listed(tmp_path)
     assert found == ["a/c/x.mp3", "a/z.WAV", "a.mp3", "b.mp3"]
-    assert left_out.lines() == ["3 files skipped: .mid, .txt, no ending"]
+    assert skipped.lines() == ["3 files skipped: .mid, .txt, no ending"]
 
 
 def test_folder_of_two_links_is_listed_once(tmp_path):
     touch(tmp_path, "music/a/x.mp3", "elsewhere/y.mp3", "music/.hidden/z.mp3")
     for name, target in (("0", "music/a"), ("e1", "elsewhere"), ("e2", "elsewhere"), ("h", "music/.hidden")):
         (tmp_path / "music" / name).symlink_to(tmp_path / target)
-    found, left_out = listed(tmp_path / "music")
+    found, skipped = listed(tmp_path / "music")
     assert found == ["a/x.mp3", "e1/y.mp3", "h/z.mp3"]
-    assert left_out.lines() == ["2 links skipped (folders listed under another name): 0/, e2/"]
+    assert skipped.lines() == ["2 links skipped (folders listed under another name): 0/, e2/"]
 
 
 def test_many_links_between_folders_are_no_explosion(tmp_path):
@@ -82,9 +82,9 @@ def test_many_links_between_folders_are_no_explosion(tmp_path):
 def test_unreadable_folder_is_named(tmp_path, unreadable):
     touch(tmp_path, "a.mp3", "lost+found/b.mp3", "z/c.mp3")
     unreadable("lost+found")
-    found, left_out = listed(tmp_path)
+    found, skipped = listed(tmp_path)
     assert found == ["a.mp3", "z/c.mp3"]
-    assert left_out.lines() == ["1 folder not readable: lost+found/ (Permission denied)"]
+    assert skipped.lines() == ["1 folder not readable: lost+found/ (Permission denied)"]
     unreadable(tmp_path.name)
     with pytest.raises(PermissionError):
         listed(tmp_path)
@@ -94,19 +94,19 @@ def test_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "loop.mp3").symlink_to("loop.mp3")
     (tmp_path / "loop").symlink_to("loop")
     touch(tmp_path, "x.mp3")
-    assert listed(tmp_path) == (["loop.mp3", "x.mp3"], LeftOut({"no ending": 1}))
+    assert listed(tmp_path) == (["loop.mp3", "x.mp3"], Skipped({"no ending": 1}))
 
 
 def test_lines_name_a_few():
-    left_out = LeftOut(unreadable={f"{'d/' * 500}{number}": "why" for number in range(9)})
-    (line,) = left_out.lines()
+    skipped = Skipped(unreadable={f"{'d/' * 500}{number}": "why" for number in range(9)})
+    (line,) = skipped.lines()
     assert line.startswith("9 folders not readable: d/d/") and line.endswith(", ...")
     assert len(line) < 1000 and "\n" not in line
 
 
 def test_names_are_printed_in_a_line():
     assert file_tree.in_a_line("a\nb\x1b[0m é\u3000\udcff") == "a\\nb\\x1b[0m é\u3000\\xff"
-    assert LeftOut(links=["a\nb"]).lines() == ["1 link skipped (folders listed under another name): a\\nb"]
+    assert Skipped(links=["a\nb"]).lines() == ["1 link skipped (folders listed under another name): a\\nb"]
 
 
 def test_deep_nesting(tmp_path):

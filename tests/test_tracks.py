@@ -267,7 +267,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from music_featurization import file_lock
-with file_lock.held(Path(sys.argv[1]), Path("table")):
+with file_lock.locked(Path(sys.argv[1]), Path("table")):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -278,12 +278,12 @@ def test_dead_process_does_not_own_a_table(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", HOLD, lock], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     message = rf"table is being made by another run \(process {holder.pid} on "
-    with pytest.raises(PipelineError, match=message), file_lock.held(lock, Path("table")):
+    with pytest.raises(PipelineError, match=message), file_lock.locked(lock, Path("table")):
         pass
     holder.kill()
     holder.wait()
     assert lock.exists()
-    with file_lock.held(lock, Path("table")):
+    with file_lock.locked(lock, Path("table")):
         assert lock.read_text().startswith(f"process {os.getpid()} ")
     assert not lock.exists()
 
@@ -301,9 +301,9 @@ def test_lock_file_that_its_owner_removes_is_not_enough(tmp_path, monkeypatch):
         return really(file)
 
     monkeypatch.setattr(file_lock, "_lock", slow)
-    with file_lock.held(lock, Path("table")):
+    with file_lock.locked(lock, Path("table")):
         assert len(attempts) == 2
-        with pytest.raises(PipelineError), file_lock.held(lock, Path("table")):
+        with pytest.raises(PipelineError), file_lock.locked(lock, Path("table")):
             pass
 
 

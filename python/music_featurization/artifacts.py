@@ -7,6 +7,7 @@ import contextlib
 import csv
 import functools
 import hashlib
+import io
 import json
 import os
 import socket
@@ -204,32 +205,42 @@ def write_table(path: Path, table: "pandas.DataFrame") -> None:
     write_text(path, text)
 
 
-def require(path: Path, made_by: str) -> None:
+def write_array(path: Path, array: "numpy.ndarray") -> None:
+    """Write an array as .npy."""
+    import numpy as np
+
+    content = io.BytesIO()  # np.save to a file hides the reason when the disk is full
+    np.save(content, array)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getvalue())
+
+
+def require(path: Path, script: str) -> None:
     """Raise a PipelineError that names the script to run if a path does not exist."""
     if not Path(path).exists():
-        raise PipelineError(f"{path} does not exist. Run {made_by} first.")
+        raise PipelineError(f"{path} does not exist. Run {script} first.")
 
 
 @contextlib.contextmanager
-def _reading(path: Path, made_by: str, kind: str) -> Iterator[None]:
+def _reading(path: Path, script: str, kind: str) -> Iterator[None]:
     """Turn what a damaged artifact raises into a PipelineError that names the script to run again."""
-    require(path, made_by)
+    require(path, script)
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # the header of an array or a zip file can raise almost anything if it is damaged
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise PipelineError(f"{path} is not {kind} ({reason}). Delete it and run {made_by} again.") from error
+        raise PipelineError(f"{path} is not {kind} ({reason}). Delete it and run {script} again.") from error
 
 
-def read_json(path: Path, made_by: str, **kinds: "type | UnionType") -> dict[str, Any]:
+def read_json(path: Path, script: str, **kinds: "type | UnionType") -> dict[str, Any]:
     """Read a JSON artifact, which is always an object.
 
     Parameters
     ----------
     path : Path
-    made_by : str
+    script : str
         The script that makes it, for the error message; also in the other readers.
     **kinds : type
         Type that the value of a key must have; `list` is a list of str. A key may be absent if None is of that type.
@@ -239,7 +250,7 @@ def read_json(path: Path, made_by: str, **kinds: "type | UnionType") -> dict[str
     PipelineError
         If it is missing or damaged, is no object, or a value is of another type.
     """
-    with _reading(path, made_by, "readable JSON"):
+    with _reading(path, script, "readable JSON"):
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("not an object")
@@ -251,16 +262,16 @@ def read_json(path: Path, made_by: str, **kinds: "type | UnionType") -> dict[str
     return content
 
 
-def read_genres(path: Path, made_by: str) -> list[str]:
+def read_genres(path: Path, script: str) -> list[str]:
     """Read the genres in label order from the record of step 3 or 4; PipelineError as in `read_json`."""
-    genres = read_json(path, made_by, settings=dict)["settings"].get("genres")
-    with _reading(path, made_by, "readable JSON"):
+    genres = read_json(path, script, settings=dict)["settings"].get("genres")
+    with _reading(path, script, "readable JSON"):
         if not (isinstance(genres, list) and genres and all(isinstance(genre, str) for genre in genres)):
             raise ValueError("it does not list the genres")
     return genres
 
 
-def read_array(path: Path, made_by: str, dimensions: int) -> "numpy.ndarray":
+def read_array(path: Path, script: str, dimensions: int) -> "numpy.ndarray":
     """Read a .npy artifact of numbers, with no more memory than the file has bytes, whatever its header says.
 
     Raises
@@ -270,19 +281,19 @@ def read_array(path: Path, made_by: str, dimensions: int) -> "numpy.ndarray":
     """
     import numpy as np
 
-    with _reading(path, made_by, "a readable array"):
+    with _reading(path, script, "a readable array"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # compares the header with the size of the file
         if not isinstance(array, np.ndarray) or array.ndim != dimensions or array.dtype.kind not in "iuf":
             raise ValueError(f"numbers in {dimensions} dimensions are needed")
     return np.array(array)
 
 
-def read_arrays(path: Path, made_by: str, required: dict[str, tuple[str, int]]) -> "dict[str, numpy.ndarray]":
+def read_arrays(path: Path, script: str, required: dict[str, tuple[str, int]]) -> "dict[str, numpy.ndarray]":
     """Read a .npz artifact.
 
     Parameters
     ----------
-    path, made_by
+    path, script
         As in `read_json`.
     required : dict of str to (str, int)
         Kinds (of `numpy.dtype.kind`) and number of dimensions of the arrays that must be in it. Those with dimensions
@@ -295,7 +306,7 @@ def read_arrays(path: Path, made_by: str, required: dict[str, tuple[str, int]]) 
     """
     import numpy as np
 
-    with _reading(path, made_by, "a readable table of arrays"):
+    with _reading(path, script, "a readable table of arrays"):
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         for key, (kinds, dimensions) in required.items():
@@ -306,7 +317,7 @@ def read_arrays(path: Path, made_by: str, required: dict[str, tuple[str, int]]) 
     return arrays
 
 
-def read_table(path: Path, columns: Sequence[str], made_by: str) -> "pandas.DataFrame":
+def read_table(path: Path, columns: Sequence[str], script: str) -> "pandas.DataFrame":
     """Read a CSV artifact with a header; every field is text, exactly as in the file, and `label` an int.
 
     Raises
@@ -316,7 +327,7 @@ def read_table(path: Path, columns: Sequence[str], made_by: str) -> "pandas.Data
     """
     import pandas
 
-    with _reading(path, made_by, "a readable CSV"):
+    with _reading(path, script, "a readable CSV"):
         # An artist may be called "nan" or "NA": nothing is missing unless it is empty.
         table = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         if table.isna().any(axis=None) or not isinstance(table.index, pandas.RangeIndex):

@@ -21,7 +21,7 @@ FAR = 1 << 30  # on Windows a locked byte cannot be read, so one after the text 
 
 
 @contextlib.contextmanager
-def held(path: Path, artifact: Path) -> Iterator[None]:
+def locked(path: Path, artifact: Path) -> Iterator[None]:
     """Own an artifact while the block runs; raise a PipelineError if another process owns it.
 
     The lock file at `path` contains the owner and is removed at the end. One that a killed process left is not locked.

@@ -10,7 +10,7 @@ NAMED = 5  # endings or folders that a line names
 
 
 @dataclass
-class LeftOut:
+class Skipped:
     """What a listing leaves out: the number of files by ending, the reason by folder, links to folders it contains."""
 
     endings: Counter = field(default_factory=Counter)
@@ -27,7 +27,7 @@ class LeftOut:
         )
         return [f"{n} {what}{'s' * (n > 1)} {how}: {_some(names)}" for n, what, how, names in parts if n]
 
-    def add(self, other: "LeftOut", folder: str) -> None:
+    def add(self, other: "Skipped", folder: str) -> None:
         """Add what a listing of `folder` left out."""
         self.endings += other.endings
         self.unreadable |= {os.path.join(folder, name): reason for name, reason in other.unreadable.items()}
@@ -45,7 +45,7 @@ def in_a_line(name: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda mark: repr(mark[0])[1:-1], text)
 
 
-def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut | None = None) -> Iterator[str]:
+def files(folder: str | os.PathLike, endings: tuple[str, ...], skipped: Skipped | None = None) -> Iterator[str]:
     """List the files below a folder that have one of some endings.
 
     Parameters
@@ -54,7 +54,7 @@ def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut
         Raises OSError if it cannot be read.
     endings : tuple of str
         In lower case; the files' endings may be in any.
-    left_out : LeftOut, optional
+    skipped : Skipped, optional
         What is left out is added to it, except for dot files.
 
     Yields
@@ -63,10 +63,10 @@ def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut
         Path relative to `folder`, with `/`; sorted by name within each folder. Symbolic links are followed, but no
         folder is listed twice: a link to a folder that is itself below `folder` is left out.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    skipped = Skipped() if skipped is None else skipped
     top = os.path.realpath(folder)
     seen: set[object] = set()
-    above = [("", iter(_entries(os.fspath(folder), "", seen, left_out)))]  # no recursion: its depth is limited
+    above = [("", iter(_entries(os.fspath(folder), "", seen, skipped)))]  # no recursion: its depth is limited
     while above:
         prefix, entries = above[-1]
         entry = next(entries, None)
@@ -75,22 +75,22 @@ def files(folder: str | os.PathLike, endings: tuple[str, ...], left_out: LeftOut
         elif _is_folder(entry):
             name = f"{prefix}{entry.name}/"
             if entry.is_symlink() and _is_listed_below(top, os.path.realpath(entry.path)):
-                left_out.links.append(name)
+                skipped.links.append(name)
             else:
-                above.append((name, iter(_entries(entry.path, name, seen, left_out))))
+                above.append((name, iter(_entries(entry.path, name, seen, skipped))))
         elif entry.name.lower().endswith(endings):
             yield prefix + entry.name
         else:
-            left_out.endings[os.path.splitext(entry.name)[1].lower() or "no ending"] += 1
+            skipped.endings[os.path.splitext(entry.name)[1].lower() or "no ending"] += 1
 
 
-def _entries(path: str, name: str, seen: set, left_out: LeftOut) -> list[os.DirEntry]:
+def _entries(path: str, name: str, seen: set, skipped: Skipped) -> list[os.DirEntry]:
     """Return what is in a folder, sorted, unless the folder is among the seen ones or cannot be read."""
     try:
         status = os.stat(path)
         identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
         if identity in seen:
-            left_out.links.append(name)
+            skipped.links.append(name)
             return []
         seen.add(identity)
         with os.scandir(path) as entries:
@@ -98,7 +98,7 @@ def _entries(path: str, name: str, seen: set, left_out: LeftOut) -> list[os.DirE
     except OSError as error:
         if not name:
             raise  # the top folder
-        left_out.unreadable[name] = error.strerror or str(error)
+        skipped.unreadable[name] = error.strerror or str(error)
         return []
 
 

@@ -21,8 +21,8 @@ from music_featurization.artifacts import (
     PipelineError,
     read_json,
     remove_unfinished,
-    replacing,
     require_same_settings,
+    write_array,
     write_json,
     write_text,
 )
@@ -71,9 +71,9 @@ def generate_missing(
     prepare(folder)
     remove_unfinished(folder)
     known = {} if retry_failed else read_failures(folder)
-    left_out = file_tree.LeftOut()
-    counts, failures = count_pending(clips_folder, folder, known, shard, left_out)
-    print("".join(f"{line}\n" for line in left_out.lines()), end="")
+    skipped = file_tree.Skipped()
+    counts, failures = count_pending(clips_folder, folder, known, shard, skipped)
+    print("".join(f"{line}\n" for line in skipped.lines()), end="")
     if not counts and not any(list_clips(clips_folder)):
         raise PipelineError(f"{clips_folder} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).")
     print(_plan(counts, shard, failed_before=len(known.keys() & failures.keys())), flush=True)
@@ -117,9 +117,9 @@ def _record(outcomes: Iterable, failures: dict[str, str], folder: Path, shard: S
 # Which clips and spectrograms there are
 
 
-def list_clips(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[str]:
+def list_clips(folder: Path, skipped: file_tree.Skipped | None = None) -> Iterator[str]:
     """List the recordings below a folder; see `file_tree.files`."""
-    return file_tree.files(folder, decoding.FILE_ENDINGS, left_out)
+    return file_tree.files(folder, decoding.FILE_ENDINGS, skipped)
 
 
 def list_spectrograms(folder: Path) -> Iterator[str]:
@@ -133,10 +133,10 @@ def spectrogram_name(clip: str) -> str:
     return f"{folder}/{clip_names.stem(clip)}.npy".lstrip("/")
 
 
-def judge_names(folder: Path, left_out: file_tree.LeftOut | None = None) -> Iterator[tuple[str, str | None]]:
+def judge_names(folder: Path, skipped: file_tree.Skipped | None = None) -> Iterator[tuple[str, str | None]]:
     """As `list_clips`; with each clip the reason why a file of its name can have no spectrogram, or None."""
     earlier: dict[str, dict[str, str]] = {}  # clip by stem, for each folder above the clip
-    for clip in list_clips(folder, left_out):
+    for clip in list_clips(folder, skipped):
         within = clip[: clip.rfind("/") + 1]
         earlier = {above: clips for above, clips in earlier.items() if within.startswith(above)}
         namesake = earlier.setdefault(within, {}).setdefault(clip_names.stem(clip), clip)
@@ -163,14 +163,14 @@ def count_pending(
     folder: Path,
     known: dict[str, str],
     shard: Shard | None = None,
-    left_out: file_tree.LeftOut | None = None,
+    skipped: file_tree.Skipped | None = None,
 ) -> tuple[Counter, dict[str, str]]:
     """Count the clips that are `done`, `failed` and `to do`; also return the reason by clip that failed.
 
-    `known` are the reasons of clips that failed before; what is not listed is added to `left_out`.
+    `known` are the reasons of clips that failed before; what is not listed is added to `skipped`.
     """
     counts, failures = Counter[str](), {}
-    for clip, problem in judge_names(clips_folder, left_out):
+    for clip, problem in judge_names(clips_folder, skipped):
         path = spectrogram_name(clip)
         if not in_shard(path, shard):
             continue
@@ -220,11 +220,8 @@ def generate(clip: str, *, clips_folder: Path, folder: Path) -> str | None:
 
 def save(path: Path, log_mel: np.ndarray) -> None:
     """Write one spectrogram as a whole artifact, in the settings' dtype."""
-    content = io.BytesIO()
     # Converted first, in its own memory order, and then turned: half of the bytes to move about.
-    np.save(content, np.ascontiguousarray(log_mel.T.astype(spectrogram.SETTINGS["dtype"]).T))
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getvalue())  # np.save to a file hides the reason when the disk is full
+    write_array(path, np.ascontiguousarray(log_mel.T.astype(spectrogram.SETTINGS["dtype"]).T))
 
 
 def require_whole_excerpt(clip: str, seconds: float) -> None:
@@ -282,7 +279,7 @@ def require_our_settings(folder: Path) -> None:
 
 
 def remove(folder: Path, shard: Shard | None = None) -> None:
-    """Remove the spectrograms (of a shard), and without a shard the settings and the lists of failures."""
+    """Remove all .npy files of a folder, its settings and lists of failures; with a shard only the shard's files."""
     for path in list_spectrograms(folder) if folder.exists() else ():
         if in_shard(path, shard):
             (folder / path).unlink()

@@ -82,8 +82,8 @@ def featurize(
         raise PipelineError("--overwrite and --shard cannot be combined. Give another --out, or overwrite first.")
     track_features.require_step(every)
     settings = Settings(model, checkpoints.require_compatible(model), fingerprint(model), every, tags)
-    recordings, left_out = tracks.find(paths, out)
-    for line in left_out.lines():
+    recordings, skipped = tracks.find(paths, out)
+    for line in skipped.lines():
         print(line)
     recordings = [track for track in recordings if spectrogram_folder.in_shard(track.name, shard)]
     with table_run.owned(out, shard):

@@ -38,7 +38,7 @@ def owned(out: Path, shard: Shard = None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             make_folder(out.parent)
-            stack.enter_context(file_lock.held(_lock_file(out, shard), out))
+            stack.enter_context(file_lock.locked(_lock_file(out, shard), out))
             _require_writable(out, shard)
         except OSError as error:
             raise PipelineError(

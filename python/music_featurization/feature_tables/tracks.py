@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from music_featurization.artifacts import PipelineError
 from music_featurization.audio import decoding
-from music_featurization.file_tree import LeftOut, files
+from music_featurization.file_tree import Skipped, files
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/attacks/CSV_Injection
 
@@ -27,7 +27,7 @@ class Track(NamedTuple):
     modified: str
 
 
-def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], LeftOut]:
+def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], Skipped]:
     """Find recordings among files and folders.
 
     Parameters
@@ -41,7 +41,7 @@ def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], 
     -------
     tracks : list of Track
         Each real file once, whichever ways lead to it.
-    left_out : LeftOut
+    skipped : Skipped
         What is not listed of the folders.
 
     Raises
@@ -50,19 +50,19 @@ def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], 
         If a path does not exist or a folder contains no recording.
     """
     found: dict[object, Track] = {}
-    left_out, folder = LeftOut(), _folder_of(table)
+    skipped, folder = Skipped(), _folder_of(table)
     for path in paths:
-        for recording in _recordings(os.fspath(path), left_out):
+        for recording in _recordings(os.fspath(path), skipped):
             real = _resolve_folder(recording)
             key = identity(real)
             if key not in found or (os.path.islink(found[key].path) and not os.path.islink(real)):
                 found[key] = _describe(real, folder)
-    return list(found.values()), left_out
+    return list(found.values()), skipped
 
 
-def _recordings(path: str, left_out: LeftOut) -> list[str]:
+def _recordings(path: str, skipped: Skipped) -> list[str]:
     if os.path.isdir(path):
-        of_this = LeftOut()
+        of_this = Skipped()
         try:
             below = [os.path.join(path, name) for name in files(path, decoding.FILE_ENDINGS, of_this)]
         except OSError as error:
@@ -73,7 +73,7 @@ def _recordings(path: str, left_out: LeftOut) -> list[str]:
                 f"{path} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).{why} A file with another ending "
                 "can be given by its name."
             )
-        left_out.add(of_this, path)
+        skipped.add(of_this, path)
         return below
     if os.path.exists(path):
         return [path]

@@ -4,13 +4,10 @@ One .npy file per spectrogram, float16, shape (windows, 1608). A file older than
 """
 
 import functools
-import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from music_featurization import command_line, workers
 from music_featurization.artifacts import (
@@ -22,8 +19,8 @@ from music_featurization.artifacts import (
     fingerprint,
     read_json,
     remove_unfinished,
-    replacing,
     require_same_settings,
+    write_array,
     write_json,
 )
 from music_featurization.audio import spectrogram
@@ -125,10 +122,7 @@ def generate(name: str, *, spectrograms: Path, folder: Path) -> str | None:
         clip = load_clip(spectrograms / name)
     except PipelineError as error:
         return str(error)
-    content = io.BytesIO()
-    np.save(content, front_end.embed(_embedder(), clip).astype(DTYPE))
-    with replacing(folder / name) as temporary:
-        temporary.write_bytes(content.getvalue())
+    write_array(folder / name, front_end.embed(_embedder(), clip).astype(DTYPE))
     return None
 
 
