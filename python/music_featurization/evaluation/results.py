@@ -18,7 +18,7 @@ from music_featurization.artifacts import (
     fingerprint,
     read_array,
     read_json,
-    replacing,
+    write_array,
     write_json,
 )
 from music_featurization.dataset import split
@@ -243,8 +243,7 @@ def write(
         (paths.probabilities, probabilities.astype(np.float32)),
         (paths.prediction, probabilities.argmax(axis=1).astype(np.int64)),
     ):
-        with replacing(path) as temporary:
-            np.save(temporary, array)
+        write_array(path, array)
     names = _row_names(clips)
     feature_table.write_without_header(paths.features, [(name,) for name in names], features)
     known = ["unknown" if trained is None else "yes" if name in trained else "no" for name in clips["spectrogram"]]
