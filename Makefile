@@ -55,11 +55,20 @@ pipeline: venv  ## run every step on your data: make pipeline ROOT=dir [EPOCHS=2
 	@echo; cat $(ROOT)/results/res.txt
 	@echo; ls $(ROOT)/results/*.png $(ROOT)/results/*.svg $(ROOT)/results/*.html
 
+CLIP := iron_magpie-the_long_room-03-paper_king-0-29
+pictures: demo  ## draw the pictures of the README from the demo, in extras/pictures
+	$(PY) python/tag.py demo/datasets/mp3_files/7/$(CLIP).mp3 --plot --output demo/results/taggrams
+	mkdir -p extras/pictures
+	cp demo/results/taggrams/$(CLIP)_mtt_light.svg extras/pictures/taggram.svg
+	cp demo/results/style_space.svg extras/pictures/style_map.svg
+	cp demo/results/conf_matr.svg extras/pictures/confusion_matrix.svg
+
 bench: .venv/.installed-dev  ## measure speed, memory and start-up (extras/benchmarks/SPEED.md)
 	$(PY) extras/benchmarks/step1_speed.py
 	$(PY) extras/benchmarks/scale.py
 	$(PY) extras/benchmarks/input_speed.py
-	$(PY) extras/benchmarks/featurize_speed.py
+	$(PY) -m pip download --quiet --no-deps --dest .venv musicnn==0.1.0
+	$(PY) extras/benchmarks/featurize_speed.py --make 24 --wheel .venv/musicnn-0.1.0-py3-none-any.whl
 	$(PY) extras/benchmarks/format_memory.py
 
 clean:  ## remove what `make demo` made

@@ -66,6 +66,7 @@ def likeliest(probabilities: dict[str, float], prefix: str, top: int) -> str:
 def draw(recording: str, output: Path) -> Path:
     """Draw the taggrams of a recording, one per network, light and dark; return the first."""
     from music_featurization import tags
+    from music_featurization.dataset import clip_names
     from music_featurization.evaluation import taggram
 
     probabilities, seconds = tags(recording, every=3.0)
@@ -76,7 +77,7 @@ def draw(recording: str, output: Path) -> Path:
         for theme in ("light", "dark"):
             for ending in (".svg", ".png"):
                 pictures.append(output / f"{Path(recording).stem}_{prefix}{theme}{ending}")
-                title = f"{Path(recording).stem} ({network})"
+                title = f"{clip_names.readable(Path(recording).name)}: tags of {network}"
                 short = [name.removeprefix(prefix) for name in names]
                 taggram.draw_taggram(rows, short, seconds, pictures[-1], theme=theme, title=title)
     return pictures[0]
