@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -25,6 +26,9 @@ CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
 TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
 # joblib's helper process cleans up after workers that were ended, and warns of what it finds or no longer finds.
 QUIET_HELPER = "ignore:resource_tracker"
+IDLE_SECONDS = 300  # after which a worker ends
+# Libraries use one thread in a worker.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 Function = Callable[[str], Any]
 WORKER_DIED = (BrokenProcessPool, dask_cluster.WorkerDiedError)
 
@@ -87,9 +91,6 @@ def run(
             unfinished.discard(clip)
 
 
-_next_clips = threading.Lock()
-
-
 def _in_parallel(
     function: Function,
     clips: Iterator[str],
@@ -104,9 +105,8 @@ def _in_parallel(
 
     def tasks():
         while True:
-            with _next_clips:  # the last thread of a broken loop may still be here when the next loop begins
-                task = list(itertools.islice(clips, CLIPS_PER_TASK))
-                unfinished.update(task)
+            task = list(itertools.islice(clips, CLIPS_PER_TASK))
+            unfinished.update(task)
             if not task:
                 return
             yield task
@@ -120,19 +120,27 @@ def _in_parallel(
 
 def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable | None) -> Iterator:
     """Yield `do(task)` of every task, from worker processes of this machine."""
-    import joblib
+    from joblib.externals import loky  # joblib.Parallel would run a single job in this process
 
     _require_processes()
-    # joblib runs a single job in this very process, where a crash would cost the run: so two, of which one waits.
-    workers, initial = max(2, jobs), {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare)}
     filters = [text for text in os.environ.get("PYTHONWARNINGS", "").split(",") if text not in ("", QUIET_HELPER)]
     os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **initial):
-        with _ctrl_c_delayed():  # joblib interrupted while it starts them prints tracebacks, or hangs
-            joblib.Parallel(workers)(joblib.delayed(int)() for _ in range(workers))
-        at_once = 2 * jobs if jobs > 1 else 1
-        parallel = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1, pre_dispatch=at_once)
-        yield from parallel(joblib.delayed(do)(task) for task in tasks)
+    start: dict[str, Any] = {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare), "env": ONE_THREAD}
+    executor = loky.get_reusable_executor(jobs, timeout=IDLE_SECONDS, kill_workers=True, **start)
+    pending: set[Future] = set()
+    try:
+        with _ctrl_c_delayed():  # loky interrupted while it starts them prints tracebacks, or hangs
+            executor.submit(int).result()
+        for task in tasks:
+            with _ctrl_c_delayed():
+                pending.add(executor.submit(do, task))
+            while len(pending) > jobs:  # one task waits for the first worker that is free
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in as_completed(pending))
+    except BaseException:  # interrupted, or a worker died
+        executor.shutdown(kill_workers=True)
+        raise
 
 
 def _require_processes() -> None:

@@ -1,13 +1,12 @@
-"""Clips from disk to batches, read by threads ahead of the network and shuffled by seed.
+"""Read clips from disk and make batches of them, in threads ahead of the network, shuffled by the seed.
 
-Only a few batches are in memory at any time, so the size of a data set is bounded by the disk alone.
+Only a few batches are in memory at any time, so only the disk limits the size of a data set.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,48 +15,40 @@ from music_featurization.audio.spectrogram import N_MELS
 from music_featurization.network.front_end import EMBEDDING
 
 PREFETCHED = 4  # batches
-Result = TypeVar("Result")
 
 
 def load_clip(path: Path) -> np.ndarray:
-    """Read one spectrogram.
+    """Read one spectrogram, float32, shape (96, frames).
 
-    Returns
-    -------
-    numpy.ndarray, float32, shape (96, frames)
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing, is no .npy file of that shape, or contains NaN or infinity.
+    Raises a PipelineError if the file is missing, is not a .npy file of that shape, or contains NaN or infinity.
     """
     advice = f"Delete it and run {STEP_1} again."
-    found = _load(path, "spectrogram", advice)
-    if len(found) != N_MELS:
-        raise PipelineError(f"{path} has the shape {found.shape}, not ({N_MELS}, frames). {advice}")
-    return found
+    log_mel = _load(path, "spectrogram", advice)
+    if len(log_mel) != N_MELS:
+        raise PipelineError(f"{path} has the shape {log_mel.shape}, not ({N_MELS}, frames). {advice}")
+    return log_mel
 
 
 def load_embedding(path: Path) -> np.ndarray:
-    """Read the embeddings of one clip: float32, shape (windows, 1608). Raises as `load_clip`."""
+    """Read the embeddings of one clip, float32, shape (windows, 1608); raise errors as `load_clip`."""
     advice = f"Delete it and run {TRAINING} again."
-    found = _load(path, "file of embeddings", advice)
-    if found.shape[1] != EMBEDDING:
-        raise PipelineError(f"{path} has the shape {found.shape}, not (windows, {EMBEDDING}). {advice}")
-    return found
+    embedding = _load(path, "file of embeddings", advice)
+    if embedding.shape[1] != EMBEDDING:
+        raise PipelineError(f"{path} has the shape {embedding.shape}, not (windows, {EMBEDDING}). {advice}")
+    return embedding
 
 
-def _load(path: Path, what: str, advice: str) -> np.ndarray:
+def _load(path: Path, kind: str, advice: str) -> np.ndarray:
     try:
-        found = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: a header may claim any size
-        if not isinstance(found, np.ndarray) or found.ndim != 2 or 0 in found.shape or found.dtype.kind != "f":
+        array = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: a header may claim any size
+        if not isinstance(array, np.ndarray) or array.ndim != 2 or 0 in array.shape or array.dtype.kind != "f":
             raise ValueError("not an array of real numbers with two dimensions")
-        found = np.array(found, np.float32)
+        array = np.array(array, np.float32)
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise PipelineError(f"{path} is not a readable {what} ({error}). {advice}") from error
-    if not np.isfinite(found).all():
+        raise PipelineError(f"{path} is not a readable {kind} ({error}). {advice}") from error
+    if not np.isfinite(array).all():
         raise PipelineError(f"{path} contains NaN or infinity. {advice}")
-    return found
+    return array
 
 
 def repeated(clip: np.ndarray, length: int, axis: int) -> np.ndarray:
@@ -77,12 +68,10 @@ def training_batches(
     epoch: int,
     threads: int = 2,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the shuffled batches of one epoch.
+    """Yield the shuffled batches of one epoch, made by threads a few batches ahead of their use.
 
     Parameters
     ----------
-    paths, labels
-        File and label of every clip.
     load : callable
         Reads one file.
     time_axis : int
@@ -90,9 +79,7 @@ def training_batches(
     batch_size : int
         The last batch may be smaller.
     seed, epoch : int
-        Together they decide everything random, so an epoch can be repeated alone.
-    threads : int
-        Batches that are made at the same time.
+        Together they determine the order, so an epoch can be repeated alone.
 
     Yields
     ------
@@ -100,23 +87,17 @@ def training_batches(
     targets : numpy.ndarray, float32, shape (batch, n_classes)
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(paths))
-    parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
-    def make(number: int) -> tuple[np.ndarray, np.ndarray]:
-        clips = [load(paths[i]) for i in parts[number]]
+    def make(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        clips = [load(paths[i]) for i in indices]
         longest = max(clip.shape[time_axis] for clip in clips)
-        targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in parts[number]]]
+        targets = np.eye(n_classes, dtype=np.float32)[[labels[i] for i in indices]]
         return np.stack([repeated(clip, longest, time_axis) for clip in clips]), targets
 
-    return prefetch(make, len(parts), threads)
-
-
-def prefetch(make: Callable[[int], Result], count: int, threads: int) -> Iterator[Result]:
-    """Yield make(0), ..., make(count - 1) in order, made by threads a few items ahead of their use."""
     with ThreadPoolExecutor(threads) as pool:
         pending: deque = deque()
-        for number in range(count):
-            pending.append(pool.submit(make, number))
+        for start in range(0, len(order), batch_size):
+            pending.append(pool.submit(make, order[start : start + batch_size]))
             if len(pending) > max(PREFETCHED, threads):
                 yield pending.popleft().result()
         while pending:

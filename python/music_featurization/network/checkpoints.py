@@ -1,14 +1,14 @@
-"""Checkpoints: which file to use, whether it fits the data, reading and writing it.
+"""Checkpoints: choose the file to use, check whether it fits the data, read and write it.
 
-A checkpoint is a legacy Keras .h5 file, which `keras.saving.load_model(path)` reads in bare Python. How the network was
-made and the names of its classes are stored with it, as JSON text in the attribute `about`.
+A checkpoint is a legacy Keras .h5 file, which `keras.saving.load_model(path)` reads in bare Python. It also contains
+how the network was made and the names of its classes, as JSON text in the attribute `about`.
 """
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from music_featurization.artifacts import PROVIDED_MODEL, TRAINING, Artifacts, PipelineError, replacing
 from music_featurization.audio import spectrogram
@@ -33,19 +33,10 @@ def list_files(models: Path) -> list[Path]:
 
 
 def best(artifacts: Artifacts) -> tuple[Path, str]:
-    """Choose the network to use if none is given.
+    """Choose the network to use if none is given, and say why.
 
-    Returns
-    -------
-    path : Path
-        The checkpoint of lowest validation loss, or the provided network if there is no checkpoint.
-    reason : str
-        For the user.
-
-    Raises
-    ------
-    PipelineError
-        If there are checkpoints, but no history that says which is best.
+    It is the checkpoint of lowest validation loss, or the provided network if there is no checkpoint. Raises a
+    PipelineError if there are checkpoints, but no history that says which is best.
     """
     models, file = artifacts.models, artifacts.history
     if not list_files(models):
@@ -67,24 +58,19 @@ def of_epoch(models: Path, epochs: dict[str, list[float]], epoch: int) -> Path |
     The accuracy in its name must be the one in the history.
     """
     accuracies = epochs.get("val_categorical_accuracy", [])
-    known = epoch <= len(accuracies)
-    files = models.glob(file_name(epoch, accuracies[epoch - 1]) if known else f"epoch_{epoch:02d}_*.h5")
+    is_recorded = epoch <= len(accuracies)
+    files = models.glob(file_name(epoch, accuracies[epoch - 1]) if is_recorded else f"epoch_{epoch:02d}_*.h5")
     return min(files, default=None)
 
 
 def require_compatible(model_file: Path, classes: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Check that a network was trained on spectrograms like ours and, if given, on these classes.
+    """Check that a network was trained on spectrograms like ours and, if given, on these classes; return its classes.
 
     Parameters
     ----------
     classes : sequence of str, optional
         The classes of the data set, in label order. A file of other origin, which does not contain the names of its
         classes, is accepted with them.
-
-    Returns
-    -------
-    tuple of str
-        The classes of the network.
 
     Raises
     ------
@@ -93,15 +79,15 @@ def require_compatible(model_file: Path, classes: Sequence[str] | None = None) -
     """
     about = read_about(model_file)
     require_our_spectrograms(model_file, about)
-    known = about.get("classes", classes)
-    if known is None:
+    model_classes = about.get("classes", classes)
+    if model_classes is None:
         raise PipelineError(f"{model_file} does not contain the names of its classes. Give one made by {TRAINING}.")
-    if classes is not None and tuple(known) != tuple(classes):
+    if classes is not None and tuple(model_classes) != tuple(classes):
         raise PipelineError(
-            f"{model_file} knows the classes {', '.join(known)}; the data set has {', '.join(classes)}. "
-            f"Give another --model, or train one with {TRAINING}."
+            f"{model_file} was trained on the classes {', '.join(model_classes)}; the data set has "
+            f"{', '.join(classes)}. Give another --model, or train one with {TRAINING}."
         )
-    return tuple(known)
+    return tuple(model_classes)
 
 
 def require_our_spectrograms(model_file: Path, about: dict) -> None:
@@ -110,24 +96,18 @@ def require_our_spectrograms(model_file: Path, about: dict) -> None:
     trained = about.get("spectrogram_settings", ours)
     differing = sorted(key for key in {**trained, **ours} if trained.get(key) != ours.get(key))
     if differing:
-        theirs, here = (", ".join(f"{key} = {of.get(key)}" for key in differing) for of in (trained, ours))
+        theirs, needed = (", ".join(f"{key} = {values.get(key)}" for key in differing) for values in (trained, ours))
         raise PipelineError(
-            f"{model_file} was trained on spectrograms with {theirs}; those in this project have {here}. "
-            f"Give a network trained on these, or train one with {TRAINING}."
+            f"{model_file} was trained on spectrograms with {theirs}; this project's spectrograms have {needed}. "
+            f"Give another network, or train one with {TRAINING}."
         )
 
 
 def save(model: "keras.Model", path: Path, about: dict) -> None:
-    """Write a network without its optimizer's state (two thirds of the size) as a whole artifact.
+    """Write a network of standard layers without the optimizer's state, which is two thirds of the size.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Standard layers only, so that it loads without our code.
-    path : Path
-        Ends in `.h5`.
-    about : dict
-        JSON values; at least `classes` (genres in label order) and `spectrogram_settings`.
+    `path` ends in `.h5`; `about` contains JSON values, at least `classes` (genres in label order) and
+    `spectrogram_settings`.
     """
     import h5py
 
@@ -140,19 +120,10 @@ def save(model: "keras.Model", path: Path, about: dict) -> None:
 
 
 def load(path: Path, classes: Sequence[str] | None = None) -> "keras.Model":
-    """Read a network, not compiled.
+    """Read a network, not compiled, from a checkpoint or any other Keras .h5 file.
 
-    Parameters
-    ----------
-    path : Path
-        A checkpoint of ours, or any Keras .h5 file.
-    classes : sequence of str, optional
-        If given, the network must compute features and as many probabilities from spectrograms.
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or is not a readable Keras .h5 file, or the network does not fit.
+    Raises a PipelineError if the file is missing or unreadable, or, with `classes`, if the network does not compute
+    features and one probability per class from spectrograms.
     """
     read_about(path)
     keras = load_keras()
@@ -162,32 +133,21 @@ def load(path: Path, classes: Sequence[str] | None = None) -> "keras.Model":
         model = keras.saving.load_model(path, custom_objects={"TimeDistributed": TimeDistributed}, compile=False)
     except Exception as error:  # a damaged file can fail anywhere inside h5py or Keras
         raise _unreadable(path, error) from error
-    if classes is not None:
-        _require_fit(path, model, len(classes))
+    layers = [layer.name for layer in model.layers]
+    if classes is not None and (
+        FEATURE_LAYER not in layers or len(model.input_shape) != 3 or model.output_shape[-1] != len(classes)
+    ):
+        raise PipelineError(
+            f"{path} does not fit: its input is {model.input_shape} and its output {model.output_shape}; needed are "
+            f"(clips, mels, frames), a layer {FEATURE_LAYER} and {len(classes)} classes. Train one with {TRAINING}."
+        )
     return model
 
 
-def _require_fit(path: Path, model: "keras.Model", n_classes: int) -> None:
-    layers = [layer.name for layer in model.layers]
-    if FEATURE_LAYER not in layers or len(model.input_shape) != 3 or model.output_shape[-1] != n_classes:
-        raise PipelineError(
-            f"{path} does not fit: its input is {model.input_shape} and its output {model.output_shape}; needed are "
-            f"(clips, mels, frames), a layer {FEATURE_LAYER} and {n_classes} classes. Train one with {TRAINING}."
-        )
-
-
 def read_about(path: Path) -> dict:
-    """Read what is known about a checkpoint, without loading the network.
+    """Read the `about` of a checkpoint without loading the network; empty for a file that `save` did not write.
 
-    Returns
-    -------
-    dict
-        As given to `save`; empty for a file that was not written by it.
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or is not a readable .h5 file.
+    Raises a PipelineError if the file is missing or is not a readable .h5 file.
     """
     import h5py
 
@@ -196,17 +156,14 @@ def read_about(path: Path) -> dict:
     try:
         with h5py.File(path, "r") as file:
             about = json.loads(file.attrs.get(ATTRIBUTE, "{}"))
-        if not isinstance(about, dict) or not _is_list_of_text(about.get("classes", [])):
+        classes = about.get("classes", []) if isinstance(about, dict) else None
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
             raise ValueError(f"its attribute {ATTRIBUTE} is not a description of a network")
         if not isinstance(about.get("spectrogram_settings", {}), dict):
             raise ValueError(f"its attribute {ATTRIBUTE} has no valid spectrogram_settings")
         return about
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise _unreadable(path, error) from error
-
-
-def _is_list_of_text(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _unreadable(path: Path, error: Exception) -> PipelineError:
@@ -227,14 +184,14 @@ def in_float32(model: "keras.Model") -> "keras.Model":
     return copy
 
 
-def _compute_dtypes(model):
+def _compute_dtypes(model: "keras.Model") -> Iterator[str]:
     for layer in model.layers:
         inner = getattr(layer, "layer", None)
         yield from _compute_dtypes(inner) if hasattr(inner, "layers") else [layer.compute_dtype]
 
 
-def _layer_in_float32(layer):
-    def changed(config):
+def _layer_in_float32(layer: "keras.Layer") -> "keras.Layer":
+    def changed(config: Any) -> Any:
         if isinstance(config, list):
             return [changed(value) for value in config]
         if not isinstance(config, dict):

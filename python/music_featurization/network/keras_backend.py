@@ -3,13 +3,17 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
+
+# Keras imports them, if they are installed, for features that are not used here: a second, and 150 MB in every process.
+NOT_NEEDED = ("matplotlib", "pandas", "sklearn")
 
 
 def load_keras() -> ModuleType:
@@ -27,7 +31,7 @@ def load_keras() -> ModuleType:
         os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"}
     # Clips of many lengths are meant: TensorFlow warns of the compilation that each new length takes.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _without_stderr():
+    with _without_stderr(), _not_installed(NOT_NEEDED):
         try:
             import keras
 
@@ -91,3 +95,16 @@ def _without_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _not_installed(packages: Sequence[str]) -> Iterator[None]:
+    """Let the first import of each package fail, as if it was not installed."""
+    hidden = [name for name in packages if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # as documented for sys.modules
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
