@@ -1,4 +1,4 @@
-"""The history of a training run: reading history.pkl safely, and choosing the best epoch."""
+"""The history of a training run: read history.pkl safely, and choose the best epoch."""
 
 import math
 import pickle
@@ -28,7 +28,7 @@ def _scalar(dtype: _Dtype, content: str) -> float:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads containers, numbers and the numpy scalars of the published original; other names could run any code."""
+    """Read containers, numbers and the numpy scalars of the published original; other names could run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -38,32 +38,24 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read(path: Path) -> dict[str, list[float]]:
-    """Read a training history, a pickled dict of lists of numbers, also the published original's by Python 2.
+    """Read a training history: lists of one number per epoch, by name.
 
-    Returns
-    -------
-    dict of str to list of float
-        One number per epoch. Only what is such a list; empty lists are left out. Numbers too large for float32 are
-        infinite.
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing, damaged, refers to code, or contains no list of numbers.
+    The file is a pickled dict, also one that the published original wrote with Python 2. Other values and empty lists
+    are left out; numbers too large for float32 become infinite. Raises a PipelineError if the file is missing or
+    damaged, refers to code, or contains no list of numbers.
     """
     require(path, TRAINING)
+    advice = f"Run {TRAINING} --overwrite to train again."
     try:
         with open(path, "rb") as file:
             content = _Unpickler(file, encoding="latin1").load()
     except OSError:
         raise
     except Exception as error:  # a damaged pickle raises almost anything
-        raise PipelineError(
-            f"{path} is not a readable training history ({error}). Run {TRAINING} --overwrite to train again."
-        ) from error
+        raise PipelineError(f"{path} is not a readable training history ({error}). {advice}") from error
     history = _lists_of_numbers(content)
     if not history:
-        raise PipelineError(f"{path} contains no list of numbers per epoch. Run {TRAINING} --overwrite to train again.")
+        raise PipelineError(f"{path} contains no list of numbers per epoch. {advice}")
     return history
 
 

@@ -1,4 +1,4 @@
-"""The networks by name."""
+"""The networks by name: build one, load one to train it further, describe its front end."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,27 +44,15 @@ def build_network(
         return vgg16.vgg16(n_classes, weights="imagenet" if weights == PRETRAINED else weights, fine_tune=fine_tune)
     if weights not in (PRETRAINED, RANDOM):
         raise PipelineError(f"--weights {weights}: crnn starts from {PRETRAINED} or {RANDOM}, not from a file.")
-    random = weights == RANDOM
-    embedder = front_end.build_embedder(pretrained=not random, trainable=fine_tune or random)
+    is_random = weights == RANDOM
+    embedder = front_end.build_embedder(pretrained=not is_random, trainable=fine_tune or is_random)
     return crnn.crnn(embedder, n_classes)
 
 
 def load_network(path: Path, network_name: str, classes: Sequence[str], *, fine_tune: bool = False) -> "keras.Model":
-    """Load a trained network to train it further, with a new last layer if its classes are others.
+    """Load a checkpoint to train it further, with a new last layer if its classes are not these.
 
-    Parameters
-    ----------
-    path : Path
-        A checkpoint that `require_same_network` accepts.
-    network_name : {"crnn", "vgg16"}
-    classes : sequence of str
-        In label order.
-    fine_tune : bool
-        Train its convolutions too.
-
-    Returns
-    -------
-    keras.Model
+    With `fine_tune` its convolutions are trained too. Check the checkpoint with `require_same_network` first.
     """
     import keras
 
@@ -72,7 +60,7 @@ def load_network(path: Path, network_name: str, classes: Sequence[str], *, fine_
 
     model, about = checkpoints.load(path), checkpoints.read_about(path)
     if model.name != network_name:
-        raise PipelineError(f"{path} contains the network {model.name}, not {network_name}. Give --network.")
+        raise _other_network(path, model.name, network_name)
     if embedder := front_end.embedder_of(model):
         front_end.set_trainable(embedder, fine_tune)
     for layer in model.layers:
@@ -87,41 +75,33 @@ def load_network(path: Path, network_name: str, classes: Sequence[str], *, fine_
 def require_same_network(path: Path, network_name: str) -> dict:
     """Check by a checkpoint's `about` that training can start from it, and return that `about`.
 
-    Raises
-    ------
-    PipelineError
-        If it cannot be read, contains another network, or was trained on spectrograms made with other settings.
+    Raises a PipelineError if it is unreadable, contains another network, or was trained on other spectrograms.
     """
     about = checkpoints.read_about(path)
     if about.get("network", network_name) != network_name:
-        raise PipelineError(f"{path} contains the network {about['network']}, not {network_name}. Give --network.")
+        raise _other_network(path, about["network"], network_name)
     checkpoints.require_our_spectrograms(path, about)
     return about
+
+
+def _other_network(path: Path, name: str, expected: str) -> PipelineError:
+    return PipelineError(f"{path} contains the network {name}, not {expected}. Give --network.")
 
 
 def describe_front_end(network_name: str, weights: str, fine_tune: bool, start_from: dict | None = None) -> dict | None:
     """Describe a network's front end for the checkpoint's `about`; None for a network without one.
 
-    Parameters
-    ----------
-    network_name, weights, fine_tune
-        As for `build_network`.
-    start_from : dict, optional
-        The `about` of the checkpoint that training starts from.
-
-    Returns
-    -------
-    dict or None
-        `pretrained` and `fine_tuned` (bool), `file` (fingerprint of `models/front_end.h5`, None if it was not used) and
-        `heard` (the music it was trained on, None for random weights).
+    `start_from` is the `about` of the checkpoint that training starts from. The description contains `pretrained` and
+    `fine_tuned` (bool), `file` (fingerprint of `models/front_end.h5`, None if it was not used) and `heard` (the music
+    that it was trained on, None for random weights).
     """
     from music_featurization.network.front_end import HEARD
 
     if network_name != "crnn":
         return None
     if start_from is not None:
-        described = dict(start_from.get("front_end") or {"pretrained": False, "file": None, "heard": None})
-        return described | {"fine_tuned": bool(fine_tune or described.get("fine_tuned", True))}
+        description = dict(start_from.get("front_end") or {"pretrained": False, "file": None, "heard": None})
+        return description | {"fine_tuned": bool(fine_tune or description.get("fine_tuned", True))}
     pretrained = weights == PRETRAINED
     return {
         "pretrained": pretrained,
@@ -132,8 +112,8 @@ def describe_front_end(network_name: str, weights: str, fine_tune: bool, start_f
 
 
 def has_provided_front_end(about: dict) -> bool:
-    """Return by a checkpoint's `about` whether its front end is `models/front_end.h5`, unchanged."""
-    described = about.get("front_end")
-    if not isinstance(described, dict) or not described.get("pretrained") or described.get("fine_tuned"):
+    """Return whether a checkpoint's front end is `models/front_end.h5`, unchanged, according to its `about`."""
+    description = about.get("front_end")
+    if not isinstance(description, dict) or not description.get("pretrained") or description.get("fine_tuned"):
         return False
-    return FRONT_END.exists() and described.get("file") == fingerprint(FRONT_END)
+    return FRONT_END.exists() and description.get("file") == fingerprint(FRONT_END)

@@ -1,4 +1,4 @@
-"""Run a network over many clips of any lengths, streaming: only a few batches are in memory."""
+"""Run a network over many clips of any lengths, with only a few batches in memory."""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Clips are sorted by length within a window of this many batches, so that nearly every batch is full.
 BATCHES_PER_WINDOW = 16
-_made: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # made again, a network would be compiled again
+_with_outputs: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # Keras would compile a new one again
 
 
 def predict(
@@ -30,16 +30,16 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute class probabilities and features of clips, in their order.
 
-    A batch contains clips of one length only: nothing is padded, so a clip's result does not depend on its neighbours.
+    All clips of a batch have the same length: nothing is padded, so the result of a clip does not depend on the others.
 
     Parameters
     ----------
     model : keras.Model
-        From (batch, mels, frames) to probabilities, with a layer `activation_1` whose outputs are the features.
+        From (batch, mels, frames) to probabilities, with a layer `activation_1` that outputs the features.
     files : sequence of Path
         Spectrograms or, with `embedded`, embeddings by the network's front end.
     batch_size : int
-        Most clips per batch.
+        Largest number of clips in a batch.
     progress : callable, optional
         Called with the number of clips done after every batch.
 
@@ -52,7 +52,7 @@ def predict(
     Raises
     ------
     PipelineError
-        If a file is missing, damaged, or contains NaN; it is named.
+        If a file is missing or damaged, or contains NaN; the message names it.
     """
     network, load = stages(model, embedded)
     probabilities = np.zeros((len(files), network.outputs[0].shape[-1]), np.float32)
@@ -66,17 +66,8 @@ def predict(
     return probabilities, features
 
 
-def predict_clip(model: "keras.Model", log_mel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute class probabilities, (classes,), and features, (512,), of one spectrogram, (mels, frames)."""
-    network, _ = stages(model, embedded=False)
-    embedder = front_end.embedder_of(model)
-    clip = log_mel if embedder is None else front_end.embed(embedder, log_mel)
-    probabilities, features = network.predict_on_batch(clip[None])
-    return probabilities[0], features[0]
-
-
 def stages(model: "keras.Model", embedded: bool) -> tuple["keras.Model", Callable[[Path], np.ndarray]]:
-    """Split a network into what is done clip by clip, with the reading, and what is done in batches.
+    """Split a network into the part that runs on one clip after its file is read, and the part that runs on batches.
 
     Returns
     -------
@@ -98,9 +89,9 @@ def _with_features(model: "keras.Model", inputs: "keras.KerasTensor") -> "keras.
     """Return the network from `inputs` on, with the outputs probabilities and features."""
     import keras
 
-    if model not in _made:
-        _made[model] = keras.Model(inputs, [model.outputs[0], model.get_layer(FEATURE_LAYER).output])
-    return _made[model]
+    if model not in _with_outputs:
+        _with_outputs[model] = keras.Model(inputs, [model.outputs[0], model.get_layer(FEATURE_LAYER).output])
+    return _with_outputs[model]
 
 
 def _equal_length_batches(

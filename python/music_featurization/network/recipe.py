@@ -18,34 +18,31 @@ RECIPES: dict[str, dict] = {
 
 
 def add_options(parser: argparse._ActionsContainer) -> None:
-    """Add an option for every setting to a command line; those not given are absent from its result."""
+    """Add an option for every setting to a command line; the result lacks those that the user does not give."""
 
-    def add(flag: str, metavar: str, about: str, **options: Any) -> None:
+    def add(flag: str, metavar: str, text: str, **options: Any) -> None:
         name = flag.strip("-").replace("-", "_")
         values = {network: settings[name] for network, settings in RECIPES.items()}
         default = ", ".join(f"{network} {value}" for network, value in values.items())
         if len(set(values.values())) == 1:
             default = str(values["crnn"]).replace("True", "on")
-        about = f"{about} (default: {default})"
-        parser.add_argument(flag, default=argparse.SUPPRESS, metavar=metavar, help=about, **options)
+        text = f"{text} (default: {default})"
+        parser.add_argument(flag, default=argparse.SUPPRESS, metavar=metavar, help=text, **options)
 
-    batch_size = "clips per step; by default fewer if there are fewer training clips"
-    precision = f"one of {', '.join(PRECISIONS)}; auto is mixed_float16 on a GPU, else float32; a pre-trained "
+    batch_size = "clips per step; the default is lowered to the number of training clips"
+    class_weights = "on gives every class the same weight in the loss, however few its clips; off weights clips equally"
+    precision = f"{', '.join(PRECISIONS)}; auto is mixed_float16 on a GPU, else float32"
     add("--batch-size", "N", batch_size, type=command_line.positive)
-    add("--learning-rate", "X", "highest learning rate", type=command_line.non_negative)
+    add("--learning-rate", "X", "highest learning rate of the schedule", type=command_line.non_negative)
     add("--weight-decay", "X", "weight decay of AdamW", type=command_line.non_negative)
-    class_weights = "whether every class counts the same, however few its clips: on or off"
     add("--class-weights", "on|off", class_weights, type=command_line.parse_switch)
-    add("--precision", "WHICH", f"{precision}front end computes in float32", choices=PRECISIONS)
+    add("--precision", "NAME", f"numbers to compute with: {precision}", choices=PRECISIONS)
 
 
 def complete(network_name: str, changes: dict, clips: int) -> dict:
     """Return a network's recipe with these changes, the batch size fitted to the number of training clips.
 
-    Raises
-    ------
-    PipelineError
-        If a setting does not exist or cannot be used.
+    Raises a PipelineError if a setting does not exist or cannot be used.
     """
     if unknown := sorted(set(changes) - set(RECIPES[network_name])):
         raise PipelineError(f"There is no setting {', '.join(unknown)}. There are {', '.join(RECIPES[network_name])}.")
