@@ -25,10 +25,15 @@ from music_featurization.evaluation.classification import classify_split
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
-    parser.add_argument("--model", type=Path, metavar="FILE", help="Keras .h5 file; chosen as above if not given")
-    parser.add_argument("--split", choices=results.PARTS, default="test", help="all but test get their own files")
-    parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips at a time")
-    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="the network, a Keras .h5 file (default: see above)")
+    parser.add_argument(
+        "--split",
+        choices=results.PARTS,
+        default="test",
+        help="clips to classify; train, val and all get files of their own",
+    )
+    parser.add_argument("--batch-size", type=command_line.positive, default=32, metavar="N", help="clips per step")
+    parser.add_argument("--overwrite", action="store_true", help="classify again even if nothing has changed")
     classify_split(**vars(parser.parse_args(argv)))
     return 0
 

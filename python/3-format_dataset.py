@@ -24,7 +24,7 @@ from music_featurization.feature_tables import feature_table
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument("--split", choices=results.PARTS, default="test", help="clips to write")
-    parser.add_argument("--overwrite", action="store_true", help="do it again even if nothing has changed")
+    parser.add_argument("--overwrite", action="store_true", help="write again even if nothing has changed")
     format_dataset(**vars(parser.parse_args(argv)))
     return 0
 

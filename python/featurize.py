@@ -38,33 +38,26 @@ from music_featurization.artifacts import PROVIDED_MODEL, Artifacts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = vars(parse(argv))
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="recordings, or folders that contain some")
+    add("--model", type=Path, default=PROVIDED_MODEL, metavar="FILE", help="the network (default: the provided one)")
+    add = parser.add_argument_group("table").add_argument
+    add("--out", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)")
+    add("--every", type=float, metavar="SECONDS", help="one row per time step of this length instead of per track")
+    add("--tags", action="store_true", help="add the probabilities of 100 tags")
+    add("--overwrite", action="store_true", help="make the table again, without its present rows")
+    add = parser.add_argument_group("processes").add_argument
+    add("--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes")
+    add("--dask", metavar="ADDRESS", help="work on the Dask cluster whose scheduler has this address")
+    add("--shard", type=command_line.shard, metavar="I/N", help="analyse only the I-th of N parts of the recordings")
+    options = vars(parser.parse_args(argv))
     from music_featurization.feature_tables.featurize import featurize
 
-    out = options.pop("out") or Artifacts(options["root"]).features
-    del options["root"]
+    artifacts = Artifacts(options.pop("root"))
+    out = options.pop("out") or artifacts.features
     table = featurize(options.pop("paths"), out, **options)
     return 1 if table is None and not options["shard"] else 0
-
-
-def parse(argv: Sequence[str] | None) -> "command_line.argparse.Namespace":
-    parser = command_line.parser(__doc__)
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="recordings, or folders that contain some")
-    parser.add_argument(
-        "--model", type=Path, default=PROVIDED_MODEL, metavar="FILE", help="the network (default: the provided one)"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)"
-    )
-    parser.add_argument("--every", type=float, metavar="SECONDS", help="one row per time step instead of per track")
-    parser.add_argument("--tags", action="store_true", help="add the probabilities of 100 tags")
-    parser.add_argument(
-        "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes"
-    )
-    parser.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work: its scheduler's address")
-    parser.add_argument("--shard", type=command_line.shard, metavar="I/N", help="do only the I-th of N parts")
-    parser.add_argument("--overwrite", action="store_true", help="make the table again, without what is in it")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Print the likeliest tags of recordings, by the two musicnn networks of the front end, and draw them over time.
+"""Print the most probable tags of recordings, by the two musicnn networks of the front end, and draw them over time.
 
     python3 tag.py song.mp3
     python3 tag.py ~/Music --top 10
     python3 tag.py song.mp3 --plot --output pictures
 
-TRACK is a recording, or a folder: all recordings below it. One line per recording and network: MagnaTagATune's tags and
-the Million Song Dataset's, each with its mean probability over the recording. --plot writes the taggram of each
-recording, tags by time in steps of 3 s, as <name>_<network>_<theme>.svg and .png. A recording that cannot be read is
-named, and the others follow; the exit status is 1 if none can be read.
+TRACK is a recording, or a folder with all recordings below it. The script prints one line per recording and network:
+the tags of MagnaTagATune and of the Million Song Dataset, each with its mean probability over the recording. --plot
+writes the taggram of each recording, tags over time in steps of 3 s, as <name>_<network>_<theme>.svg and .png. The
+script names recordings that cannot be read, and goes on; the exit status is 1 if it can read none.
 """
 
 import sys
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def likeliest(probabilities: dict[str, float], prefix: str, top: int) -> str:
-    """Return the likeliest tags with this prefix as text, such as "guitar 0.62, classical 0.31"."""
+    """Return the most probable tags with this prefix as text, such as "guitar 0.62, classical 0.31"."""
     chosen = sorted(
         (-value, tag.removeprefix(prefix)) for tag, value in probabilities.items() if tag.startswith(prefix)
     )

@@ -1,6 +1,7 @@
 """Test the Python interface on recordings that the tests make, with the provided networks."""
 
 import doctest
+import shutil
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from tiny_music import music
 from tiny_pipeline import run_script
 
 import music_featurization
-from music_featurization import load_features, log_mel, predict, tags
-from music_featurization.artifacts import FRONT_END, PROVIDED_MODEL, PipelineError
+from music_featurization import api, load_features, log_mel, predict, tags
+from music_featurization.artifacts import FRONT_END, PROVIDED_MODEL, REPOSITORY, PipelineError
 from music_featurization.dataset.genres import GENRES
+from music_featurization.feature_tables import featurize
 from music_featurization.network import front_end
 
 
@@ -102,9 +104,12 @@ def test_tag_fails_if_no_recording_can_be_read(tmp_path):
     assert run_script("python/tag.py", tmp_path, tmp_path / "junk.mp3") == 1
 
 
-def test_examples_in_docstrings():
-    result = doctest.testmod(front_end)
-    assert result.attempted == 2 and result.failed == 0
+def test_examples_in_docstrings(tmp_path, monkeypatch):
+    shutil.copy(REPOSITORY / "tests/data/vocadito_10.mp3", tmp_path / "song.mp3")
+    monkeypatch.chdir(tmp_path)
+    for module in (front_end, featurize, api):  # in this order: an example reads what another one writes
+        result = doctest.testmod(module)
+        assert result.attempted and not result.failed
 
 
 def test_tags_over_time_and_their_pictures(track, tmp_path):

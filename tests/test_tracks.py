@@ -195,7 +195,7 @@ def test_rows_of_the_last_part_are_used(tmp_path):
 def test_any_time_of_change_is_kept(tmp_path, time_of_change):
     song = write(tmp_path / "a.wav")
     os.utime(song, (time_of_change, time_of_change))
-    assert tracks.describe(song, tmp_path / "f.csv").modified
+    assert tracks.find([song], tmp_path / "f.csv")[0][0].modified
 
 
 # What a folder contains beside music

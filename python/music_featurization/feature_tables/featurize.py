@@ -1,27 +1,28 @@
-"""Make a table of features of one's own music; the columns are documented in python/featurize.py."""
+"""Make a table of features of one's own music; python/featurize.py documents the columns."""
 
 import contextlib
 import functools
 import os
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from music_featurization import workers
+from music_featurization import command_line, workers
 from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, fingerprint
 from music_featurization.audio import decoding
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.feature_tables import feature_table, table_run, track_features, tracks
 from music_featurization.feature_tables.feature_table import FeatureTable
+from music_featurization.feature_tables.track_features import TrackFeatures
+from music_featurization.feature_tables.tracks import Track
 from music_featurization.network import checkpoints, front_end
 
 TIME_LIMIT = 3600  # seconds per track: there are recordings of a day
-TRACKS_PER_PART, SECONDS_PER_PART = 64, 60  # finished tracks are kept on disk at least so often
+TRACKS_PER_PART, SECONDS_PER_PART = 64, 60  # finished tracks are kept on disk at least this often
 
 
 def featurize(
@@ -51,13 +52,13 @@ def featurize(
     tags : bool
         Add the probabilities of 100 tags.
     jobs : int, optional
-        Worker processes; by default one per core.
+        Number of worker processes; by default one per core.
     dask : str, optional
         Address of a Dask scheduler, whose workers see the recordings at the same paths.
     shard : tuple of int, optional
         (i, n): only the i-th of n parts. A later call without it joins the shards.
     overwrite : bool
-        Make the table again, without what is in it.
+        Make the table again, without its present rows.
 
     Returns
     -------
@@ -72,9 +73,13 @@ def featurize(
     Examples
     --------
     >>> from music_featurization import featurize
-    >>> table = featurize(["Music"], "features.npz", tags=True)        # doctest: +SKIP
-    >>> table.features.shape, table.rows["mtt_guitar"].max()           # doctest: +SKIP
-    ((9, 512), 0.71)
+    >>> table = featurize(["song.mp3"], "features.npz", tags=True)  # doctest: +ELLIPSIS
+    1 tracks: 0 done, 1 to do
+    ...
+    >>> table.features.shape
+    (1, 512)
+    >>> bool(0 <= table.rows["mtt_guitar"].max() <= 1)
+    True
     """
     out, model = Path(out), Path(model)
     feature_table.require_format(out)
@@ -94,7 +99,7 @@ def featurize(
         print(f"{len(recordings)} tracks{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do", flush=True)
         outcomes = _outcomes(to_do, settings, jobs or workers.cores(), dask)
         failures: dict[str, str] = {}
-        for table in _batches(outcomes, out, settings, failures, len(to_do)):
+        for table in _tables(outcomes, out, settings, failures, len(to_do)):
             if overwrite:  # not before a network has been loaded
                 _remove([out, *parts])
             parts.append(table_run.keep_part(out, table))
@@ -121,8 +126,12 @@ class Settings(NamedTuple):
 def _join(out: Path, tables: Sequence[FeatureTable], parts: Sequence[Path]) -> FeatureTable | None:
     table = table_run.finish(out, tables)
     _remove(parts)  # only those that are in the table: another run may have written more
-    if table is not None:
-        _report(table, out)
+    if table is None:
+        return None
+    if noted := table.rows.loc[table.rows["note"] != "", "recording"].nunique():
+        print(f"{noted} used in part; why: the column note")
+    genres = ", ".join(f"{genre} {count}" for genre, count in Counter(table.genres).most_common())
+    print(f"{len(table.rows)} {'time steps' if 'start' in table.rows else 'tracks'} ({genres}): {out}")
     return table
 
 
@@ -131,14 +140,15 @@ def _remove(paths: Sequence[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _outcomes(to_do: Sequence[tracks.Track], settings: Settings, jobs: int, dask: str | None) -> Iterator[tuple]:
+def _outcomes(
+    to_do: Sequence[Track], settings: Settings, jobs: int, dask: str | None
+) -> Iterator[tuple[Track, TrackFeatures | str]]:
     """Yield each track with its features, or the reason why there are none."""
     if not to_do:
         return
     analyse = functools.partial(_analyse, model=settings.model, every=settings.every)
     prepare, by_path = functools.partial(_prepare_worker, settings.model), {track.path: track for track in to_do}
-    options: dict[str, Any] = {"jobs": jobs, "dask": dask, "prepare": prepare, "time_limit": TIME_LIMIT}
-    for path, result in workers.run(analyse, by_path, **options):
+    for path, result in workers.run(analyse, by_path, jobs=jobs, dask=dask, prepare=prepare, time_limit=TIME_LIMIT):
         yield by_path[path], result
 
 
@@ -148,7 +158,7 @@ def _prepare_worker(model: Path) -> None:
         track_features.load_networks(model)
 
 
-def _analyse(path: str, *, model: Path, every: float | None) -> track_features.TrackFeatures | str:
+def _analyse(path: str, *, model: Path, every: float | None) -> TrackFeatures | str:
     """In a worker: analyse a recording, or return the reason why it cannot be used."""
     networks = track_features.load_networks(model)
     try:
@@ -164,18 +174,19 @@ def _analyse(path: str, *, model: Path, every: float | None) -> track_features.T
         return f"cannot be read: {error.strerror}"
 
 
-def _batches(
-    outcomes: Iterator[tuple], out: Path, settings: Settings, failures: dict[str, str], total: int
+def _tables(
+    outcomes: Iterable[tuple[Track, TrackFeatures | str]],
+    out: Path,
+    settings: Settings,
+    failures: dict[str, str],
+    total: int,
 ) -> Iterator[FeatureTable]:
-    """Yield tables of the tracks that are finished, now and then, with a progress bar; fill in the failures."""
-    from tqdm import tqdm
-
-    batch: list[tuple[tracks.Track, track_features.TrackFeatures]] = []
+    """Yield tables of the tracks that are finished, now and then, with a progress bar; add to the failures."""
+    batch: list[tuple[Track, TrackFeatures]] = []
     spent: Counter[str] = Counter()
     began, last, done = time.perf_counter(), time.monotonic(), 0
-    seconds = 0.2 if sys.stderr.isatty() else 30  # a log file wants few lines
     try:
-        for track, result in tqdm(outcomes, total=total, unit="track", mininterval=seconds, disable=not total):
+        for track, result in command_line.progress(outcomes, total, "track") if total else ():
             if isinstance(result, str):
                 failures[track.name] = result
                 continue
@@ -184,32 +195,24 @@ def _batches(
             batch.append((track, result))
             if len(batch) == TRACKS_PER_PART or time.monotonic() - last > SECONDS_PER_PART:
                 finished, batch, last = batch, [], time.monotonic()
-                yield _rows(finished, out, settings)
+                yield _table(finished, out, settings)
     except BaseException:  # an interruption: what is finished is kept
         if batch:
-            table_run.keep_part(out, _rows(batch, out, settings))
+            table_run.keep_part(out, _table(batch, out, settings))
         raise
     if batch:
-        yield _rows(batch, out, settings)
+        yield _table(batch, out, settings)
     if done:
-        _report_speed(done, time.perf_counter() - began, spent)
+        seconds, shares = time.perf_counter() - began, (f"{k} {v / spent.total():.0%}" for k, v in spent.items())
+        print(f"{done} tracks in {seconds:.1f} s, {done / seconds:.2f} tracks/s ({', '.join(shares)})")
 
 
-def _report_speed(tracks_done: int, seconds: float, spent: Counter[str]) -> None:
-    total = sum(spent.values())
-    shares = ", ".join(f"{what} {part / total:.0%}" for what, part in spent.items())
-    print(f"{tracks_done} tracks in {seconds:.1f} s, {tracks_done / seconds:.2f} tracks/s ({shares})")
-
-
-def _rows(
-    batch: Sequence[tuple[tracks.Track, track_features.TrackFeatures]], out: Path, settings: Settings
-) -> FeatureTable:
-    """Make a table of some tracks."""
+def _table(batch: Sequence[tuple[Track, TrackFeatures]], out: Path, settings: Settings) -> FeatureTable:
     import pandas
 
     frames = []
     for track, result in batch:
-        columns: dict[str, Any] = {"recording": track.name}
+        columns: dict = {"recording": track.name}
         if settings.every is not None:
             columns |= {"start": result.start.round(3), "end": result.end.round(3)}
         genres = [settings.classes[label] for label in result.probabilities.argmax(axis=1)]
@@ -222,10 +225,3 @@ def _rows(
         frames.append(pandas.DataFrame(columns))
     features = np.concatenate([result.features for _, result in batch])
     return FeatureTable(pandas.concat(frames, ignore_index=True), features, out.parent)
-
-
-def _report(table: FeatureTable, out: Path) -> None:
-    if noted := table.rows.loc[table.rows["note"] != "", "recording"].nunique():
-        print(f"{noted} used in part; why: the column note")
-    genres = ", ".join(f"{genre} {count}" for genre, count in Counter(table.genres).most_common())
-    print(f"{len(table.rows)} {'time steps' if 'start' in table.rows else 'tracks'} ({genres}): {out}")

@@ -1,4 +1,4 @@
-"""One run owns the table that featurize.py makes: what earlier runs did, parts of an interrupted one, failures."""
+"""The files of one run of featurize.py: the lock, what earlier runs did, parts of an interrupted run, failures."""
 
 import contextlib
 import errno
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from music_featurization import file_lock
 from music_featurization.artifacts import PipelineError, make_folder, remove_unfinished, write_table
+from music_featurization.dataset.spectrogram_folder import printable
 from music_featurization.feature_tables import feature_table, tracks
 from music_featurization.feature_tables.feature_table import FeatureTable
 
@@ -18,33 +19,27 @@ Shard = tuple[int, int] | None
 
 
 def partial_folder(out: Path) -> Path:
-    """Folder beside a table that keeps what is done until the table is whole."""
+    """Return the folder beside a table that keeps finished rows until the table is whole."""
     return out.with_name(f"{out.name}.partial")
-
-
-def _lock_file(out: Path, shard: Shard) -> Path:
-    return out.with_name(f"{out.name}.lock" if shard is None else f"{out.name}.shard-{shard[0]}-of-{shard[1]}.lock")
 
 
 @contextlib.contextmanager
 def owned(out: Path, shard: Shard = None) -> Iterator[None]:
     """Own a table, or a shard of it, while the block runs, after making sure that it can be written.
 
-    Raises
-    ------
-    PipelineError
-        If another process is making the table or shard, or one of its files or folders cannot be written.
+    Raises a PipelineError if another process is making it, or one of its files or folders cannot be written.
     """
+    ending = "" if shard is None else f".shard-{shard[0]}-of-{shard[1]}"
     with contextlib.ExitStack() as stack:
         try:
             make_folder(out.parent)
-            stack.enter_context(file_lock.locked(_lock_file(out, shard), out))
+            stack.enter_context(file_lock.locked(out.with_name(f"{out.name}{ending}.lock"), out))
             _require_writable(out, shard)
         except OSError as error:
             raise PipelineError(
                 f"{out} cannot be written: {error.strerror} ({error.filename}). Change that, or give another --out."
             ) from error
-        stack.callback(_remove_empty, partial_folder(out))
+        stack.callback(_remove_if_empty, partial_folder(out))
         yield
 
 
@@ -63,7 +58,7 @@ def _require_writable(out: Path, shard: Shard) -> None:
             raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
-def _remove_empty(folder: Path) -> None:
+def _remove_if_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):  # not empty: of an interrupted run
         folder.rmdir()
 
@@ -73,35 +68,29 @@ def parts(out: Path) -> list[Path]:
     return sorted(partial_folder(out).glob("[0-9]*.npz"))
 
 
-def read_done(files: Sequence[Path], out: Path, model_fingerprint: str, every: float | None, tags: bool) -> list:
-    """Read what earlier runs did.
+def keep_part(out: Path, table: FeatureTable) -> Path:
+    """Keep some finished rows beside `out`, in case the run is interrupted; return the file."""
+    part = partial_folder(out) / f"{time.time_ns():020d}-{os.getpid()}.npz"
+    feature_table.write(part, table)
+    return part
 
-    Parameters
-    ----------
-    files : sequence of Path
-        The table and its parts, as far as they exist.
-    out : Path
-        The table.
-    model_fingerprint, every, tags
-        The network and options of this run.
 
-    Returns
-    -------
-    list of FeatureTable
+def read_done(
+    files: Sequence[Path], out: Path, model_fingerprint: str, every: float | None, tags: bool
+) -> list[FeatureTable]:
+    """Read what earlier runs did: the table `out` and its parts, as far as these files exist.
 
-    Raises
-    ------
-    PipelineError
-        If they were made by another network or with other options.
+    Raises a PipelineError if they were made by another network or with other options than this run's.
     """
     tables = [feature_table.read(path) for path in files if path.exists()]
-    wanted = _describe(model_fingerprint, every, tags)
+    expected = _describe(model_fingerprint, every, tags)
     for table in tables:
         has_tags = any(name.startswith("mtt_") for name in map(str, table.rows))
-        made = _describe(table.model_fingerprint, _step_of(table, every), has_tags)
-        if made != wanted:
+        actual = _describe(table.model_fingerprint, _step_of(table, every), has_tags)
+        if actual != expected:
             raise PipelineError(
-                f"{out} contains {made}; this run makes {wanted}. Give another --out, or --overwrite to make it again."
+                f"{out} contains {actual}; this run makes {expected}. "
+                "Give another --out, or --overwrite to make it again."
             )
     return [table._replace(folder=out.parent) for table in tables]
 
@@ -123,15 +112,7 @@ def _step_of(table: FeatureTable, every: float | None) -> float | None:
 def compare(
     tables: Sequence[FeatureTable], recordings: Sequence[tracks.Track], out: Path
 ) -> tuple[list[FeatureTable], list[tracks.Track]]:
-    """Compare what earlier runs did with the recordings as they are.
-
-    Returns
-    -------
-    valid : list of FeatureTable
-        The tables without the rows of recordings that have changed since.
-    to_do : list of tracks.Track
-        The recordings without a row.
-    """
+    """Return the tables without the rows of recordings that have changed since, and the recordings without a row."""
     by_name = {track.name: track for track in recordings}
     by_file = {tracks.identity(track.path): track for track in recordings}
     valid, done = [], set()
@@ -147,26 +128,10 @@ def compare(
     return valid, [track for track in recordings if track.path not in done]
 
 
-def keep_part(out: Path, table: FeatureTable) -> Path:
-    """Keep some finished rows beside `out`, in case the run does not end; return the file."""
-    part = partial_folder(out) / f"{time.time_ns():020d}-{os.getpid()}.npz"
-    feature_table.write(part, table)
-    return part
-
-
 def finish(out: Path, tables: Sequence[FeatureTable]) -> FeatureTable | None:
-    """Write all rows, sorted by path.
+    """Write all rows, sorted by path; of a track that is in several tables, the rows of the last one.
 
-    Parameters
-    ----------
-    out : Path
-    tables : sequence of FeatureTable
-        If a track is in several of them, the rows of the last are used.
-
-    Returns
-    -------
-    FeatureTable or None
-        None if there is no row: then there is no table.
+    Without any row there is no table: it is removed, and None returned.
     """
     newest: list[FeatureTable] = []
     seen: set[str] = set()
@@ -192,8 +157,6 @@ def failures_file(out: Path, shard: Shard = None) -> Path:
 def write_failures(out: Path, failures: dict[str, str], shard: Shard = None) -> None:
     """Write `path,error` of the tracks of this run that could not be used; no failure, no file."""
     import pandas
-
-    from music_featurization.dataset.spectrogram_folder import printable
 
     for path in [failures_file(out, shard)] if shard else out.parent.glob(f"{glob.escape(out.stem)}.failures*.csv"):
         path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Genre, features and tags of one recording of any length, as a whole or per time step.
 
-A recording is cut into windows as long as the clips of MagnaTagATune, whose results are averaged. Only one window is in
-memory at a time.
+A recording is cut into windows of the same length as the clips of MagnaTagATune, and the results are averaged. Only one
+window is in memory at a time.
 """
 
 import functools
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 29.1  # the length of the clips that the network was trained on
 SHORTEST_SECONDS = 0.1  # of a recording; one shorter than 3 s is repeated, as short clips are in training
-_KEPT = 2  # networks that stay loaded in a process
+LOADED_NETWORKS = 2  # that stay in the memory of a process
 
 
 class Window(NamedTuple):
@@ -41,7 +41,7 @@ class TrackFeatures(NamedTuple):
 
     `start`, `end` and `seconds` (analysed of the step) are float, shape (steps,), `probabilities` float32 (steps, C),
     `features` float32 (steps, 512), `tags` float32 (steps, 100), `note` says what is wrong with the recording, and
-    `spent` is the seconds that each part of the work took.
+    `spent` is the time in seconds that each part of the work took.
     """
 
     start: np.ndarray
@@ -69,25 +69,11 @@ def _edges(every: float | None) -> Iterator[tuple[int, int, int]]:
 def windows(
     path: str | os.PathLike, every: float | None = None, on_note: Callable[[str], None] | None = None
 ) -> Iterator[Window]:
-    """Cut a recording into windows of 29.1 s, or into time steps.
+    """Cut a recording into windows of 29.1 s, or into time steps of `every` seconds.
 
-    Parameters
-    ----------
-    path : path-like
-    every : float, optional
-        Seconds of a time step.
-    on_note : callable, optional
-        Called with what is wrong with a recording that can be decoded in part.
-
-    Yields
-    ------
-    Window
-        What remains at the end is left out if it is shorter than half a window, unless it is the whole recording.
-
-    Raises
-    ------
-    decoding.UnreadableAudioError
-        If the recording cannot be used, or is shorter than 0.1 s.
+    A remainder shorter than half a window is left out, unless it is the whole recording. `on_note` is called with what
+    is wrong with a recording that can be decoded only in part. Raises a decoding.UnreadableAudioError if the recording
+    cannot be used, or is shorter than 0.1 s.
     """
     edges, count = _edges(every), 0
     blocks: list[np.ndarray] = []
@@ -114,8 +100,9 @@ def _window(step: int, start: int, blocks: list[np.ndarray]) -> Window:
 class Networks(NamedTuple):
     """A network, split for recordings.
 
-    `classes` are its classes, `embedder` its front end (None for a network without one), `head` what follows, with the
-    outputs probabilities and features, and `tagger` the front end for the tags, None if the embedder computes them too.
+    `classes` are its classes, `embedder` its front end (None for a network without one), `head` the layers after it,
+    with the outputs probabilities and features, and `tagger` the front end for the tags, None if the embedder computes
+    them too.
     """
 
     classes: tuple[str, ...]
@@ -137,24 +124,19 @@ class Networks(NamedTuple):
 def load_networks(model_file: str | os.PathLike = PROVIDED_MODEL) -> Networks:
     """Load a network and the front end's tags, once per process as long as the file is the same.
 
-    Raises
-    ------
-    PipelineError
-        If the file or the front end is missing, unreadable or does not fit.
+    Raises a PipelineError if the file or the front end is missing, unreadable or does not fit.
     """
     path = Path(model_file)
-    classes = checkpoints.require_compatible(path)
-    return _load_networks(path, classes, fingerprint(path))
+    return _load_networks(path, checkpoints.require_compatible(path), fingerprint(path))
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=LOADED_NETWORKS)
 def _load_networks(model_file: Path, classes: tuple[str, ...], model_fingerprint: str) -> Networks:
-    model = checkpoints.load(model_file, classes)
-    with_tags = front_end.load_tagger()
+    model, tagger = checkpoints.load(model_file, classes), front_end.load_tagger()
     head, _ = prediction.stages(model, embedded=False)
     if networks.has_provided_front_end(checkpoints.read_about(model_file)):
-        return Networks(classes, with_tags, head, None)
-    return Networks(classes, front_end.embedder_of(model), head, with_tags)
+        return Networks(classes, tagger, head, None)
+    return Networks(classes, front_end.embedder_of(model), head, tagger)
 
 
 def require_step(every: float | None) -> None:
@@ -164,19 +146,12 @@ def require_step(every: float | None) -> None:
 
 
 def analyse(path: str | os.PathLike, loaded: Networks, every: float | None = None) -> TrackFeatures:
-    """Compute probabilities, features and tags of a recording.
-
-    Parameters
-    ----------
-    path : path-like
-    loaded : Networks
-    every : float, optional
-        Seconds of a time step; by default there is one row.
+    """Compute probabilities, features and tags of a recording, in one row or in one per time step of `every` seconds.
 
     Raises
     ------
     PipelineError
-        If `every` is not above 0.
+        If `every` is too short.
     decoding.UnreadableAudioError
         If the recording cannot be used, or is silent.
     """
@@ -197,15 +172,16 @@ def analyse(path: str | os.PathLike, loaded: Networks, every: float | None = Non
     if not steps:
         raise decoding.UnreadableAudioError("silent from beginning to end")
     table, widths = np.stack([sums[step] for step in steps]), [output.shape[-1] for output in loaded.head.outputs]
-    means = np.split((table[:, 2:] / table[:, 1:2]).astype(np.float32), np.cumsum(widths), axis=1)
-    starts, note = np.array(steps) * (every or 0.0), "; ".join(dict.fromkeys(notes))
-    probabilities, features, tags = means
-    last = np.array([ends[step] for step in steps])
+    probabilities, features, tags = np.split(
+        (table[:, 2:] / table[:, 1:2]).astype(np.float32), np.cumsum(widths), axis=1
+    )
+    starts, last = np.array(steps) * (every or 0.0), np.array([ends[step] for step in steps])
+    note = "; ".join(dict.fromkeys(notes))
     return TrackFeatures(starts, last, table[:, 0], probabilities, features, tags, note, spent)
 
 
 def _spectrograms(pieces: Iterator[Window], spent: dict[str, float]) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield the windows that are not silent, with their spectrograms: the network knows nothing about silence."""
+    """Yield the windows that are not silent, with their spectrograms: the network was not trained on silence."""
     while True:
         began = time.perf_counter()
         window = next(pieces, None)

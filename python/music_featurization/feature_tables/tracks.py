@@ -1,7 +1,7 @@
 """Recordings of one's own music: find them, each once, and name them in a table.
 
-A track is a real file. Its name in a table is the path relative to the table's folder where it is below that folder, so
-that both can be moved together, and an absolute path otherwise. Links to folders are resolved in it. It never begins
+A track is a real file. Its name in a table is the path relative to the table's folder if the file is below that folder,
+so that both can be moved together, and an absolute path otherwise. Links to folders are resolved in it. It never begins
 with a character that makes a spreadsheet read a cell as a formula.
 """
 
@@ -19,7 +19,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/at
 
 
 class Track(NamedTuple):
-    """A recording: its path, its name in the table, and its size in bytes and time of change as they were found."""
+    """A recording: its path, its name in the table, and its size in bytes and time of change when it was found."""
 
     path: str
     name: str
@@ -28,60 +28,54 @@ class Track(NamedTuple):
 
 
 def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], Skipped]:
-    """Find recordings among files and folders.
+    """Find the recordings among files and folders, each real file once, for a table that will name them.
 
-    Parameters
-    ----------
-    paths : iterable of path-like
-        A folder stands for the recordings below it (`decoding.FILE_ENDINGS`); a file is used whatever its name.
-    table : Path
-        The table that will name them.
+    In a folder, files with the endings `decoding.FILE_ENDINGS` are recordings; a file is used whatever its ending.
 
     Returns
     -------
     tracks : list of Track
-        Each real file once, whichever ways lead to it.
     skipped : Skipped
-        What is not listed of the folders.
+        What is left out of the folders.
 
     Raises
     ------
     PipelineError
         If a path does not exist or a folder contains no recording.
     """
-    found: dict[object, Track] = {}
+    tracks: dict[object, Track] = {}
     skipped, folder = Skipped(), _folder_of(table)
     for path in paths:
         for recording in _recordings(os.fspath(path), skipped):
             real = _resolve_folder(recording)
             key = identity(real)
-            if key not in found or (os.path.islink(found[key].path) and not os.path.islink(real)):
-                found[key] = _describe(real, folder)
-    return list(found.values()), skipped
+            if key not in tracks or (os.path.islink(tracks[key].path) and not os.path.islink(real)):
+                tracks[key] = _describe(real, folder)
+    return list(tracks.values()), skipped
 
 
 def _recordings(path: str, skipped: Skipped) -> list[str]:
-    if os.path.isdir(path):
-        of_this = Skipped()
-        try:
-            below = [os.path.join(path, name) for name in files(path, decoding.FILE_ENDINGS, of_this)]
-        except OSError as error:
-            raise PipelineError(f"{path} cannot be read: {error.strerror}. Change its permissions.") from error
-        if not below:
-            why = "".join(f" {line}." for line in of_this.lines())
-            raise PipelineError(
-                f"{path} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).{why} A file with another ending "
-                "can be given by its name."
-            )
-        skipped.add(of_this, path)
-        return below
-    if os.path.exists(path):
+    if not os.path.exists(path):
+        raise PipelineError(f"{path} does not exist. Give recordings, or folders that contain some.")
+    if not os.path.isdir(path):
         return [path]
-    raise PipelineError(f"{path} does not exist. Give recordings, or folders that contain some.")
+    skipped_here = Skipped()
+    try:
+        below = [os.path.join(path, name) for name in files(path, decoding.FILE_ENDINGS, skipped_here)]
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read: {error.strerror}. Change its permissions.") from error
+    if not below:
+        why = "".join(f" {line}." for line in skipped_here.lines())
+        raise PipelineError(
+            f"{path} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).{why} A file with another ending "
+            "can be given by its name."
+        )
+    skipped.add(skipped_here, path)
+    return below
 
 
 def _resolve_folder(path: str | os.PathLike) -> str:
-    """Resolve the links of a path, but not a link that the file itself is: its name may be all that says the title."""
+    """Resolve the links in a path, but keep the name of the file if it is a link: only that may contain the title."""
     folder, name = os.path.split(path)
     return os.path.join(os.path.realpath(folder), name)
 
@@ -90,17 +84,12 @@ def _folder_of(table: Path) -> str:
     return os.path.realpath(os.path.dirname(table))
 
 
-def describe(path: str | os.PathLike, table: Path) -> Track:
-    """Describe a recording for a table."""
-    return _describe(_resolve_folder(path), _folder_of(table))
-
-
 def _describe(path: str, folder: str) -> Track:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:  # reading it will say why
         return Track(path, _name(path, folder), 0, "")
-    return Track(path, _name(path, folder), found.st_size, _time(found.st_mtime_ns))
+    return Track(path, _name(path, folder), status.st_size, _time(status.st_mtime_ns))
 
 
 def _name(path: str, folder: str) -> str:
@@ -119,20 +108,20 @@ def _time(nanoseconds: int) -> str:
 
 
 def paths_of(names: Iterable[str], table: Path) -> list[str]:
-    """Absolute paths of tracks by their names in a table."""
+    """Return the absolute paths of tracks by their names in a table."""
     folder = _folder_of(table)
     return [os.path.normpath(os.path.join(folder, name)) for name in names]
 
 
 def identity(path: str | os.PathLike) -> tuple | str:
-    """What is equal for two paths if they lead to the same file at present."""
+    """Return a value that is equal for two paths if they lead to the same file at present."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return _resolve_folder(path)
-    if not found.st_ino:  # a file system without such numbers
+    if not status.st_ino:  # a file system without such numbers
         return os.path.realpath(path)
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns  # some file systems give a number twice
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns  # some file systems give a number twice
 
 
 def find_recording(folder: str | os.PathLike, spectrogram: str) -> str:

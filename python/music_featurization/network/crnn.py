@@ -1,7 +1,8 @@
 """The default network: a front end per window of 3 s, a recurrent layer over the windows, 512 features, a softmax.
 
-Standard Keras layers only, so that a checkpoint loads anywhere without our code. There, on TensorFlow, `predict` is
-right for clips of one length only, see `TimeDistributed`; calling the network as a function is right for all.
+All layers are standard Keras layers, so that a checkpoint loads anywhere without our code. There, on TensorFlow,
+`predict` gives correct results only if all clips have one length, see `TimeDistributed`; calling the network as a
+function always does.
 """
 
 from typing import Any
@@ -18,18 +19,13 @@ LENGTH = 20.0  # of a window's vector
 
 
 def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
-    """Build the network from a spectrogram to class probabilities.
-
-    Parameters
-    ----------
-    embedder : keras.Model
-        From a window, (187, mels), to its embedding; see `front_end.build_embedder`.
+    """Build the network from a spectrogram to class probabilities, with the `embedder` of `front_end.build_embedder`.
 
     Returns
     -------
     keras.Model
         float32 (batch, mels, frames) to float32 (batch, n_classes). Frames after the last whole window of 187 are not
-        used. The layer "embeddings" gives (batch, windows, 1608), "activation_1" the features, (batch, 512).
+        used. The layer "embeddings" outputs (batch, windows, 1608), "activation_1" the features, (batch, 512).
     """
     clip = Input((mels, None), name="clip")
     windows = cut_windows(clip, mels)
@@ -40,9 +36,9 @@ def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
 class TimeDistributed(layers.TimeDistributed):
     """Apply a network to every window, as one long batch.
 
-    Keras 3.15 makes a mistake where TensorFlow does not know the number of windows in advance, as after a call with
-    clips of another length: it computes only as many windows as the batch has clips. In a file this is Keras' own layer
-    of the same name, because it has the same configuration.
+    The layer of Keras 3.15 has a fault: if TensorFlow does not know the number of windows in advance, for example after
+    a call with clips of another length, it computes only as many windows as the batch has clips. A file contains the
+    layer of Keras, which has the same name and configuration.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -98,16 +94,10 @@ def classify(summary: KerasTensor, n_classes: int) -> KerasTensor:
 
 
 def standardise(network: Model, embeddings: list[np.ndarray]) -> None:
-    """Set the mean and variance that embeddings are standardised by from those of training clips.
+    """Set the mean and variance by which a `crnn` or its head standardises embeddings, from those of training clips.
 
-    Each part of the embedding gets the same total variance, whatever its size.
-
-    Parameters
-    ----------
-    network : keras.Model
-        A `crnn` or its head.
-    embeddings : list of numpy.ndarray
-        Each of shape (windows, 1608).
+    Each embedding has the shape (windows, 1608). Each part of it gets the same total variance, however many values it
+    has.
     """
     values = np.concatenate(embeddings).astype(np.float64)
     share = np.concatenate([np.full(size, size * len(PARTS) / EMBEDDING) for size in PARTS.values()])

@@ -41,15 +41,12 @@ def export(model_file: Path, output: Path, *, format: str, overwrite: bool = Fal
     """Write a network, from spectrograms to genres and features, for use without Keras.
 
     The input `spectrogram` is float32, shape (clips, 96, frames), with any number of clips and frames. The outputs are
-    `genres`, (clips, classes), the probabilities, and `features`, (clips, 512).
+    `genres`, the probabilities, shape (clips, classes), and `features`, shape (clips, 512).
 
     Parameters
     ----------
-    model_file : Path
-        A checkpoint.
-    output : Path
-        The file (onnx) or folder (savedmodel) to write.
     format : {"onnx", "savedmodel"}
+        Write a file (onnx) or a folder (savedmodel).
     overwrite : bool
         Replace an existing output.
 

@@ -19,17 +19,13 @@ NOT_NEEDED = ("matplotlib", "pandas", "sklearn")
 def load_keras() -> ModuleType:
     """Import and return Keras, with the backend that KERAS_BACKEND names (TensorFlow by default).
 
-    Call this before the first `import keras` elsewhere.
-
-    Raises
-    ------
-    PipelineError
-        If the backend is not installed or there is no such backend, or Keras cannot read its own settings.
+    Call this before the first `import keras` elsewhere. Raises a PipelineError if the backend does not exist or is not
+    installed, or if Keras cannot read its own settings.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if os.environ.get("OMP_NUM_THREADS") == "1":  # a worker process: several would share the cores, and a GPU
         os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"}
-    # Clips of many lengths are meant: TensorFlow warns of the compilation that each new length takes.
+    # TensorFlow warns that it compiles the network again for each new length of a clip, which is intended.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _without_stderr(), _not_installed(NOT_NEEDED):
         try:
@@ -52,17 +48,14 @@ def has_gpu() -> bool:
         import torch
 
         return torch.cuda.is_available()
-    # JAX raises an error when it is asked for devices of a kind that is missing.
+    # All devices: JAX raises an error for a kind of device that is missing.
     return any(device.lower().startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
 
 
 def use_precision(precision: str) -> None:
-    """Set Keras's policy for the layers built from now on.
+    """Set Keras's policy for the layers built from now on to one of `recipe.PRECISIONS`.
 
-    Parameters
-    ----------
-    precision : {"auto", "float32", "mixed_bfloat16", "mixed_float16"}
-        "auto" is mixed_float16 on a GPU, else float32.
+    "auto" is mixed_float16 on a GPU, else float32.
     """
     import keras
 
@@ -79,13 +72,13 @@ def to_numpy(variable: Any) -> np.ndarray:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or the name of its type: those of Keras can have many lines."""
+    """Return the first line of an error's message, or the name of its type: messages of Keras can have many lines."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Discard what C++ prints to file descriptor 2, because no variable silences it; exceptions are raised as usual."""
+    """Discard what C++ prints to file descriptor 2, because no variable silences it."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

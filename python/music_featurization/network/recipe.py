@@ -31,7 +31,9 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 
     batch_size = "clips per step; the default is lowered to the number of training clips"
     class_weights = "on gives every class the same weight in the loss, however few its clips; off weights clips equally"
-    precision = f"{', '.join(PRECISIONS)}; auto is mixed_float16 on a GPU, else float32"
+    precision = (
+        f"{', '.join(PRECISIONS)}; auto is mixed_float16 on a GPU, else float32; a pre-trained front end keeps float32"
+    )
     add("--batch-size", "N", batch_size, type=command_line.positive)
     add("--learning-rate", "X", "highest learning rate of the schedule", type=command_line.non_negative)
     add("--weight-decay", "X", "weight decay of AdamW", type=command_line.non_negative)

@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from music_featurization.artifacts import STEP_3, Artifacts, PipelineError, fingerprint
+from music_featurization.artifacts import REPOSITORY, STEP_3, STEP_4, Artifacts, PipelineError, fingerprint
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.dataset.split import PARTS, read_classes, read_part, training_fingerprint
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def train(
-    root: Path,
     *,
+    root: Path = REPOSITORY,
     network: str = "crnn",
     epochs: int = 20,
     seed: int = 1,
@@ -39,8 +39,7 @@ def train(
 
     Parameters
     ----------
-    root : Path
-        Contains datasets/, models/ and results/.
+    network : {"crnn", "vgg16"}
     start_from : Path, optional
         Checkpoint to continue from.
     weights : str, optional
@@ -48,7 +47,7 @@ def train(
     fine_tune : bool
         Train the pre-trained convolutions too.
     early_stop : int
-        Stop after so many epochs without a lower validation loss; 0 for never.
+        Stop after this number of epochs without a lower validation loss; 0 for never.
     keep : {"all", "best"}
         Which checkpoints to keep.
     tensorboard : Path, optional
@@ -167,7 +166,7 @@ def _versions() -> dict[str, str]:
     return versions | {"python": platform.python_version(), "backend": keras.backend.backend()}
 
 
-def _tensorboard(model: "keras.Model", folder: Path | None) -> list:
+def _tensorboard(model: "keras.Model", folder: Path | None) -> list["keras.callbacks.Callback"]:
     """Return the callbacks that write TensorBoard's logs into `folder`; none if it is None."""
     import keras
 
@@ -183,13 +182,7 @@ def _tensorboard(model: "keras.Model", folder: Path | None) -> list:
 
 
 def check_classes(labels: Sequence[int], validation: Sequence[int], classes: Sequence[str]) -> None:
-    """Refuse a split that a network cannot learn from.
-
-    Raises
-    ------
-    PipelineError
-        If a class has no training clip or the validation part is empty.
-    """
+    """Raise a PipelineError if a class has no training clip or the validation part is empty."""
     missing = [genre for label, genre in enumerate(classes) if label not in set(labels)]
     if missing:
         raise PipelineError(
@@ -197,4 +190,4 @@ def check_classes(labels: Sequence[int], validation: Sequence[int], classes: Seq
             f"out in {STEP_3}, and run the steps after it again."
         )
     if not len(validation):
-        raise PipelineError("The validation part of the split is empty. Add clips and run step 4 again.")
+        raise PipelineError(f"The validation part of the split is empty. Add clips and run {STEP_4} again.")

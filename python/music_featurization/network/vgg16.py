@@ -1,4 +1,4 @@
-"""Bahuleyan's network (arXiv:1804.01149): VGG16 on an image of the spectrogram, one dense layer, a softmax."""
+"""The network of Bahuleyan (arXiv:1804.01149): VGG16 on an image of the spectrogram, one dense layer, a softmax."""
 
 import numpy as np
 from keras import Input, KerasTensor, Model, layers, regularizers
@@ -8,7 +8,7 @@ from music_featurization.network.checkpoints import FEATURE_LAYER, FEATURES
 from music_featurization.network.keras_backend import first_line
 
 IMAGE_SIZE = 216
-TOP = 4.0  # the log-mel value that has the last colour; few are larger
+TOP = 4.0  # the log-mel value of the last colour; few values are larger
 
 
 def vgg16(n_classes: int, *, weights: str = "imagenet", fine_tune: bool = False, mels: int = 96) -> Model:
@@ -38,13 +38,13 @@ def vgg16(n_classes: int, *, weights: str = "imagenet", fine_tune: bool = False,
     try:
         start = None if weights == "none" else weights
         base = VGG16(include_top=False, weights=start, input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3))
-    except Exception as error:  # no connection, no such file, other shapes: each has a type of its own
+    except Exception as error:  # no connection, no such file, other shapes: each raises its own type
         raise PipelineError(
             f"The weights of VGG16 ({weights}) cannot be loaded ({first_line(error)}). "
             "Give --weights FILE or --weights none."
         ) from error
     x = image
-    for layer in base.layers[1:]:  # its layers, not itself: a network inside a network is hard to read and to save
+    for layer in base.layers[1:]:  # one by one: a network inside a network is hard to read and to save
         layer.trainable = fine_tune
         x = layer(x)
     x = layers.Flatten()(x)
@@ -58,10 +58,10 @@ def vgg16(n_classes: int, *, weights: str = "imagenet", fine_tune: bool = False,
 
 
 def jet_image(clip: KerasTensor, mels: int) -> KerasTensor:
-    """Draw the spectrogram in matplotlib's "jet", as VGG16 takes it: (batch, 216, 216, 3), BGR less the mean."""
+    """Draw the spectrogram in matplotlib's "jet" as VGG16 expects it: (batch, 216, 216, 3), BGR minus the mean."""
     x = layers.Reshape((mels, -1, 1))(layers.Rescaling(1 / TOP)(clip))
     x = layers.Resizing(IMAGE_SIZE, IMAGE_SIZE)(x)
-    # Jet is piecewise linear in the level: hinges at its knots, then a weighted sum for each colour.
+    # Each colour of jet is a piecewise linear function of the level: a weighted sum of hinges at its knots.
     x = layers.Conv2D(len(JET_KNOTS), 1, activation="relu", trainable=False, name="jet_knots")(x)
     return layers.Conv2D(3, 1, trainable=False, name="jet_colours")(x)
 
@@ -77,7 +77,7 @@ IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 
 
 def jet_weights() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the weights of the two layers of `jet_image`: a slope changes at every knot."""
+    """Return the weights of the two convolutions of `jet_image`: the knots, and the change of slope at each."""
     colours = np.zeros((len(JET_KNOTS), 3), np.float32)
     for i, knots in enumerate(JET.values()):
         levels, values = np.array(knots).T
