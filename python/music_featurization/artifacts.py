@@ -1,7 +1,4 @@
-"""The names of all artifacts, and their rules: whole or absent, made once, never mixed.
-
-The folder layout is the contract between the scripts. A script takes every path from `Artifacts(root)`.
-"""
+"""The names of all artifacts, and their rules: whole or absent, made once, never mixed."""
 
 import contextlib
 import csv
@@ -50,7 +47,7 @@ class PipelineError(Exception):
 
 
 class _PathBelow:
-    """An attribute of `Artifacts`: a path below the root."""
+    """A path below the root, as an attribute of `Artifacts`."""
 
     def __init__(self, path: str):
         self.path = path
@@ -61,7 +58,7 @@ class _PathBelow:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Paths of the pipeline's files under one root folder."""
+    """The paths of the pipeline's files under one root folder."""
 
     root: Path = REPOSITORY
 
@@ -120,10 +117,9 @@ FRONT_END = REPOSITORY / "models" / "front_end.h5"
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write an artifact so that it is either whole or absent; make its folder if it is missing.
+    """Yield a temporary name that replaces `path` after the block; after an exception, `path` is as it was.
 
-    Yields a temporary name in the same folder, with the same ending. After the block it replaces `path`; after an
-    exception it is removed, and `path` is left as it was.
+    The name has the same ending and is in the same folder, which is made if it is missing.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -140,7 +136,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and all missing ones above it. `Path.mkdir` is recursive, and so limited in depth."""
+    """Make a folder and all missing ones above it, at any depth: `Path.mkdir` is recursive."""
     missing = []
     while not path.is_dir() and path != path.parent:
         missing.append(path)
@@ -150,7 +146,7 @@ def make_folder(path: Path) -> None:
 
 
 def remove_unfinished(folder: Path, *, below: bool = True) -> None:
-    """Remove from a folder, and from those below it, what killed processes left unfinished; links are not followed."""
+    """Remove the unfinished files of killed processes from a folder and those below it, without following links."""
     folders = [os.fspath(folder)]
     while folders:
         with (
@@ -172,7 +168,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _is_abandoned(entry: os.DirEntry) -> bool:
-    """Whether the process that writes a file is dead; of another machine's, whether the file is a day old."""
+    """Return whether the process that writes a file is dead; on another machine, whether the file is a day old."""
     mark = f"{UNFINISHED}{socket.gethostname()}-"
     pid = entry.name.removeprefix(mark).split("-")[0]
     if not entry.name.startswith(mark) or not pid.isdigit() or os.name != "posix":
@@ -223,7 +219,7 @@ def require(path: Path, script: str) -> None:
 
 @contextlib.contextmanager
 def _reading(path: Path, script: str, kind: str) -> Iterator[None]:
-    """Turn what a damaged artifact raises into a PipelineError that names the script to run again."""
+    """Convert any error of reading a damaged artifact to a PipelineError that names the script to run again."""
     require(path, script)
     try:
         yield
@@ -235,20 +231,12 @@ def _reading(path: Path, script: str, kind: str) -> Iterator[None]:
 
 
 def read_json(path: Path, script: str, **kinds: "type | UnionType") -> dict[str, Any]:
-    """Read a JSON artifact, which is always an object.
+    """Read a JSON object; raise a PipelineError that names the script to run if it is missing or damaged.
 
     Parameters
     ----------
-    path : Path
-    script : str
-        The script that makes it, for the error message; also in the other readers.
     **kinds : type
         Type that the value of a key must have; `list` is a list of str. A key may be absent if None is of that type.
-
-    Raises
-    ------
-    PipelineError
-        If it is missing or damaged, is no object, or a value is of another type.
     """
     with _reading(path, script, "readable JSON"):
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -263,7 +251,7 @@ def read_json(path: Path, script: str, **kinds: "type | UnionType") -> dict[str,
 
 
 def read_genres(path: Path, script: str) -> list[str]:
-    """Read the genres in label order from the record of step 3 or 4; PipelineError as in `read_json`."""
+    """Read the genres in label order from the record of step 3 or 4; see `read_json`."""
     genres = read_json(path, script, settings=dict)["settings"].get("genres")
     with _reading(path, script, "readable JSON"):
         if not (isinstance(genres, list) and genres and all(isinstance(genre, str) for genre in genres)):
@@ -272,13 +260,7 @@ def read_genres(path: Path, script: str) -> list[str]:
 
 
 def read_array(path: Path, script: str, dimensions: int) -> "numpy.ndarray":
-    """Read a .npy artifact of numbers, with no more memory than the file has bytes, whatever its header says.
-
-    Raises
-    ------
-    PipelineError
-        If it is missing or damaged, or is not an array of numbers in so many dimensions.
-    """
+    """Read a .npy artifact of numbers, with no more memory than the file has bytes; see `read_json`."""
     import numpy as np
 
     with _reading(path, script, "a readable array"):
@@ -289,20 +271,13 @@ def read_array(path: Path, script: str, dimensions: int) -> "numpy.ndarray":
 
 
 def read_arrays(path: Path, script: str, required: dict[str, tuple[str, int]]) -> "dict[str, numpy.ndarray]":
-    """Read a .npz artifact.
+    """Read a .npz artifact; see `read_json`.
 
     Parameters
     ----------
-    path, script
-        As in `read_json`.
     required : dict of str to (str, int)
-        Kinds (of `numpy.dtype.kind`) and number of dimensions of the arrays that must be in it. Those with dimensions
-        must be of one length.
-
-    Raises
-    ------
-    PipelineError
-        If it is missing or damaged, or an array is missing or of another kind.
+        Kinds (of `numpy.dtype.kind`) and number of dimensions of the arrays that it must contain. All that have
+        dimensions must be of one length.
     """
     import numpy as np
 
@@ -318,13 +293,7 @@ def read_arrays(path: Path, script: str, required: dict[str, tuple[str, int]]) -
 
 
 def read_table(path: Path, columns: Sequence[str], script: str) -> "pandas.DataFrame":
-    """Read a CSV artifact with a header; every field is text, exactly as in the file, and `label` an int.
-
-    Raises
-    ------
-    PipelineError
-        If it is missing, is not a CSV, lacks a column, or has a clip_id or label that is not a whole number.
-    """
+    """Read a CSV artifact with a header; see `read_json`. Every field is text as in the file; `label` is int."""
     import pandas
 
     with _reading(path, script, "a readable CSV"):
@@ -343,7 +312,7 @@ def read_table(path: Path, columns: Sequence[str], script: str) -> "pandas.DataF
 
 
 def fingerprint(*paths: Path, text: str = "") -> str:
-    """Return a short SHA-256 of the contents of files and of a text, to notice that an input has changed."""
+    """Return a short SHA-256 of the contents of files and of a text."""
     digest = hashlib.sha256(os.fsencode(text))
     for path in paths:
         with open(path, "rb") as file:
@@ -354,28 +323,30 @@ def fingerprint(*paths: Path, text: str = "") -> str:
 def is_up_to_date(
     outputs: Sequence[Path], settings_file: Path, settings: dict, inputs: str, overwrite: bool = False
 ) -> bool:
-    """Return whether a step's outputs exist and were made from these inputs; False with `overwrite`.
+    """Return (and print) whether a step's outputs were made from these inputs; False with `overwrite`.
 
-    `settings_file` is the record that `recording` wrote, `inputs` the fingerprint of the inputs of this run. Raises a
-    PipelineError if the outputs were made with other settings.
+    Raises a PipelineError if `settings_file`, which `recording` wrote, contains other settings.
     """
     if overwrite or not all(output.exists() for output in outputs) or not settings_file.exists():
         return False
     record = read_json(settings_file, "the same command", settings=dict)
     require_same_settings(outputs[0], record["settings"], settings)
-    return record.get("inputs") == inputs
+    if record.get("inputs") != inputs:
+        return False
+    print(f"{outputs[0]} is up to date, nothing to do")
+    return True
 
 
 @contextlib.contextmanager
 def recording(settings_file: Path, settings: dict, inputs: str) -> Iterator[None]:
-    """Record the settings and inputs of outputs that the block writes; without a record they are not up to date."""
+    """Record the settings and the inputs' fingerprint of the outputs that the block writes, after they are written."""
     settings_file.unlink(missing_ok=True)
     yield
     write_json(settings_file, {"settings": settings, "inputs": inputs})
 
 
 def require_same_settings(path: Path, recorded: object, wanted: dict) -> None:
-    """Raise a PipelineError that names both settings if an artifact was made with others than this run's."""
+    """Raise a PipelineError that names both settings if an artifact was made with other settings than this run's."""
     if recorded == wanted:
         return
     recorded = recorded if isinstance(recorded, dict) else {}

@@ -30,15 +30,10 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with `--root`; its help shows the description (the script's docstring) as written."""
+    """Return a parser with `--root`, whose help shows the script's docstring as written."""
     parser = argparse.ArgumentParser(description=description, formatter_class=_Formatter, allow_abbrev=False)
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=REPOSITORY,
-        metavar="DIR",
-        help="folder that contains datasets/, models/ and results/",
-    )
+    what = "folder that contains datasets/, models/ and results/"
+    parser.add_argument("--root", type=Path, default=REPOSITORY, metavar="DIR", help=what)
     return parser
 
 
@@ -94,10 +89,10 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a script's `main` as a command: exit with a status, after one line on stderr if the user can fix the error.
+    """Run a script's `main` as a command, and exit with its status; an error that the user can fix is one line.
 
-    The status is that of `main`; 1 after a PipelineError, an operating-system error (disk full, no permission), a
-    missing package or a lack of memory; 130 after Ctrl-C. Works with any locale and with closed standard streams.
+    The status is 1 after a PipelineError, an operating-system error (disk full, no permission), a missing package or a
+    lack of memory; 130 after Ctrl-C. Works with any locale and with closed standard streams.
     """
     open_standard_streams()
     try:
@@ -106,7 +101,7 @@ def run(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # the reader of our output went away (`| head`)
+    except BrokenPipeError:  # the reader of our output has ended (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     except (PipelineError, OSError, MemoryError, ImportError) as error:
@@ -118,10 +113,9 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def open_standard_streams() -> None:
-    """Make the standard streams usable: closed ones discard what is written, and any name can be printed.
+    """Replace closed standard streams by the null device; print characters that the locale lacks as `\\xNN`.
 
-    Otherwise the next file that is opened would get the number of a closed stream, and libraries that print would write
-    to it. A character that the locale cannot show is printed as `\\xNN` or `\\uNNNN`.
+    Otherwise the next file that is opened would get the number of a closed stream, and libraries would print to it.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:

@@ -15,33 +15,25 @@ if TYPE_CHECKING:
 
 SECONDS_TO_WAIT = 20  # for the scheduler, and for a worker; a worker that died is started again within a few
 SECONDS_OF_SILENCE = 5  # without a result, after which the workers are counted
+START = "Start some: dask worker {} --nworkers auto --nthreads 1"
 INSTALL = "Install the project there (pip install -r requirements-cluster.txt) and start it again."
 
 
 class WorkerDiedError(Exception):
-    """Tasks ended their workers, again and again, until Dask gave them up."""
+    """Tasks have ended their workers so often that Dask gave them up."""
 
 
 def results(address: str, do: Callable, tasks: Iterator) -> Iterator:
-    """Call `do(task)` for every task on the workers of a cluster, in no particular order.
+    """Yield `do(task)` for every task, in no particular order, from the workers of the scheduler at an address.
 
-    Parameters
-    ----------
-    address : str
-        Of the scheduler, such as `tcp://host:8786`. On its workers this project is installed, and its data is at the
-        same paths.
-    do : callable
-        Can be pickled.
-    tasks : iterator
-        Consumed as it is needed.
+    On the workers this project must be installed, and its data at the same paths. `do` must be picklable.
 
     Raises
     ------
     PipelineError
-        If Dask is not installed, no scheduler answers or it is lost, there are no workers (any more), or workers that
-        cannot do this work.
+        If Dask is not installed, the scheduler does not answer, or no worker can do this work.
     WorkerDiedError
-        After all other results, if some tasks have none.
+        After all other results, if tasks ended their workers.
     """
     pickled = pickle.dumps(do)
 
@@ -85,7 +77,7 @@ def _require_workers(client: "distributed.Client", address: str, pickled: bytes)
     _wait_for_worker(client, address)
     try:
         if max(client.nthreads().values()) > 1:  # the time limit ends a process, and all clips of its threads with it
-            raise PipelineError(f"Dask workers must have one thread each. {_how_to_start(address)}")
+            raise PipelineError(f"Dask workers must have one thread each. {START.format(address)}")
         reasons = client.run(problem, on_error="return")
     except (OSError, ValueError) as error:  # the last worker died, or the scheduler
         raise _lost(address) from error
@@ -99,13 +91,9 @@ def _wait_for_worker(client: "distributed.Client", address: str) -> None:
     try:
         client.wait_for_workers(1, timeout=SECONDS_TO_WAIT)
     except TimeoutError as error:
-        raise PipelineError(f"The Dask scheduler at {address} has no workers. {_how_to_start(address)}") from error
+        raise PipelineError(f"The Dask scheduler at {address} has no workers. {START.format(address)}") from error
     except (OSError, ValueError) as error:
         raise _lost(address) from error
-
-
-def _how_to_start(address: str) -> str:
-    return f"Start some: dask worker {address} --nworkers auto --nthreads 1"
 
 
 def _lost(address: str) -> PipelineError:
@@ -147,7 +135,7 @@ def _results(client: "distributed.Client", address: str, do: Callable, tasks: It
 
 
 def _next(done: queue.SimpleQueue, client: "distributed.Client", address: str) -> "distributed.Future":
-    """Return the next future that is done; raise a PipelineError if no worker is left."""
+    """Return the next future that is done; raise a PipelineError if there is no worker any more."""
     while True:
         try:
             return done.get(timeout=SECONDS_OF_SILENCE)

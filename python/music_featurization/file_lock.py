@@ -1,4 +1,4 @@
-"""One process at a time: a lock file that ends with its process, however it ends."""
+"""A lock file for one process at a time, which no longer counts when its process has ended in any way."""
 
 import contextlib
 import errno
@@ -22,10 +22,7 @@ FAR = 1 << 30  # on Windows a locked byte cannot be read, so one after the text 
 
 @contextlib.contextmanager
 def locked(path: Path, artifact: Path) -> Iterator[None]:
-    """Own an artifact while the block runs; raise a PipelineError if another process owns it.
-
-    The lock file at `path` contains the owner and is removed at the end. One that a killed process left is not locked.
-    """
+    """Lock the file `path` while the block makes an artifact; raise a PipelineError if it is locked already."""
     file = _open_and_lock(path, artifact)
     try:
         file.truncate(0)

@@ -11,7 +11,7 @@ NAMED = 5  # endings or folders that a line names
 
 @dataclass
 class Skipped:
-    """What a listing leaves out: the number of files by ending, the reason by folder, links to folders it contains."""
+    """What a listing skips: number of files by ending, reason by unreadable folder, links to folders listed anyway."""
 
     endings: Counter = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -46,22 +46,10 @@ def in_a_line(name: str) -> str:
 
 
 def files(folder: str | os.PathLike, endings: tuple[str, ...], skipped: Skipped | None = None) -> Iterator[str]:
-    """List the files below a folder that have one of some endings.
+    """Yield the files below a folder that have one of some endings (lower case), and add all others to `skipped`.
 
-    Parameters
-    ----------
-    folder : path-like
-        Raises OSError if it cannot be read.
-    endings : tuple of str
-        In lower case; the files' endings may be in any.
-    skipped : Skipped, optional
-        What is left out is added to it, except for dot files.
-
-    Yields
-    ------
-    str
-        Path relative to `folder`, with `/`; sorted by name within each folder. Symbolic links are followed, but no
-        folder is listed twice: a link to a folder that is itself below `folder` is left out.
+    Paths are relative to the folder, with `/`, sorted by name within each folder. Dot files are ignored. Symbolic links
+    are followed, but no folder is listed twice. Raises OSError if the folder itself cannot be read.
     """
     skipped = Skipped() if skipped is None else skipped
     top = os.path.realpath(folder)
@@ -85,7 +73,7 @@ def files(folder: str | os.PathLike, endings: tuple[str, ...], skipped: Skipped 
 
 
 def _entries(path: str, name: str, seen: set, skipped: Skipped) -> list[os.DirEntry]:
-    """Return what is in a folder, sorted, unless the folder is among the seen ones or cannot be read."""
+    """Return the entries of a folder, sorted; none if it was seen before or cannot be read."""
     try:
         status = os.stat(path)
         identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
@@ -110,7 +98,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _is_listed_below(top: str, target: str) -> bool:
-    """Whether a folder is `top` or below it, and not in a dot folder."""
+    """Return whether a folder is `top` or below it, and not in a dot folder."""
     if target != top and not target.startswith(os.path.join(top, "")):
         return False
     return not any(part.startswith(".") for part in os.path.relpath(target, top).split(os.sep) if part != ".")

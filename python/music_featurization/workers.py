@@ -24,7 +24,7 @@ from music_featurization.artifacts import PipelineError
 
 CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
 TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
-# joblib's helper process cleans up after workers that were ended, and warns of what it finds or no longer finds.
+# joblib's helper process cleans up after workers that were ended, and warns about it.
 QUIET_HELPER = "ignore:resource_tracker"
 IDLE_SECONDS = 300  # after which a worker ends
 # Libraries use one thread in a worker.
@@ -77,31 +77,26 @@ def run(
     result : object
         What `function` returned, or the way in which the clip ended its worker (str).
     """
+    do = functools.partial(_do_task, function, time_limit)
+
+    def do_all(tasks: Iterator) -> Iterator:
+        return dask_cluster.results(dask, do, tasks) if dask else _local_results(jobs, do, tasks, prepare)
+
     clips, broken = iter(clips), True
     unfinished: set[str] = set()
-    options: dict[str, Any] = {"jobs": jobs, "time_limit": time_limit, "dask": dask, "prepare": prepare}
     while broken:
         broken = False
         try:
-            yield from _in_parallel(function, clips, unfinished, **options)
+            yield from _in_parallel(do_all, clips, unfinished)
         except WORKER_DIED:
             broken = True
         for clip in sorted(unfinished):  # which of them ended the worker is not known: each is tried again alone
-            yield clip, _alone(function, clip, **options)
+            yield clip, _alone(do_all, clip, time_limit)
             unfinished.discard(clip)
 
 
-def _in_parallel(
-    function: Function,
-    clips: Iterator[str],
-    unfinished: set[str],
-    *,
-    jobs: int,
-    time_limit: float,
-    dask: str | None,
-    prepare: Callable | None,
-) -> Iterator[tuple[str, Any]]:
-    """As `run`; keeps in `unfinished` the clips that were handed out and did not come back."""
+def _in_parallel(do_all: Callable, clips: Iterator[str], unfinished: set[str]) -> Iterator[tuple[str, Any]]:
+    """Divide the clips into tasks and yield their results; `unfinished` are the clips of tasks that have begun."""
 
     def tasks():
         while True:
@@ -111,11 +106,9 @@ def _in_parallel(
                 return
             yield task
 
-    do = functools.partial(_do_task, function, time_limit)
-    results = dask_cluster.results(dask, do, tasks()) if dask else _local_results(jobs, do, tasks(), prepare)
-    for clip, failure in itertools.chain.from_iterable(results):
+    for clip, result in itertools.chain.from_iterable(do_all(tasks())):
         unfinished.discard(clip)
-        yield clip, failure
+        yield clip, result
 
 
 def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable | None) -> Iterator:
@@ -172,20 +165,20 @@ def _ctrl_c_delayed() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _alone(function: Function, clip: str, **options: Any) -> str | None:
-    """Call `function(clip)` while no other worker is busy, so that a death can be attributed to the clip."""
+def _alone(do_all: Callable, clip: str, time_limit: float) -> Any:
+    """Do one clip while no other worker is busy, so that a death can be attributed to the clip."""
     began = time.monotonic()
     try:
-        return dict(_in_parallel(function, iter([clip]), set(), **options))[clip]
+        return dict(_in_parallel(do_all, iter([clip]), set()))[clip]
     except WORKER_DIED:
-        limit = options["time_limit"]
-        return f"no end after {limit:g} s" if time.monotonic() - began >= limit else "the decoder crashed on it"
+        too_long = time.monotonic() - began >= time_limit
+        return f"no end after {time_limit:g} s" if too_long else "the decoder crashed on it"
 
 
 def end_workers() -> None:
     """End the idle workers, which joblib keeps for another loop; a script calls this last.
 
-    Otherwise joblib asks them to end when Python does, and waits; for ever if one of them was killed meanwhile.
+    Otherwise joblib waits for them when Python ends; for ever if one of them was killed meanwhile.
     """
     for worker in multiprocessing.active_children():
         worker.terminate()  # of a loop that was interrupted in a bad moment, joblib may have forgotten them

@@ -56,15 +56,12 @@ def stream(
     Parameters
     ----------
     path : path-like
-        A file of any format that libsndfile or FFmpeg reads. Its content decides, not its name.
+        A file in any format that libsndfile or FFmpeg reads, whatever its name.
     strict : bool
         Refuse a recording that is longer than `max_seconds`, damaged, or has lost its end. Otherwise yield what can be
         decoded.
-    max_seconds : float
-        Longest recording accepted.
     on_note : callable, optional
-        Called at the end with what is wrong with a recording that `strict` would refuse, for example
-        "ends early: 35.1 of 240.0 s".
+        Called with what is wrong with a recording that `strict` would refuse, such as "ends early: 35.1 of 240.0 s".
 
     Yields
     ------
@@ -95,7 +92,7 @@ def _refuse(reason: str) -> None:
 
 
 def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> Blocks:
-    """Pass on blocks up to `max_seconds`; refuse sample rates that would take long or much memory, and no audio."""
+    """Pass on blocks up to `max_seconds`; refuse no audio, and sample rates that need much time or memory."""
     seconds = 0.0
     for rate, block in blocks:
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
@@ -135,7 +132,7 @@ def _resampler(rate: int) -> Callable[..., np.ndarray]:
 
 
 def _decode_streams(file: structure.Part, strict: bool, note: Callable[[str], None]) -> Blocks:
-    """Decode one by one the streams of an Ogg file that FFmpeg would not decode one after another."""
+    """Decode the streams of an Ogg file separately if FFmpeg would decode the first one only."""
     declared = _require_end(structure.read_declared(file), strict)
     if len(declared.streams) == 1:
         yield from _decode(file, declared, strict, note)
@@ -149,7 +146,7 @@ def _decode_streams(file: structure.Part, strict: bool, note: Callable[[str], No
 
 
 def _decode(file: structure.Part, declared: structure.Declared, strict: bool, note: Callable[[str], None]) -> Blocks:
-    """Decode with libsndfile, and with FFmpeg what libsndfile refuses or leaves out. Judge what is missing."""
+    """Decode with libsndfile, then with FFmpeg what libsndfile refuses or omits; note what is missing."""
     decoded = yield from _by_libsndfile(file, declared, strict)
     if not decoded.complete:
         try:
@@ -208,7 +205,7 @@ def _by_libsndfile(file: structure.Part, declared: structure.Declared, strict: b
 
 
 def _by_ffmpeg(file: structure.Part, decoded: _Decoded, strict: bool) -> Decoding:
-    """Decode, except for the samples that libsndfile has decoded."""
+    """Decode, without the samples that libsndfile has decoded."""
     import av
 
     file = file.part(0, decoded.declared.end)
@@ -239,7 +236,7 @@ def _open_nothing(*_: object) -> None:
 def _ffmpeg_blocks(
     container: "InputContainer", track: "AudioStream", skip: int
 ) -> Generator[tuple[int, np.ndarray], None, tuple[float, float, bool]]:
-    """Return the seconds decoded, the time at which the last frame ends, and whether what follows it is damaged."""
+    """Return the seconds decoded, the time at which the last frame ends, and whether damaged data follows it."""
     import av
 
     track.codec_context.thread_count = 1

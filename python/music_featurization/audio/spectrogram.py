@@ -64,7 +64,7 @@ def log_mel(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _frames(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the frames of a signal, as views of shape (n, 512); centred, with zeros beyond both ends."""
+    """Yield the frames of a signal as views of shape (n, 512): centred, and padded with zeros at both ends."""
     padding = np.zeros(N_FFT // 2, np.float32)
     kept = np.zeros(0, np.float32)
     for part in _joined(itertools.chain([padding], blocks, [padding])):
@@ -87,7 +87,7 @@ def _joined(blocks: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 
 def _mel_power(frames: np.ndarray) -> np.ndarray:
-    """Compute the mel power of frames that are not windowed yet; shapes (n, 512) to (n, 96)."""
+    """Compute the mel power, shape (n, 96), of frames (n, 512) that are not windowed yet."""
     from scipy.fft import rfft
 
     power = np.empty((len(frames), N_MELS), np.float32)
@@ -120,14 +120,8 @@ def _filter_groups() -> list[tuple[slice, slice, np.ndarray]]:
 
 @functools.cache
 def mel_filters() -> np.ndarray:
-    """Return the triangular filters on Slaney's mel scale, each of unit area.
+    """Return the triangular filters on Slaney's mel scale, each of unit area: float32, shape (96, 257).
 
-    Returns
-    -------
-    numpy.ndarray, float32, shape (96, 257)
-
-    Notes
-    -----
     The scale is linear up to 1000 Hz (3 mel per 200 Hz), logarithmic above (27 mel per factor of 6.4): M. Slaney,
     "Auditory Toolbox", 1998. Equal to `librosa.filters.mel(sr=16000, n_fft=512, n_mels=96)`.
     """

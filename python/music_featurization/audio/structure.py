@@ -18,7 +18,7 @@ MOST_FALSE_STARTS = 100_000  # after that many headers that no frame follows, th
 
 
 class Part:
-    """Bytes `begin` to `end` of a file, as a file of their own with a position of its own.
+    """Bytes `begin` to `end` of a file, as a file with its own position.
 
     A seek before the beginning returns -1: the decoders that call it print exceptions to stderr.
     """
@@ -51,20 +51,15 @@ class Part:
 
 
 class Declared(NamedTuple):
-    """What a file declares.
+    """What a file declares, as far as it is known."""
 
-    `seconds` of audio, 0 if unknown; what is `missing` at its end, or None; the `share` of the bytes of audio that
-    is there; whether `libsndfile_suffices`: it decodes no more frames than the header of an mp3 counts, and also what
-    follows the audio of a Wave64 file; where the `streams` of an Ogg file begin that follow each other; the byte at
-    which the audio ends and other content may begin, as far as known.
-    """
-
-    seconds: float = 0.0
-    missing: str | None = None
-    share: float = 1.0
+    seconds: float = 0.0  # of audio, 0 if unknown
+    missing: str | None = None  # at the end
+    share: float = 1.0  # of the bytes of audio that are there
+    # No: libsndfile decodes no more frames than an mp3's header counts, and also what follows the audio in a Wave64.
     libsndfile_suffices: bool = True
-    streams: tuple[int, ...] = (0,)
-    end: int = sys.maxsize
+    streams: tuple[int, ...] = (0,)  # where the streams of an Ogg file begin that follow each other
+    end: int = sys.maxsize  # the byte at which the audio ends and other content may begin
 
 
 class Frame(NamedTuple):
@@ -92,7 +87,7 @@ def after_tags(file: Part) -> Part:
 
 
 def read_declared(file: Part) -> Declared:
-    """Find out what a file that begins like a chunked format or Ogg declares; of another format nothing is known."""
+    """Read what a file in a chunked format or Ogg declares; nothing is known about other formats."""
     file.seek(0)
     head = file.read(12)
     layout = _layout(head)
@@ -107,7 +102,7 @@ def _layout(head: bytes) -> "_Layout | None":
 
 
 def _units(file: Part, sync: re.Pattern, read: Callable) -> Iterator[tuple[int, Any]]:
-    """Yield (position, unit) of frames or pages that follow each other; pass over bytes that are none.
+    """Yield (position, unit) of the frames or pages of a file, and skip other bytes.
 
     `read(data, at, previous)` returns the unit at `at` or None. `previous` is the unit that ends there: Frame(0) at
     the beginning of the file, None after other bytes.
@@ -149,7 +144,7 @@ _FRAME_SYNC = re.compile(rb"\xff[\xe0-\xff][^\xff]")  # the third byte excludes 
 
 @functools.lru_cache(maxsize=1024)  # the frames of a file have few different headers
 def _parse_header(header: bytes) -> Frame | None:
-    """Read 6 bytes; of a free-format frame, the length is not known: None."""
+    """Parse the first 6 bytes of a frame; None also for a free-format frame, whose length is unknown."""
     if len(header) < 6 or not _FRAME_SYNC.match(header):
         return None
     version, layer, padding = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3), header[2] >> 1 & 1
@@ -172,7 +167,7 @@ def _parse_adts(header: bytes) -> Frame | None:
 
 
 def _frame(data: bytes, at: int, previous: Frame | None) -> Frame | None:
-    """See `_units`. A frame unlike the one before it is one only if another of its kind follows."""
+    """See `_units`. A frame that differs from the previous one counts only if another of its kind follows."""
     frame = _parse_header(data[at : at + 6])
     if frame is None:
         return _id3v2_tag(data[at : at + 10])
@@ -189,9 +184,9 @@ def _id3v2_tag(header: bytes) -> Frame | None:
 
 
 def read_frames(file: Part, libsndfile_frames: int = 0) -> Declared:
-    """Find out what the frames and the header of an mp3, mp2, mp1 or ADTS (AAC) file declare.
+    """Read what the frames and the header of an mp3, mp2, mp1 or ADTS (AAC) file declare.
 
-    `libsndfile_frames` is the number of samples that libsndfile announces: without a header it is a guess.
+    `libsndfile_frames` is the number of samples that libsndfile announces, a guess if there is no header.
     """
     file.seek(max(0, file.size - 128))
     end = file.size - 128 * (file.read(3) == b"TAG")  # ID3v1
@@ -254,7 +249,7 @@ def _walk_pages(file: Part) -> Declared:
 
 
 def _stream_header(file: Part, begin: int) -> bytes:
-    """Return what names codec, channels and rate in the first packet of Vorbis or Opus; other codecs all differ."""
+    """Return the codec, channels and rate in the first packet of Vorbis or Opus; for other codecs a unique value."""
     file.seek(begin + 28)
     header = file.read(16)
     return header if header[1:7] == b"vorbis" or header[:8] == b"OpusHead" else b"%d" % begin

@@ -1,4 +1,4 @@
-"""The one loader of `annotations_final.csv`: it owns every quirk of that file."""
+"""Read `annotations_final.csv`, with all its quirks, and match its clips with the spectrograms."""
 
 from __future__ import annotations
 
@@ -30,11 +30,6 @@ def read(path: Path) -> tuple[pandas.DataFrame, pandas.DataFrame]:
         `clip_id` (int) and `mp3_path` (str), sorted by `clip_id`.
     tags : pandas.DataFrame, bool
         One column per tag, named by `genres.tag_name`, rows as in `clips`.
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or not such a table; the message names the line or the ids.
     """
     import pandas
 
@@ -122,26 +117,10 @@ def _tags(path: Path, table: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def find_spectrograms(clips: pandas.DataFrame, spectrograms: Collection[str], path: Path) -> pandas.Series:
-    """Find the spectrogram of each clip, whichever normal form of Unicode the two names are in.
+    """Return the path of each clip's spectrogram, which may be in another normal form of Unicode than in `clips`.
 
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-        With a column `spectrogram`, the path that the annotations lead to.
-    spectrograms : collection of str
-        Paths of all spectrograms, relative to their folder.
-    path : Path
-        The annotations, for the message.
-
-    Returns
-    -------
-    pandas.Series of str
-        Path of the spectrogram if there is one, otherwise as in `clips`.
-
-    Raises
-    ------
-    PipelineError
-        If no clip has one. The message compares the paths and says what to do.
+    Clips that have no spectrogram keep their path. If none has one, the PipelineError compares the paths with those of
+    the annotations, which are at `path`.
     """
     by_form = {composed(name): name for name in spectrograms}
     exact = set(spectrograms)

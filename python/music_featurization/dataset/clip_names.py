@@ -1,4 +1,4 @@
-"""What a MagnaTagATune name says: `artist-album-NN-title-start-end` (start and end in seconds)."""
+"""Parse the names of MagnaTagATune's clips: `artist-album-NN-title-start-end` (start and end in seconds)."""
 
 import re
 import unicodedata
@@ -36,14 +36,9 @@ def parse(path: str) -> ClipName:
 
 
 def readable(path: str, start: float | None = None) -> str:
-    """Return a name as people read it.
+    """Return the name of a clip, or of a recording named `artist - title`, as people read it.
 
-    Parameters
-    ----------
-    path : str
-        As for `parse`; also a recording named `artist - title`.
-    start : float, optional
-        Seconds; the start in the name if not given.
+    `start` (seconds) replaces the start in the name.
 
     Examples
     --------

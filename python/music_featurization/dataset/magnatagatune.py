@@ -1,4 +1,4 @@
-"""What is known about MagnaTagATune itself: its standard split by folder, and how to recognise its clips."""
+"""MagnaTagATune itself: its standard split by folder, and how to recognise its clips."""
 
 import hashlib
 import re
@@ -61,10 +61,7 @@ def folder(path: str) -> str:
 
 
 def is_clip(path: str) -> bool:
-    """Return whether a clip or spectrogram is one of MagnaTagATune's, by its album; right for any part of the archive.
-
-    `path` is relative to `mp3_files` or `spectrograms`.
-    """
+    """Return whether a clip or spectrogram is from an album of MagnaTagATune."""
     album = re.match(r"[^-]+-.+?(?=-\d\d-)", clip_names.parse(path).song)
     return album is not None and hashlib.sha256(album[0].encode()).hexdigest()[:8] in ALBUMS
 

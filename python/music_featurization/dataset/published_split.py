@@ -17,8 +17,6 @@ def read(table: pandas.DataFrame, folder: Path) -> tuple[dict[str, pandas.DataFr
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        The clips of this data set, one row per clip.
     folder : Path
         Contains the six files. A line of `_files.txt` is `genre.<clip_id>_<name>.jpg`, of `_labels.txt` its label.
 
@@ -28,11 +26,6 @@ def read(table: pandas.DataFrame, folder: Path) -> tuple[dict[str, pandas.DataFr
         `train`, `val`, `test`; each clip with the genre it has in `table`.
     remarks : list of str
         What is missing or differs.
-
-    Raises
-    ------
-    PipelineError
-        If a file is missing or malformed, a clip is in two parts, or no clip of a part is in `table`.
     """
     keys = table["clip_id"].astype(str) + "_" + table["spectrogram"].map(clip_names.stem).map(clip_names.composed)
     row_of = dict(zip(keys, table.index, strict=True))

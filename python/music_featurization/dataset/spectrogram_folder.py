@@ -1,4 +1,4 @@
-"""The folder of spectrograms: which clips are done, have failed or are to do; making and checking spectrograms."""
+"""The folder of spectrograms: which clips are done, have failed or are to do; make and check the spectrograms."""
 
 import csv
 import functools
@@ -8,7 +8,7 @@ import socket
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,6 @@ def generate_missing(
 
     Parameters
     ----------
-    artifacts : Artifacts
     jobs, time_limit, dask
         As in `workers.run`.
     shard : (int, int), optional
@@ -70,16 +69,17 @@ def generate_missing(
     folder, clips_folder = artifacts.spectrograms, artifacts.mp3_files
     prepare(folder)
     remove_unfinished(folder)
-    known = {} if retry_failed else read_failures(folder)
+    earlier_failures = {} if retry_failed else read_failures(folder)
     skipped = file_tree.Skipped()
-    counts, failures = count_pending(clips_folder, folder, known, shard, skipped)
+    counts, failures = count_states(clips_folder, folder, earlier_failures, shard, skipped)
     print("".join(f"{line}\n" for line in skipped.lines()), end="")
     if not counts and not any(list_clips(clips_folder)):
         raise PipelineError(f"{clips_folder} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).")
-    print(_plan(counts, shard, failed_before=len(known.keys() & failures.keys())), flush=True)
+    print(_plan(counts, shard, failed_before=len(earlier_failures.keys() & failures.keys())), flush=True)
     try:
         if counts["to do"]:
-            to_do = clips_to_do(clips_folder, folder, frozenset(failures), shard)
+            states = judge_clips(clips_folder, folder, failures.copy(), shard)
+            to_do = (clip for clip, state, _ in states if state == "to do")
             make = functools.partial(generate, clips_folder=clips_folder, folder=folder)
             outcomes = workers.run(make, to_do, jobs=jobs, time_limit=time_limit, dask=dask)
             _record(command_line.progress(outcomes, counts["to do"], "clip"), failures, folder, shard)
@@ -87,7 +87,7 @@ def generate_missing(
     finally:
         if clips_folder.exists():
             # Counted again: another run may have made some, and interrupted workers do not report what they finished.
-            counts, failures = count_pending(clips_folder, folder, failures, shard)
+            counts, failures = count_states(clips_folder, folder, failures, shard)
         write_failures(folder, failures, shard)
         print(f"{counts['done']} done, {counts['failed']} failed, {counts['to do']} remain")
         if counts["failed"]:
@@ -104,7 +104,7 @@ def _plan(counts: Counter, shard: Shard | None, failed_before: int) -> str:
 
 
 def _record(outcomes: Iterable, failures: dict[str, str], folder: Path, shard: Shard | None) -> None:
-    """Collect the failures; write them now and then, in case the run is watched or killed."""
+    """Collect the failures, and write them once a second in case the run is watched or killed."""
     written = time.monotonic()
     for clip, failure in outcomes:
         if failure:
@@ -133,74 +133,64 @@ def spectrogram_name(clip: str) -> str:
     return f"{folder}/{clip_names.stem(clip)}.npy".lstrip("/")
 
 
-def judge_names(folder: Path, skipped: file_tree.Skipped | None = None) -> Iterator[tuple[str, str | None]]:
-    """As `list_clips`; with each clip the reason why a file of its name can have no spectrogram, or None."""
-    earlier: dict[str, dict[str, str]] = {}  # clip by stem, for each folder above the clip
-    for clip in list_clips(folder, skipped):
-        within = clip[: clip.rfind("/") + 1]
-        earlier = {above: clips for above, clips in earlier.items() if within.startswith(above)}
-        namesake = earlier.setdefault(within, {}).setdefault(clip_names.stem(clip), clip)
-        if printable(clip) != clip:
-            yield clip, "the file name is not valid UTF-8, and CSV files are: rename it"
-        elif namesake != clip:
-            yield clip, f"{printable(namesake)} would give the same spectrogram: rename one of them"
-        else:
-            yield clip, None
-
-
 def printable(clip: str) -> str:
     """Return a path as text that UTF-8 can encode: other bytes become `\\xNN`."""
     return os.fsencode(clip).decode("utf-8", "backslashreplace")
 
 
 def in_shard(path: str, shard: Shard | None) -> bool:
-    """Return whether a spectrogram belongs to a shard: by a checksum of its name, whichever other clips there are."""
+    """Return whether a path belongs to a shard: by a checksum of the path, independent of other clips."""
     return shard is None or zlib.crc32(os.fsencode(path)) % shard[1] == shard[0] - 1
 
 
-def count_pending(
+def judge_clips(
     clips_folder: Path,
     folder: Path,
-    known: dict[str, str],
+    failures: Mapping[str, str],
+    shard: Shard | None = None,
+    skipped: file_tree.Skipped | None = None,
+) -> Iterator[tuple[str, str, str]]:
+    """Yield every clip, its state (`done`, `failed` or `to do`) and why it failed, by name or in `failures`, or ""."""
+    earlier: dict[str, dict[str, str]] = {}  # clip by stem, for each folder above the clip
+    for clip in list_clips(clips_folder, skipped):
+        place, path = clip[: clip.rfind("/") + 1], spectrogram_name(clip)
+        earlier = {above: clips for above, clips in earlier.items() if place.startswith(above)}
+        namesake = earlier.setdefault(place, {}).setdefault(clip_names.stem(clip), clip)
+        if not in_shard(path, shard):
+            continue
+        if printable(clip) != clip:
+            yield clip, "failed", "the file name is not valid UTF-8, and CSV files are: rename it"
+        elif namesake != clip:
+            yield clip, "failed", f"{printable(namesake)} would give the same spectrogram: rename one of them"
+        elif os.path.exists(f"{folder}/{path}"):  # a quarter of the time that pathlib takes, for each of many clips
+            yield clip, "done", ""
+        elif clip in failures:
+            yield clip, "failed", failures[clip]
+        else:
+            yield clip, "to do", ""
+
+
+def count_states(
+    clips_folder: Path,
+    folder: Path,
+    earlier_failures: Mapping[str, str],
     shard: Shard | None = None,
     skipped: file_tree.Skipped | None = None,
 ) -> tuple[Counter, dict[str, str]]:
-    """Count the clips that are `done`, `failed` and `to do`; also return the reason by clip that failed.
-
-    `known` are the reasons of clips that failed before; what is not listed is added to `skipped`.
-    """
+    """Count the clips in each state of `judge_clips`, and return the reason by name of each that failed."""
     counts, failures = Counter[str](), {}
-    for clip, problem in judge_names(clips_folder, skipped):
-        path = spectrogram_name(clip)
-        if not in_shard(path, shard):
-            continue
-        if not problem and _exists(folder, path):
-            counts["done"] += 1
-        elif reason := problem or known.get(clip):
-            counts["failed"] += 1
+    for clip, state, reason in judge_clips(clips_folder, folder, earlier_failures, shard, skipped):
+        counts[state] += 1
+        if reason:
             failures[printable(clip)] = reason
-        else:
-            counts["to do"] += 1
     return counts, failures
-
-
-def clips_to_do(clips_folder: Path, folder: Path, failures: frozenset[str], shard: Shard | None) -> Iterator[str]:
-    """Yield the clips that `count_pending` counts as `to do`."""
-    for clip in list_clips(clips_folder):
-        path = spectrogram_name(clip)
-        if in_shard(path, shard) and printable(clip) not in failures and not _exists(folder, path):
-            yield clip
-
-
-def _exists(folder: Path, path: str) -> bool:
-    return os.path.exists(f"{folder}/{path}")  # a quarter of the time that pathlib takes, for each of many clips
 
 
 # One spectrogram
 
 
 def generate(clip: str, *, clips_folder: Path, folder: Path) -> str | None:
-    """Make and save the spectrogram of a clip, a path relative to `clips_folder`; return why there is none, or None."""
+    """Make and save the spectrogram of a clip, relative to `clips_folder`; return the reason if it fails."""
     try:
         log_mel = spectrogram.log_mel(decoding.stream(clips_folder / clip))
         require_whole_excerpt(clip, log_mel.shape[1] * spectrogram.HOP / decoding.SAMPLE_RATE)
@@ -211,7 +201,7 @@ def generate(clip: str, *, clips_folder: Path, folder: Path) -> str | None:
     except OSError as error:
         if not clips_folder.exists():
             raise PipelineError(
-                f"{clips_folder} has vanished on {socket.gethostname()}. Bring it back and run the same command again."
+                f"{clips_folder} has vanished on {socket.gethostname()}. Restore it and run the same command again."
             ) from error
         return f"cannot be read: {error.strerror}"
     save(folder / spectrogram_name(clip), log_mel)
@@ -219,7 +209,7 @@ def generate(clip: str, *, clips_folder: Path, folder: Path) -> str | None:
 
 
 def save(path: Path, log_mel: np.ndarray) -> None:
-    """Write one spectrogram as a whole artifact, in the settings' dtype."""
+    """Write one spectrogram in the settings' dtype."""
     # Converted first, in its own memory order, and then turned: half of the bytes to move about.
     write_array(path, np.ascontiguousarray(log_mel.T.astype(spectrogram.SETTINGS["dtype"]).T))
 
@@ -228,11 +218,10 @@ def require_whole_excerpt(clip: str, seconds: float) -> None:
     """Raise UnreadableAudioError if an excerpt named as in MagnaTagATune is shorter than its name says."""
     name = clip_names.parse(clip)
     # Only `artist-album-NN-title-start-end`, at most a minute: "symphony-5-1808" says nothing of seconds.
-    if name.start is None or name.end is None or name.song.count("-") < 3 or not 0 < name.end - name.start <= 60:
+    if name.seconds is None or name.song.count("-") < 3 or not 0 < name.seconds <= 60:
         return
-    named = name.end - name.start
-    if seconds < named - SECONDS_MISSING:
-        raise decoding.UnreadableAudioError(f"truncated: the name says {named} seconds, {seconds:.1f} are there")
+    if seconds < name.seconds - SECONDS_MISSING:
+        raise decoding.UnreadableAudioError(f"truncated: the name says {name.seconds} seconds, {seconds:.1f} are there")
 
 
 def problem_of(path: Path) -> str | None:
@@ -261,7 +250,7 @@ def problem_of(path: Path) -> str | None:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder; raise a PipelineError if its spectrograms were made with other settings or unknown ones."""
+    """Make the folder; raise a PipelineError if it contains spectrograms made with other or unknown settings."""
     if (folder / SETTINGS_FILE).exists():
         require_our_settings(folder)
         return
@@ -274,7 +263,7 @@ def prepare(folder: Path) -> None:
 
 
 def require_our_settings(folder: Path) -> None:
-    """Raise a PipelineError if the spectrograms were made with other settings, or it is unknown with which."""
+    """Raise a PipelineError if the spectrograms were made with other or unknown settings."""
     require_same_settings(folder, read_json(folder / SETTINGS_FILE, STEP_1), spectrogram.SETTINGS)
 
 
@@ -288,23 +277,22 @@ def remove(folder: Path, shard: Shard | None = None) -> None:
 
 
 def check(artifacts: Artifacts) -> Iterator[tuple[str, str | None]]:
-    """Yield the path of every spectrogram, and what is wrong with it: None if nothing is.
+    """Yield the path of every spectrogram, and what is wrong with it, or None.
 
-    A spectrogram without a recording is wrong, unless there are no recordings at all.
+    A missing recording is wrong, unless there are no recordings at all.
     """
     clips = list_clips(artifacts.mp3_files) if artifacts.mp3_files.is_dir() else ()
     expected = set(map(spectrogram_name, clips))
     for path in list_spectrograms(artifacts.spectrograms):
         problem = problem_of(artifacts.spectrograms / path)
-        gone = bool(expected) and path not in expected
-        yield path, problem or ("its recording is missing" if gone else None)
+        yield path, problem or ("its recording is missing" if expected and path not in expected else None)
 
 
 # The clips that failed
 
 
 def failures_file(folder: Path, shard: Shard | None = None) -> Path:
-    """Return the list of a run's failures: each shard has its own, because shards run side by side."""
+    """Return the list of failures: each shard has its own, because shards run at the same time."""
     return folder / ("failures.csv" if shard is None else f"failures-{shard[0]}-of-{shard[1]}.csv")
 
 

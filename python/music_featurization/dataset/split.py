@@ -38,23 +38,12 @@ WITHOUT_GENRE = {
 }
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all clips; of the others
 RANDOM_STATE = 10  # the original's
-# Few groups want many shuffles: a genre with three songs is easily missed. With many the first is near enough.
+# Few groups need many shuffles: a genre with three songs is easily missed. With many the first is near enough.
 SHUFFLES, NEAR_ENOUGH = 20, 0.05
 
 
 def read_part(artifacts: Artifacts, part: str) -> pandas.DataFrame:
-    """Read one part of the split: `train`, `val` or `test`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `clip_id, spectrogram, genre` (str) and `label` (int).
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or damaged, or a label is not that of its genre.
-    """
+    """Read `train`, `val` or `test`: columns `clip_id, spectrogram, genre` (str) and `label` (int)."""
     table = read_table(artifacts.split(part), GENRE_COLUMNS, STEP_4)
     refuse_wrong_labels(table, read_classes(artifacts), artifacts.split(part), STEP_4)
     return table
@@ -94,7 +83,6 @@ def save(
 
     Parameters
     ----------
-    artifacts : Artifacts
     group_by : {"song", "artist"}, optional
         Keep all clips of a song or artist in one part.
     split_by : {"folder"}, optional
@@ -103,11 +91,6 @@ def save(
         Folder of a published split; see `published_split.read`.
     overwrite : bool
         Split again even if the split is up to date or was made in another way.
-
-    Raises
-    ------
-    PipelineError
-        If the table of genres is missing or damaged, or cannot be split in this way.
     """
     require(artifacts.genres, STEP_3)
     classes = read_genres(artifacts.genres_settings, STEP_3)
@@ -115,7 +98,6 @@ def save(
     settings["split_from"] = str(split_from) if split_from else None
     inputs, outputs = fingerprint(artifacts.genres), [artifacts.split(part) for part in PARTS]
     if is_up_to_date(outputs, artifacts.split_settings, settings, inputs, overwrite):
-        print(f"{artifacts.split_folder} is up to date, nothing to do")
         return
     table = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)
     refuse_wrong_labels(table, classes, artifacts.genres, STEP_3)
@@ -171,13 +153,7 @@ def _split_twice(table: pandas.DataFrame, divide: Callable) -> Parts:
 
 
 def by_folder(table: pandas.DataFrame) -> Parts:
-    """Split as MagnaTagATune's literature does: folders 0-b train, c validation, d-f test.
-
-    Raises
-    ------
-    PipelineError
-        If a clip is in another folder, or a part has no clip.
-    """
+    """Split as MagnaTagATune's literature does: folders 0-b train, c validation, d-f test."""
     part_of = {folder: part for part, folders in magnatagatune.FOLDERS.items() for folder in folders}
     assigned = table["spectrogram"].map(lambda path: part_of.get(magnatagatune.folder(path)))
     other = table["spectrogram"][assigned.isna()]
@@ -244,18 +220,17 @@ def _counts(parts: Parts, classes: Sequence[str]) -> pandas.DataFrame:
 
 
 def deviation(parts: Parts) -> str:
-    """Say how far the part that deviates most is from its share of a genre, in percentage points of its clips."""
+    """Return the largest deviation of a part from its share of a genre, as text."""
     shares = {"test": TEST_SHARE, "val": (1 - TEST_SHARE) * VALIDATION_SHARE}
     shares["train"] = 1 - sum(shares.values())
-    counts = _counts(parts, sorted({genre for part in parts.values() for genre in part["genre"]}))
+    counts = _counts(parts, sorted({genre for part in parts.values() for genre in part["genre"]}))[list(shares)]
     total = counts.sum(axis=1)
-    points = {
-        (genre, part): 100 * (counts.loc[genre, part] / total[genre] - share)
-        for part, share in shares.items()
-        for genre in counts.index
-    }
-    (genre, part), most = max(points.items(), key=lambda item: abs(item[1]))
-    return f"furthest from its share: {genre} in {part}, {most:+.1f} percentage points of its {total[genre]} clips"
+    points = 100 * (counts.div(total, axis=0) - shares).unstack()
+    part, genre = max(points.index, key=lambda place: abs(points[place]))
+    return (
+        f"furthest from its share: {genre} in {part}, {points[part, genre]:+.1f} percentage points of its "
+        f"{total[genre]} clips"
+    )
 
 
 def counts_table(parts: Parts, classes: Sequence[str]) -> str:
@@ -268,13 +243,7 @@ def counts_table(parts: Parts, classes: Sequence[str]) -> str:
 
 
 def missing_genres(parts: Parts, classes: Sequence[str], group_by: str | None = None) -> list[str]:
-    """Name the genres that have no clip in one part of the split, what follows from it, and what to do.
-
-    Returns
-    -------
-    list of str
-        One line for each part in which a genre is missing, and one with the ways out; [] where none is missing.
-    """
+    """Return a line for each part in which genres have no clip, and one that says what to do, if there is any."""
     counts, lines = _counts(parts, classes), []
     for part in PARTS:
         # A genre without any clip is named once, for train.

@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 
 def check(artifacts: Artifacts, spectrograms: Collection[str]) -> Iterator[tuple[Path, str | None]]:
-    """Yield every table that exists, relative to the root, and what is wrong with it and what to run, or None.
-
-    `spectrograms` are the paths of all spectrograms, relative to their folder.
-    """
+    """Yield the path, relative to the root, of every table that exists, and what is wrong and what to run, or None."""
     checks: list[tuple[str, list[Path], Callable[[Artifacts, Collection[str]], str | None]]] = [
         (STEP_2, [artifacts.tagged], _problem_of_tags),
         (STEP_3, [artifacts.genres], _problem_of_genres),
@@ -39,7 +36,7 @@ def check(artifacts: Artifacts, spectrograms: Collection[str]) -> Iterator[tuple
             try:
                 problem = find_problem(artifacts, spectrograms)
                 problem = problem and f"{problem}. Run {step} --overwrite."
-            except PipelineError as error:  # names the file and the step itself
+            except PipelineError as error:  # it names the file and the step
                 problem = str(error)
             for table in tables:
                 yield table.relative_to(artifacts.root), problem

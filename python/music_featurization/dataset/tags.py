@@ -39,18 +39,12 @@ def assign_tags(
 
     Parameters
     ----------
-    artifacts : Artifacts
     merge_synonyms : bool
         Count `genres.SYNONYMS` as one genre.
     genres_from_folders : bool
         Use the name of a clip's first folder as its genre, and no annotations.
     overwrite : bool
         Make the table again even if it is up to date or was made with other settings.
-
-    Raises
-    ------
-    PipelineError
-        If annotations or spectrograms are missing or do not match, or no clip has a tag.
     """
     spectrograms = set(list_spectrograms(artifacts.spectrograms)) if artifacts.spectrograms.is_dir() else set()
     if not spectrograms and (genres_from_folders or artifacts.mp3_files.exists()):
@@ -59,7 +53,6 @@ def assign_tags(
     use_annotations = not genres_from_folders and artifacts.annotations.exists()
     inputs = fingerprint(*([artifacts.annotations] if use_annotations else []), text="\n".join(sorted(spectrograms)))
     if is_up_to_date([artifacts.tagged], artifacts.tagged_settings, settings, inputs, overwrite):
-        print(f"{artifacts.tagged} is up to date, nothing to do")
         return
     if genres_from_folders:
         table = _folder_tags(spectrograms)
@@ -111,7 +104,7 @@ def _name_some(what: str, names: Sequence[str] | pandas.Series, most: int = 3) -
 
 
 def tag_table(clips: pandas.DataFrame, tags: pandas.DataFrame) -> pandas.DataFrame:
-    """Make a table of one row per clip and tag, of the genre and instrument tags that count.
+    """Make a table (TAGGED_COLUMNS) of one row per clip and tag that counts, in the order of the genres module.
 
     Parameters
     ----------
@@ -119,12 +112,6 @@ def tag_table(clips: pandas.DataFrame, tags: pandas.DataFrame) -> pandas.DataFra
         `clip_id` and `spectrogram`.
     tags : pandas.DataFrame, bool
         One column per tag, rows as in `clips`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        TAGGED_COLUMNS; by clip, then genres before instruments, each in the order of `genres.GENRE_TAGS` and
-        `genres.INSTRUMENT_TAGS`.
     """
     import pandas
 
@@ -137,10 +124,7 @@ def tag_table(clips: pandas.DataFrame, tags: pandas.DataFrame) -> pandas.DataFra
 
 
 def folder_tag_table(spectrograms: Iterable[str]) -> pandas.DataFrame:
-    """As `tag_table`, of clips whose first folder is their genre; others are left out.
-
-    The clip_id is the position, from 1, among the sorted paths.
-    """
+    """Make the table of clips whose first folder is their genre; the clip_id is the position, from 1, by path."""
     import pandas
 
     paths = sorted(path for path in spectrograms if "/" in path)
@@ -152,14 +136,7 @@ def folder_tag_table(spectrograms: Iterable[str]) -> pandas.DataFrame:
 
 
 def merge_synonyms(tags: pandas.DataFrame) -> tuple[pandas.DataFrame, dict[str, int]]:
-    """Set a genre's tag wherever one of its synonyms is set, and drop the synonyms.
-
-    Returns
-    -------
-    tags : pandas.DataFrame, bool
-    added : dict of str to int
-        Clips that each genre gains.
-    """
+    """Set a genre's tag wherever one of its synonyms is set, and drop these; also return the clips that each gains."""
     tags, added = tags.copy(), {}
     for genre, synonyms in genres.SYNONYMS.items():
         present = [synonym for synonym in synonyms if synonym in tags]
@@ -172,19 +149,11 @@ def merge_synonyms(tags: pandas.DataFrame) -> tuple[pandas.DataFrame, dict[str, 
 
 
 def choose_genres(artifacts: Artifacts, *, priority: Sequence[str] = genres.PRIORITY, overwrite: bool = False) -> None:
-    """Write one genre per clip, the first in order of priority: step 3.
-
-    Raises
-    ------
-    PipelineError
-        If the tags are missing or damaged, no clip has one of the genres, or the table was made with other genres and
-        `overwrite` is not set.
-    """
+    """Write one genre per clip, the first in order of priority: step 3."""
     require(artifacts.tagged, STEP_2)
     classes = genres.label_order(priority)
     settings, inputs = {"genres": list(classes), "priority": list(priority)}, fingerprint(artifacts.tagged)
     if is_up_to_date([artifacts.genres], artifacts.genres_settings, settings, inputs, overwrite):
-        print(f"{artifacts.genres} is up to date, nothing to do")
         return
     tagged = read_table(artifacts.tagged, TAGGED_COLUMNS, STEP_2)
     table = one_genre_per_clip(tagged, priority)
@@ -204,14 +173,7 @@ def choose_genres(artifacts: Artifacts, *, priority: Sequence[str] = genres.PRIO
 
 
 def one_genre_per_clip(tagged: pandas.DataFrame, priority: Sequence[str]) -> pandas.DataFrame:
-    """Choose for each clip the first of its genres in order of priority.
-
-    Parameters
-    ----------
-    tagged : pandas.DataFrame
-        As `tag_table` returns it.
-    priority : sequence of str
-        The genres that count.
+    """Choose for each clip in a `tag_table` the first of its genres in order of priority.
 
     Returns
     -------

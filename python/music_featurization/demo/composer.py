@@ -1,9 +1,7 @@
 """Compose a minute of music in a style and play it as MIDI.
 
-A `Style` (a row of the tables in styles.py) gives the harmony and the layers of a piece. A `Layer` gives instruments,
-rhythms, and a function that chooses the pitches of each note: `melody`, `runs`, `block_chord`, `arpeggio`, `bass` or
-`walking_bass`. `compose` writes the notes in beats; `perform` turns them into seconds, with a
-tempo and a loudness that vary as a player's do.
+`compose` writes the notes of a `Style` in beats; `perform` converts them to seconds, with a tempo and a loudness that
+vary as a player's do. A `Layer` of a style has a function that chooses pitches: `melody`, `runs`, `block_chord`, ...
 """
 
 import bisect
@@ -117,9 +115,6 @@ class Moment(NamedTuple):
     following: Chord
 
 
-# ------------------------------------------------------------------------------------------------- choice of pitches
-
-
 @functools.lru_cache(maxsize=4096)
 def ladder(pitch_classes: tuple[int, ...], register: Register) -> tuple[int, ...]:
     """Return all pitches of these classes within a register, upwards."""
@@ -181,7 +176,7 @@ def bass(rng: random.Random, at: Moment, register: Register, line: list, *, fift
 
 
 def walking_bass(rng: random.Random, at: Moment, register: Register, line: list) -> tuple[int, ...]:
-    """Begin a chord with its root, approach the next by a half-tone, and walk over chord tones and steps between."""
+    """Begin a chord with its root, walk over chord tones and steps, and approach the next root by a half-tone."""
     pitch = line[-1][0] if line else sum(register) // 2
     if at.place == 0:
         return (nearest(at.chord.tones[:1], pitch, register),)
@@ -190,9 +185,6 @@ def walking_bass(rng: random.Random, at: Moment, register: Register, line: list)
     if rng.random() < 0.5:
         return (nearest(at.chord.tones, pitch + rng.choice((-4, 4)), register),)
     return (walk(pitch, rng.choice((-1, 1)), at.chord.scale, register),)
-
-
-# ------------------------------------------------------------------------------------------------------- composition
 
 
 def compose(style: Style, rng: random.Random) -> Score:
@@ -295,9 +287,6 @@ def swung(notes: list[Note], swing: float) -> list[Note]:
     return [note._replace(beat=note.beat + swing - 0.5) if abs(note.beat % 1 - 0.5) < 0.01 else note for note in notes]
 
 
-# ------------------------------------------------------------------------------------------------------- performance
-
-
 class PlayedPart(NamedTuple):
     """A part and the MIDI instrument that plays its notes, in seconds."""
 
@@ -322,16 +311,13 @@ def _play(part: Part, clock: Callable[..., Any], loudness: Callable[..., Any], r
     beats, lengths, pitches, velocities = np.array(part.notes, float).T
     starts = np.maximum(0, clock(beats) + rng.normal(0, layer.loose, len(beats)))
     ends = np.minimum(np.maximum(starts + 0.04, clock(beats + lengths * touch)), SECONDS)
-    strength = (
-        velocities * loudness(beats) ** (0.5 if part.instrument == DRUMS else 1) * rng.normal(1, 0.06, len(beats))
-    )
+    exponent = 0.5 if part.instrument == DRUMS else 1
+    strength = velocities * loudness(beats) ** exponent * rng.normal(1, 0.06, len(beats))
     for start, end, pitch, velocity in zip(starts, ends, pitches, np.clip(strength, 8, 127), strict=True):
         if end > start:
             midi.notes.append(pretty_midi.Note(int(velocity), int(pitch), start, end))
     if layer.vibrato and not instrument.is_voice:  # a singer's is synthesised
-        midi.pitch_bends = [
-            pretty_midi.PitchBend(bend, time) for bend, time in _vibrato(midi.notes, layer.vibrato, rng)
-        ]
+        midi.pitch_bends = [pretty_midi.PitchBend(*bend) for bend in _vibrato(midi.notes, layer.vibrato, rng)]
     return midi
 
 
@@ -357,7 +343,7 @@ def _loudness(dynamics: float, beats: float, rng: np.random.Generator) -> Callab
 
 
 def _vibrato(notes: list, depth: float, rng: np.random.Generator) -> Iterator[tuple[int, float]]:
-    """Yield pitch bends as (value, time): each long note begins straight."""
+    """Yield pitch bends as (value, time)."""
     rate = rng.uniform(4.8, 6.2)
     for note in sorted(notes, key=lambda note: note.start):
         for age in np.arange(0.15, note.end - note.start, 0.04):

@@ -87,23 +87,14 @@ class Piece(NamedTuple):
 
 
 def make(root: Path, *, pieces: int, seed: int, soundfont: Sequence[Path] = (), overwrite: bool = False) -> None:
-    """Make the demo data set, or the part of it that is missing.
+    """Make the demo data set, or the part of it that is missing; refuse a data set that was not made here.
 
     Parameters
     ----------
-    root : Path
     pieces : int
         Each piece gives two clips.
-    seed : int
     soundfont : sequence of Path
         Sound fonts (.sf2) among which the pieces are distributed; none: the one that comes with pretty_midi.
-    overwrite : bool
-        Make everything again.
-
-    Raises
-    ------
-    PipelineError
-        If there is a data set that was not made here, or one of other settings and `overwrite` is not set.
     """
     artifacts = Artifacts(root)
     fonts = [synthesis.check_soundfont(font) for font in soundfont] or [synthesis.default_soundfont()]
@@ -158,7 +149,7 @@ def make_clips(piece: Piece, folder: Path, soundfonts: Sequence[Path], wanted: s
 
 
 def make_all_clips(pieces: Sequence[Piece], folder: Path, soundfonts: Sequence[Path], wanted: set[str]) -> None:
-    """Make the wanted clips of some pieces on all cores."""
+    """Make the wanted clips on all cores."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
@@ -172,8 +163,8 @@ def make_all_clips(pieces: Sequence[Piece], folder: Path, soundfonts: Sequence[P
 
 def tag_columns() -> list[str]:
     """Return the tag columns of the annotations, as MagnaTagATune spells them."""
-    known = [tag.replace("_", " ") for tag in GENRE_TAGS + INSTRUMENT_TAGS]
-    return list(dict.fromkeys(known + _words(OTHER_TAGS)))
+    counted = [tag.replace("_", " ") for tag in GENRE_TAGS + INSTRUMENT_TAGS]
+    return list(dict.fromkeys(counted + _words(OTHER_TAGS)))
 
 
 def tags_of(piece: Piece) -> list[set[str]]:
@@ -194,8 +185,7 @@ def claim(artifacts: Artifacts, settings: dict, pieces: Sequence[Piece], overwri
     manifest = artifacts.demo_manifest
     recorded = read_json(manifest, STEP_0, settings=dict, clips=list) if manifest.exists() else {}
     clips = recorded.get("clips", [])
-    foreign = _first_not_ours(artifacts, clips, manifest.exists())
-    if foreign:
+    if foreign := _first_not_ours(artifacts, clips, manifest.exists()):
         raise PipelineError(
             f"{foreign} was not made by this script, so it is left alone. "
             "To make the demo data set elsewhere, give another --root (make demo uses --root demo)."

@@ -38,26 +38,16 @@ def sing(
     notes: "list[pretty_midi.Note]", voice: str, *, unison: int, vibrato: float, samples: int, rate: int,
     rng: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
-    """Sing a line, a vowel to each note.
+    """Sing notes, a vowel to each; a note ends where the next begins. The result is float32, shape (samples,).
 
     Parameters
     ----------
-    notes : list of pretty_midi.Note
-        In any order; a note ends where the next begins.
     voice : str
         A name in `VOWELS`.
     unison : int
         Number of singers.
     vibrato : float
         Depth in semitones.
-    samples, rate : int
-        Length of the result, and samples per second.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (samples,).
     """
     notes = sorted(notes, key=lambda note: note.start)
     line = _Line(notes, samples, rate)

@@ -58,8 +58,6 @@ chordal = partial(melody, leap=0.0, anchored=1.0)
 alberti = partial(arpeggio, order=(0, 2, 1, 2))
 roots = partial(bass, fifths=0.0)
 
-# ------------------------------------------------------------------------------------------------------------ layers
-
 CONTINUO = (
     Layer(bass, "cello bassoon contrabass", BEATS + EIGHTHS, sounding=0.8),
     Layer(block_chord, "harpsichord harpsichord organ lute", HALVES + BEATS, (50, 72), 70, 66),
@@ -88,8 +86,6 @@ def horn(sections: str) -> Layer:
     return Layer(melody, "tenor_sax alto_sax trumpet trombone clarinet vibraphone jazz_guitar", LICKS, None, 108, 92,
                  sections=sections)  # fmt: skip
 
-
-# ------------------------------------------------------------------------------------------------------------ genres
 
 CHURCH_MODES = "dorian phrygian mixolydian dorian lydian"
 MEDIEVAL = (

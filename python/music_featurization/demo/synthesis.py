@@ -66,16 +66,7 @@ def check_soundfont(path: Path) -> Path:
 
 
 def render(played: list[PlayedPart], soundfont: Path, recording: str, rng: np.random.Generator) -> list[np.ndarray]:
-    """Render a piece as it would sound on a recording.
-
-    Parameters
-    ----------
-    played : list of PlayedPart
-    soundfont : Path
-        An .sf2 file.
-    recording : str
-        A name in `RECORDINGS`.
-    rng : numpy.random.Generator
+    """Render a piece as one of `RECORDINGS`.
 
     Returns
     -------
@@ -146,9 +137,6 @@ def amplify(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _loudness(audio):
     return np.sqrt(np.mean(audio**2))
-
-
-# ------------------------------------------------------------------------------------------------------- recording
 
 
 def record(audio: np.ndarray, recording: Recording, rng: np.random.Generator) -> np.ndarray:
