@@ -1,5 +1,6 @@
-"""Test training: repeatable, resumable after a kill at any write, and refusing nonsense before anything is deleted."""
+"""Test training: it is repeatable, continues after a kill at any write, and refuses bad input before it deletes."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -13,7 +14,7 @@ import pytest
 from tiny_pipeline import contents, run_script
 from tiny_results import make_model, make_network, make_training_set
 
-from music_featurization.artifacts import FRONT_END, REPOSITORY, Artifacts, PipelineError
+from music_featurization.artifacts import FRONT_END, REPOSITORY, TESTING, TRAINING, Artifacts, PipelineError
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.evaluation import results
@@ -30,9 +31,8 @@ from music_featurization.network import (
 )
 
 keras = keras_backend.load_keras()
-TRAINING, TESTING = "python/1-training.py", "python/2-testing.py"
 CLASSES = ["low", "high"]
-# Runs a script that is gone at the moment when it would replace a file of this name.
+# Runs a script that ends at the moment when it would replace a file of this name.
 KILLED = """
 import os, runpy, sys
 replace, name = os.replace, sys.argv[1]
@@ -42,38 +42,45 @@ os.replace = replace_or_die
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+TINY = ("--weights", "none")
+BUILD_NETWORK = networks.build_network
 
 
-def train(where, *options, epochs=2):
+def train(artifacts, *options, epochs=2):
     """Run 1-training.py in this process; layers get the names that they have in a process of their own."""
     keras.utils.clear_session(free_memory=False)
-    return run_script(TRAINING, where.root, "--epochs", epochs, *options)
+    return run_script(TRAINING, artifacts.root, "--epochs", epochs, *options)
 
 
-def history(where):
-    return pickle.loads(where.history.read_bytes())
+def history(artifacts):
+    return pickle.loads(artifacts.history.read_bytes())
 
 
-def last_checkpoint(where):
-    return sorted(where.models.glob("epoch_*.h5"))[-1]
+def last_checkpoint(artifacts):
+    return checkpoints.list_files(artifacts.models)[-1]
 
 
-def weights_of(path):
-    return checkpoints.load(path).get_weights()
+def unchanged(before, after):
+    """Return the paths of the weights that two networks of the same layers have in common."""
+    pairs = zip(before.weights, after.weights, strict=True)
+    return {weight.path for other, weight in pairs if np.array_equal(other, weight)}
 
 
-def equal(one, other):
-    return [np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
+def one_error(capsys):
+    """Return the error that a script printed, which must be in one line."""
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ") and errors.count("\n") == 1, errors
+    return errors
 
 
 @pytest.fixture
-def where(tmp_path):
+def artifacts(tmp_path):
     return make_training_set(tmp_path / "root")
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """Replace the network by one that is compiled in no time; to be trained with --weights none."""
+    """Replace the network by one that needs no compilation, for training with the options TINY."""
     import tensorflow
 
     monkeypatch.setattr(networks, "build_network", lambda name, n_classes, **_: make_network(n_classes, name=name))
@@ -82,15 +89,12 @@ def tiny(monkeypatch):
     tensorflow.config.run_functions_eagerly(False)
 
 
-TINY = ("--weights", "none")
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A root where the default network was trained for three epochs."""
-    where = make_training_set(tmp_path_factory.mktemp("trained"))
-    assert train(where, epochs=3) == 0
-    return where
+    artifacts = make_training_set(tmp_path_factory.mktemp("trained"))
+    assert train(artifacts, epochs=3) == 0
+    return artifacts
 
 
 # The default network
@@ -106,13 +110,7 @@ def test_artifacts_and_that_it_learns(trained):
     assert about["classes"] == CLASSES and about["spectrogram_settings"] == spectrogram.SETTINGS
     assert about["network"] == "crnn" and about["epoch"] == 3 and about["front_end"]["heard"] == front_end.HEARD
     settings = json.loads(trained.training_settings.read_text())["settings"]
-    assert settings["epochs"] == 3 and settings["batch_size"] == 8  # of 16: there are 8 clips
-    parts = [results.read_clips(trained, part)["spectrogram"] for part in ("train", "val")]
-    made = set(spectrogram_folder.list_spectrograms(trained.embeddings))
-    assert made >= {name for part in parts for name in part}
-
-
-def test_frozen_front_end_is_the_file_unchanged(trained):
+    assert settings["epochs"] == 3 and settings["batch_size"] == 8  # the default is 16, but there are 8 clips
     embedder = front_end.embedder_of(checkpoints.load(last_checkpoint(trained)))
     provided = {weight.path: weight for weight in keras.saving.load_model(FRONT_END, compile=False).weights}
     assert all(np.array_equal(weight, provided[weight.path]) for weight in embedder.weights)
@@ -123,273 +121,248 @@ def test_run_again(trained, capsys):
     assert train(trained, epochs=3) == 0
     assert "nothing to do: this run is finished" in capsys.readouterr().out
     assert train(trained, "--seed", "2", epochs=3) == 1
-    said = capsys.readouterr().err
-    assert "seed = 1" in said and "seed = 2" in said and said.count("\n") == 1
-    assert contents(trained.models) == before
+    error = one_error(capsys)
+    assert "seed = 1" in error and "seed = 2" in error and contents(trained.models) == before
 
 
 @pytest.mark.parametrize("damage", ["history gone", "history junk", "settings []", "settings 3", "state junk"])
 def test_damaged_run_is_explained_in_one_line(trained, tmp_path, capsys, damage):
-    where = Artifacts(shutil.copytree(trained.root, tmp_path / "root"))
+    artifacts = Artifacts(shutil.copytree(trained.root, tmp_path / "root"))
     if damage == "history gone":
-        where.history.unlink()
+        artifacts.history.unlink()
     file, content = {
-        "history junk": (where.history, "junk"),
-        "settings []": (where.training_settings, "[]"),
-        "settings 3": (where.training_settings, '{"settings": 3}'),
-        "state junk": (where.models / run_folder.STATE, "junk"),
-    }.get(damage, (where.root / "unused", ""))
+        "history junk": (artifacts.history, "junk"),
+        "settings []": (artifacts.training_settings, "[]"),
+        "settings 3": (artifacts.training_settings, '{"settings": 3}'),
+        "state junk": (artifacts.models / run_folder.STATE, "junk"),
+    }.get(damage, (artifacts.root / "unused", ""))
     file.write_text(content)
-    before = contents(where.models)
-    assert train(where, epochs=3) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1 and "--overwrite" in said
-    assert contents(where.models) == before
+    before = contents(artifacts.models)
+    assert train(artifacts, epochs=3) == 1
+    assert "--overwrite" in one_error(capsys) and contents(artifacts.models) == before
 
 
-def test_killed_and_resumed_gives_the_same_bytes(trained, tmp_path):
-    """Kill the process before it writes the second checkpoint; one seed gives one result in any process."""
-    where = make_training_set(tmp_path / "root")
-    script = [str(REPOSITORY / TRAINING), "--root", str(where.root), "--epochs", "3"]
+def test_killed_process_is_continued_to_the_same_bytes(trained, artifacts):
+    """One seed gives one result in any process."""
+    script = [str(REPOSITORY / TRAINING), "--root", str(artifacts.root), "--epochs", "3"]
     done = subprocess.run([sys.executable, "-c", KILLED, "epoch_02", *script], capture_output=True, text=True)
     assert done.returncode == 9, done.stderr
-    assert [path.name[:8] for path in where.models.glob("epoch_*.h5")] == ["epoch_01"]
+    assert [path.name[:8] for path in checkpoints.list_files(artifacts.models)] == ["epoch_01"]
     done = subprocess.run([sys.executable, *script], capture_output=True, text=True)
     assert done.returncode == 0 and "2 epochs done, 1 to do" in done.stdout, done.stderr
-    assert contents(where.models) == contents(trained.models)
+    assert contents(artifacts.models) == contents(trained.models)
 
 
-def test_2_testing_uses_the_embeddings_and_agrees_with_spectrograms(trained, capsys):
+def test_2_testing_uses_the_embeddings_and_agrees_with_spectrograms(trained):
     assert run_script(TESTING, trained.root, "--overwrite") == 0
-    clips = list(results.read_clips(trained, "test")["spectrogram"])
-    assert all((trained.embeddings / name).exists() for name in clips)
+    names = list(results.read_clips(trained, "test")["spectrogram"])
+    assert all((trained.embeddings / name).exists() for name in names)
     model = checkpoints.load(checkpoints.best(trained)[0])
-    probabilities, features = prediction.predict(model, [trained.spectrograms / name for name in clips])
+    probabilities, _ = prediction.predict(model, [trained.spectrograms / name for name in names])
     assert np.abs(np.load(trained.probabilities) - probabilities).max() < 2e-3
-    assert len(features) == len(clips)
-    assert run_script(TESTING, trained.root, "--overwrite", "--split", "val") == 0
-    assert len(np.load(results.files(trained, "val").prediction)) == 2
 
 
-def test_start_from_and_fine_tune(trained, where):
+def test_start_from_and_fine_tune(trained, artifacts):
     first = last_checkpoint(trained)
-    assert train(where, "--start-from", first, "--fine-tune", "--learning-rate", "0.01") == 0
-    about = checkpoints.read_about(last_checkpoint(where))
+    assert train(artifacts, "--start-from", first, "--fine-tune", "--learning-rate", "0.01") == 0
+    about = checkpoints.read_about(last_checkpoint(artifacts))
     assert about["front_end"]["fine_tuned"] and about["front_end"]["pretrained"] and about["start_from"]
-    before, after = (front_end.embedder_of(checkpoints.load(path)) for path in (first, last_checkpoint(where)))
-    same = dict(
-        zip((weight.path for weight in after.weights), equal(before.get_weights(), after.get_weights()), strict=True)
-    )
-    assert [path for path, unchanged in same.items() if unchanged] == ["shared_ones/kernel", "shared_ones/bias"]
-    assert not where.embeddings.exists()  # they would be of another front end
+    before, after = (front_end.embedder_of(checkpoints.load(path)) for path in (first, last_checkpoint(artifacts)))
+    assert unchanged(before, after) == {"shared_ones/kernel", "shared_ones/bias"}
+    assert not artifacts.embeddings.exists()  # they would be of another front end
     assert not networks.has_provided_front_end(about)
 
 
-def test_weights_none_trains_all_layers(where):
-    assert train(where, "--weights", "none") == 0
-    about = checkpoints.read_about(last_checkpoint(where))
+def test_weights_none_trains_all_layers(artifacts):
+    assert train(artifacts, "--weights", "none") == 0
+    about = checkpoints.read_about(last_checkpoint(artifacts))
     assert not about["front_end"]["pretrained"] and about["front_end"]["heard"] is None
-    one, two = (weights_of(path) for path in sorted(where.models.glob("epoch_*.h5")))
-    network = checkpoints.load(last_checkpoint(where))
-    paths = [weight.path for weight in network.weights]
-    same = {path for path, unchanged in zip(paths, equal(one, two), strict=True) if unchanged}
-    assert same == {"cut_windows/kernel", "standardise/moving_mean", "standardise/moving_variance"} | {
-        path for path in paths if "shared_ones" in path
-    }
-    assert not where.embeddings.exists()
+    one, two = map(checkpoints.load, checkpoints.list_files(artifacts.models))
+    constant = {weight.path for weight in two.weights if "shared_ones" in weight.path}
+    standardised = {"standardise/moving_mean", "standardise/moving_variance"}
+    assert unchanged(one, two) == {"cut_windows/kernel"} | standardised | constant
+    assert not artifacts.embeddings.exists()
 
 
 # The loop, with a tiny network
 
 
 class Killed(BaseException):
-    """The process is gone: not even clean-up code runs any more."""
+    """The process is killed: not even clean-up code runs any more."""
 
 
 @pytest.mark.parametrize("keep", ["all", "best"])
-def test_killed_at_every_write_and_resumed(where, tiny, tmp_path, keep):
+def test_killed_at_every_write_and_continued(artifacts, tiny, keep):
     """Kill before and after each os.replace, run again, and compare all files with those of an uninterrupted run.
 
-    Before one is nearly after the last: to save time, with --keep best only the first is tested.
+    A kill before a write is nearly the same as one after the last: to save time, --keep best is tested with the first.
     """
-    options, epochs = (*TINY, "--keep", keep), 3
-    replaced = []
+    options, replaced = (*TINY, "--keep", keep), []
     with pytest.MonkeyPatch.context() as patch:
         replace = os.replace
         patch.setattr(os, "replace", lambda *paths: (replaced.append(paths), replace(*paths)))
-        assert train(where, *options, epochs=epochs) == 0
-    expected, whole = contents(where.models), len(replaced)
-    assert whole >= (10 if keep == "all" else 8)
-    for number in range(1, whole + 1):
+        assert train(artifacts, *options, epochs=3) == 0
+    expected = contents(artifacts.models)
+    assert len(replaced) >= (10 if keep == "all" else 8)
+    for number in range(1, len(replaced) + 1):
         for after in (False, True) if keep == "all" else (False,):
-            shutil.rmtree(where.models)
-            kill_at(where, number, after, lambda: train(where, *options, epochs=epochs))
-            assert train(where, *options, epochs=epochs) == 0
-            found = contents(where.models)
-            assert sorted(found) == sorted(expected), (number, after)
-            assert [name for name in expected if found[name] != expected[name]] == [], (number, after)
+            shutil.rmtree(artifacts.models)
+            with killed_at(number, after):
+                train(artifacts, *options, epochs=3)
+            assert train(artifacts, *options, epochs=3) == 0
+            assert contents(artifacts.models) == expected, (number, after)
 
 
-def kill_at(where, number, after, function):
-    """Call a function and kill it at its n-th os.replace: from then on it cannot remove anything either."""
-    replace, unlink, count, dead = os.replace, os.unlink, 0, False
+@contextlib.contextmanager
+def killed_at(number, after):
+    """Let the n-th os.replace kill the process, before or after it: from then on it cannot remove anything either."""
+    replace, unlink, count = os.replace, os.unlink, 0
 
     def replace_or_die(source, target):
-        nonlocal count, dead
+        nonlocal count
         count += 1
-        if count == number:
-            if after:
-                replace(source, target)
-            dead = True
+        if count < number or (count == number and after):
+            replace(source, target)
+        if count >= number:
             raise Killed
-        replace(source, target)
 
     def unlink_if_alive(path, **options):
-        if dead:
+        if count >= number:
             raise Killed
         unlink(path, **options)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(os, "getpid", lambda: 4194304)  # of no process: more than the kernel gives
         patch.setattr(os, "replace", replace_or_die)
         patch.setattr(os, "unlink", unlink_if_alive)
-        with pytest.raises(Killed):
-            function()
+        yield
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_interrupted_and_resumed_in_any_precision(where, tiny, monkeypatch, capsys, precision):
+def test_interrupted_and_continued_in_any_precision(artifacts, tiny, monkeypatch, capsys, precision):
     options = (*TINY, "--precision", precision)
-    assert train(where, *options, epochs=3) == 0
-    whole = contents(where.models)
-    shutil.rmtree(where.models)
-    write_epoch, done = run_folder.write_epoch, []
+    assert train(artifacts, *options, epochs=3) == 0
+    expected = contents(artifacts.models)
+    shutil.rmtree(artifacts.models)
+    write_epoch, written = run_folder.write_epoch, []
 
     def interrupted(*args):
-        done.append(write_epoch(*args))
-        if len(done) == 2:
+        written.append(write_epoch(*args))
+        if len(written) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_folder, "write_epoch", interrupted)
-    assert train(where, *options, epochs=3) == 130
-    monkeypatch.setattr(run_folder, "write_epoch", write_epoch)
-    assert train(where, *options, epochs=3) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "write_epoch", interrupted)
+        assert train(artifacts, *options, epochs=3) == 130
+    assert train(artifacts, *options, epochs=3) == 0
     assert "2 epochs done, 1 to do" in capsys.readouterr().out
     keras_backend.use_precision("float32")
-    assert contents(where.models) == whole
-    assert {layer.compute_dtype for layer in checkpoints.load(last_checkpoint(where)).layers} == {"float32"}
+    assert contents(artifacts.models) == expected
+    assert {layer.compute_dtype for layer in checkpoints.load(last_checkpoint(artifacts)).layers} == {"float32"}
 
 
-def test_seed_decides(where, tiny):
-    found = []
+def test_seed_decides(artifacts, tiny):
+    runs = []
     for options in ((), (), ("--seed", "2")):
-        assert train(where, *TINY, "--overwrite", *options) == 0
-        found.append(contents(where.models))
-    assert found[0] == found[1] and found[0]["history.pkl"] != found[2]["history.pkl"]
+        assert train(artifacts, *TINY, "--overwrite", *options) == 0
+        runs.append(contents(artifacts.models))
+    assert runs[0] == runs[1] and runs[0]["history.pkl"] != runs[2]["history.pkl"]
 
 
-def test_early_stop_waits_for_its_patience():
-    assert run_folder.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.5]}, 2)
-    assert not run_folder.stops_early({"val_loss": [1.0, 0.5, 0.6, 0.4]}, 2)
-    assert not run_folder.stops_early({"val_loss": [0.5, 0.6]}, 2)
-    assert not run_folder.stops_early({"val_loss": [0.1, 0.5, 0.6]}, 0)
+@pytest.mark.parametrize(
+    "losses, patience, stops",
+    [
+        ([1, 0.5, 0.6, 0.5], 2, True),
+        ([1, 0.5, 0.6, 0.4], 2, False),
+        ([0.5, 0.6], 2, False),
+        ([0.1, 0.5, 0.6], 0, False),
+    ],
+)
+def test_early_stop_waits_for_its_patience(losses, patience, stops):
+    assert run_folder.stops_early({"val_loss": losses}, patience) is stops
 
 
-def test_early_stop_ends_the_run_and_it_is_finished(where, tiny, monkeypatch, capsys):
-    evaluate, losses = training.evaluate, iter([1.0, 0.5, 0.7, 0.6, 0.4])
-    monkeypatch.setattr(training, "evaluate", lambda *args: evaluate(*args) | {"val_loss": next(losses)})
-    assert train(where, *TINY, "--early-stop", "2", epochs=9) == 0
-    assert history(where)["val_loss"] == [1.0, 0.5, 0.7, 0.6]
+@pytest.fixture
+def losses(monkeypatch):
+    """Validation losses for a run of at most five epochs: the second one is the lowest of the first four."""
+    evaluate, values = training.evaluate, iter([1.0, 0.5, 0.7, 0.6, 0.4])
+    monkeypatch.setattr(training, "evaluate", lambda *args: evaluate(*args) | {"val_loss": next(values)})
+
+
+def test_early_stop_ends_the_run_and_it_is_finished(artifacts, tiny, losses, capsys):
+    assert train(artifacts, *TINY, "--early-stop", "2", epochs=9) == 0
+    assert history(artifacts)["val_loss"] == [1.0, 0.5, 0.7, 0.6]
     assert "no lower validation loss for 2 epochs: stopped" in capsys.readouterr().out
-    assert train(where, *TINY, "--early-stop", "2", epochs=9) == 0
+    assert train(artifacts, *TINY, "--early-stop", "2", epochs=9) == 0
     assert "nothing to do: this run is finished" in capsys.readouterr().out
 
 
-def test_keep_best_leaves_the_epoch_of_lowest_validation_loss(where, tiny, monkeypatch):
-    evaluate, losses = training.evaluate, iter([1.0, 0.5, 0.7])
-    monkeypatch.setattr(training, "evaluate", lambda *args: evaluate(*args) | {"val_loss": next(losses)})
-    assert train(where, *TINY, "--keep", "best", epochs=3) == 0
-    kept = [path.name for path in where.models.glob("epoch_*.h5")]
-    assert kept == [checkpoints.file_name(2, history(where)["val_categorical_accuracy"][1])]
+def test_keep_best_leaves_the_epoch_of_lowest_validation_loss(artifacts, tiny, losses):
+    assert train(artifacts, *TINY, "--keep", "best", epochs=3) == 0
+    names = [path.name for path in checkpoints.list_files(artifacts.models)]
+    assert names == [checkpoints.file_name(2, history(artifacts)["val_categorical_accuracy"][1])]
 
 
-def test_loss_that_is_no_number_stops_with_advice(where, tiny, capsys):
-    assert train(where, *TINY, "--learning-rate", "1e30", "--batch-size", "2", epochs=5) == 1
-    said = capsys.readouterr().err
-    assert "no longer a number" in said and "--learning-rate" in said and said.count("\n") == 1
+def test_loss_that_is_not_a_number_stops_with_advice(artifacts, tiny, capsys):
+    assert train(artifacts, *TINY, "--learning-rate", "1e30", "--batch-size", "2", epochs=5) == 1
+    error = one_error(capsys)
+    assert "no longer a number" in error and "--learning-rate" in error
 
 
-def test_a_part_of_a_run_without_its_state_is_not_finished(where, tiny, capsys):
-    assert train(where, *TINY, epochs=2) == 0
-    kept = history(where)
-    where.history.write_bytes(pickle.dumps({key: values[:1] for key, values in kept.items()}))
-    assert train(where, *TINY, epochs=2) == 1
-    assert "1 of 2 epochs, but not the state to continue from" in capsys.readouterr().err
+def test_part_of_a_run_without_its_state_is_not_finished(artifacts, tiny, capsys):
+    assert train(artifacts, *TINY) == 0
+    first = {key: values[:1] for key, values in history(artifacts).items()}
+    artifacts.history.write_bytes(pickle.dumps(first))
+    assert train(artifacts, *TINY) == 1
+    assert "1 of 2 epochs, but not the state to continue from" in one_error(capsys)
 
 
-def test_damaged_state_is_explained(where, tiny, capsys):
-    assert train(where, *TINY, epochs=2) == 0
-    (where.models / run_folder.STATE).write_bytes(b"junk")
-    assert train(where, *TINY, epochs=2) == 1
-    said = capsys.readouterr().err
-    assert run_folder.STATE in said and "--overwrite" in said and said.count("\n") == 1
-    assert train(where, *TINY, "--overwrite", epochs=2) == 0
-
-
-# Batches
-
-
-def test_batches_follow_the_seed_and_use_every_clip_once(where):
-    clips = results.read_clips(where, "all")
-    paths, labels = [where.spectrograms / name for name in clips["spectrogram"]], list(range(len(clips)))
+def test_batches_follow_the_seed_and_use_every_clip_once(artifacts):
+    names = results.read_clips(artifacts, "all")["spectrogram"]
+    paths, labels = [artifacts.spectrograms / name for name in names], list(range(len(names)))
 
     def epoch(seed, number):
         options = {"load": batches.load_clip, "time_axis": 1, "batch_size": 5, "seed": seed, "epoch": number}
         return list(batches.training_batches(paths, labels, len(paths), **options))
 
-    found = epoch(1, 1)
-    assert [len(clips) for clips, _ in found] == [5, 5, 2]
-    assert (np.concatenate([targets for _, targets in found]).sum(0) == 1).all()
-    for log_mels, targets in found:
+    first = epoch(1, 1)
+    assert [len(clips) for clips, _ in first] == [5, 5, 2]
+    assert (np.concatenate([targets for _, targets in first]).sum(0) == 1).all()
+    for log_mels, targets in first:
         for log_mel, label in zip(log_mels, targets.argmax(1), strict=True):
             alone = batches.load_clip(paths[label])
-            assert (log_mel == batches.repeated(alone, log_mel.shape[1], 1)).all()
-            assert (log_mel[:, : alone.shape[1]] == alone).all()
-    assert all(np.array_equal(a[0], b[0]) for a, b in zip(found, epoch(1, 1), strict=True))
-    assert not np.array_equal(found[0][1], epoch(1, 2)[0][1])
-    assert not np.array_equal(found[0][1], epoch(2, 1)[0][1])
+            assert (log_mel == np.tile(alone, 3)[:, : log_mel.shape[1]]).all()
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(first, epoch(1, 1), strict=True))
+    assert not np.array_equal(first[0][1], epoch(1, 2)[0][1])
+    assert not np.array_equal(first[0][1], epoch(2, 1)[0][1])
 
 
 # Refused before anything is deleted
 
 
 @pytest.fixture
-def finished(where):
-    """A root with files of an earlier run, as far as nothing reads them."""
-    where.models.mkdir()
+def finished(artifacts):
+    """A root with files of an earlier run; training that starts would read or remove them."""
+    artifacts.models.mkdir()
     for name in ("epoch_01_0.5000.h5", "history.pkl", run_folder.STATE):
-        (where.models / name).write_bytes(b"of the earlier run")
-    where.training_settings.write_text('{"settings": {}}')
-    where.embeddings.mkdir()
-    np.save(where.embeddings / "x.npy", np.zeros((1, 1608), np.float16))
-    (where.embeddings / "settings.json").write_text('{"front_end": "of the earlier run"}')
-    return where
+        (artifacts.models / name).write_bytes(b"of the earlier run")
+    artifacts.training_settings.write_text('{"settings": {}}')
+    artifacts.embeddings.mkdir()
+    np.save(artifacts.embeddings / "x.npy", np.zeros((1, 1608), np.float16))
+    (artifacts.embeddings / "settings.json").write_text('{"front_end": "of the earlier run"}')
+    return artifacts
 
 
 def old_network(path):
     make_model(path, CLASSES, settings={"sample_rate": 22050, "hop_length": 512, "n_mels": 96}, network="crnn")
 
 
-def another_network(path):
-    make_model(path, CLASSES, network="crnn")  # says so, but is not
+def mislabelled_network(path):
+    make_model(path, CLASSES, network="crnn")  # its description says crnn
 
 
 def junk(path):
     path.write_bytes(b"junk")
-
-
-def crnn_file(path):
-    make_model(path, CLASSES, network="crnn")
 
 
 @pytest.mark.parametrize(
@@ -403,42 +376,41 @@ def crnn_file(path):
         (["--batch-size", "9"], None, ["--batch-size 9 is more than the 8 training clips"]),
         (["--start-from", "FILE"], None, ["start.h5 does not exist"]),
         (["--start-from", "FILE"], junk, ["start.h5 is not a readable Keras .h5 file"]),
-        (["--start-from", "FILE"], another_network, ["start.h5 contains the network tiny, not crnn"]),
+        (["--start-from", "FILE"], mislabelled_network, ["start.h5 contains the network tiny, not crnn"]),
         (["--start-from", "FILE"], old_network, ["sample_rate = 22050", "sample_rate = 16000", "hop_length = 512"]),
-        (["--start-from", "FILE", "--network", "vgg16"], crnn_file, ["contains the network crnn, not vgg16"]),
-        (["--start-from", "FILE", "--weights", "none"], crnn_file, ["--start-from or --weights, not both"]),
+        (["--start-from", "FILE", "--network", "vgg16"], old_network, ["contains the network crnn, not vgg16"]),
+        (["--start-from", "FILE", "--weights", "none"], old_network, ["--start-from or --weights, not both"]),
         (["--weights", "FILE"], junk, ["crnn starts from pretrained or none, not from a file"]),
         (["--weights", "none", "--tensorboard", "FILE"], junk, ["--tensorboard", "start.h5: logs cannot be written"]),
         (["--network", "vgg16", "--weights", "FILE"], None, ["weights of VGG16", "start.h5", "--weights none"]),
-        (["--network", "vgg16", "--weights", "FILE"], junk, ["weights of VGG16", "start.h5", "--weights none"]),
     ],
 )
-def test_nonsense_is_refused_and_nothing_deleted(finished, tmp_path, capsys, options, make, words):
+def test_bad_options_are_refused_and_nothing_deleted(finished, tmp_path, capsys, options, make, words):
     path = tmp_path / "start.h5"
     if make:
         make(path)
     before = contents(finished.root)
     options = [str(path) if option == "FILE" else option for option in options]
     assert run_script(TRAINING, finished.root, "--overwrite", *options) in (1, 2)
-    said = capsys.readouterr().err
-    assert all(word in said.splitlines()[-1] for word in words), said
-    assert not said.startswith("error: ") or said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert all(word in errors.splitlines()[-1] for word in words), errors
+    assert not errors.startswith("error: ") or errors.count("\n") == 1
     assert contents(finished.root) == before
 
 
-def test_vgg16_without_weights_does_not_block_the_next_run(where, monkeypatch, capsys):
+def test_vgg16_without_weights_does_not_block_the_next_run(artifacts, tiny, monkeypatch, capsys):
     import keras.applications
 
     def no_connection(**_):
         raise Exception("URL fetch failure\non a second line")
 
-    monkeypatch.setattr(keras.applications, "VGG16", no_connection)
-    assert train(where, "--network", "vgg16") == 1
-    said = capsys.readouterr().err
-    assert "The weights of VGG16 (imagenet) cannot be loaded (URL fetch failure)" in said and said.count("\n") == 1
-    assert not where.models.exists()
-    monkeypatch.setattr(networks, "build_network", lambda name, n_classes, **_: make_network(n_classes, name=name))
-    assert train(where, *TINY) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "build_network", BUILD_NETWORK)
+        patch.setattr(keras.applications, "VGG16", no_connection)
+        assert train(artifacts, "--network", "vgg16") == 1
+    assert "The weights of VGG16 (imagenet) cannot be loaded (URL fetch failure)" in one_error(capsys)
+    assert not artifacts.models.exists()
+    assert train(artifacts, *TINY) == 0
 
 
 def test_data_that_cannot_be_used_are_refused_and_nothing_deleted(finished, monkeypatch, capsys):
@@ -447,16 +419,16 @@ def test_data_that_cannot_be_used_are_refused_and_nothing_deleted(finished, monk
     log_mel[5, 5] = np.nan
     np.save(finished.spectrograms / names[3], log_mel)
     earlier = contents(finished.models)
-    for options in ([], ["--weights", "none"]):
+    for options in ([], TINY):
         assert run_script(TRAINING, finished.root, "--overwrite", *options) == 1
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith("error: ") and names[3] in said and "contains NaN" in said
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("error: ") and names[3] in error and "contains NaN" in error
         assert contents(finished.models) == earlier
     before = contents(finished.root)
     usage = shutil.disk_usage(finished.root)
     monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert run_script(TRAINING, finished.root, "--overwrite", *TINY) == 1
-    assert "checkpoints need" in capsys.readouterr().err and contents(finished.root) == before
+    assert "checkpoints need" in one_error(capsys) and contents(finished.root) == before
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -471,20 +443,20 @@ def test_checkpoints_of_an_unknown_run_are_refused(finished, capsys):
     finished.training_settings.unlink()
     before = contents(finished.root)
     assert train(finished) == 1
-    assert "checkpoints of an unknown run" in capsys.readouterr().err and contents(finished.root) == before
+    assert "checkpoints of an unknown run" in one_error(capsys) and contents(finished.root) == before
 
 
 # Other backends
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_embed_and_train_two_epochs(backend, where):
+def test_other_backends_embed_and_train_two_epochs(backend, artifacts):
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    command = [sys.executable, str(REPOSITORY / TRAINING), "--root", str(where.root), "--epochs", "2"]
+    command = [sys.executable, str(REPOSITORY / TRAINING), "--root", str(artifacts.root), "--epochs", "2"]
     environment = {**os.environ, "KERAS_BACKEND": backend}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads(where.training_settings.read_text())["versions"]["backend"] == backend
-    assert len(history(where)["loss"]) == 2 and np.isfinite(history(where)["val_loss"]).all()
-    assert len(list(spectrogram_folder.list_spectrograms(where.embeddings))) == 10
+    assert json.loads(artifacts.training_settings.read_text())["versions"]["backend"] == backend
+    assert len(history(artifacts)["loss"]) == 2 and np.isfinite(history(artifacts)["val_loss"]).all()
+    assert len(list(spectrogram_folder.list_spectrograms(artifacts.embeddings))) == 10
