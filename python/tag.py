@@ -67,19 +67,19 @@ def draw(recording: str, output: Path) -> Path:
     """Draw the taggrams of a recording, one per network, light and dark; return the first."""
     from music_featurization import tags
     from music_featurization.dataset import clip_names
-    from music_featurization.evaluation import taggram
+    from music_featurization.evaluation import figures, taggram
 
     probabilities, seconds = tags(recording, every=3.0)
     pictures = []
     for prefix, network in NETWORKS.items():
         names = [name for name in probabilities if name.startswith(prefix)]
         rows = [probabilities[name] for name in names]
+        title = f"{clip_names.readable(Path(recording).name)}: tags of {network}"
+        short = [name.removeprefix(prefix) for name in names]
         for theme in ("light", "dark"):
-            for ending in (".svg", ".png"):
-                pictures.append(output / f"{Path(recording).stem}_{prefix}{theme}{ending}")
-                title = f"{clip_names.readable(Path(recording).name)}: tags of {network}"
-                short = [name.removeprefix(prefix) for name in names]
-                taggram.draw_taggram(rows, short, seconds, pictures[-1], theme=theme, title=title)
+            files = [output / f"{Path(recording).stem}_{prefix}{theme}{ending}" for ending in (".svg", ".png")]
+            figures.save(taggram.draw(rows, short, seconds, theme=theme, title=title), *files)
+            pictures += files
     return pictures[0]
 
 

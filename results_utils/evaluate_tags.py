@@ -21,7 +21,7 @@ from music_featurization.artifacts import PROVIDED_MODEL
 from music_featurization.evaluation import tag_evaluation
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "--train",
@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="processes for embeddings"
     )
-    args = parser.parse_args(argv)
-    tag_evaluation.evaluate(args.root, train=args.train, model_file=args.model, jobs=args.jobs)
+    tag_evaluation.evaluate(**vars(parser.parse_args(argv)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The pictures: any genre's name, few and many clips, light and dark."""
 
-import re
-
 import numpy as np
 import pandas
 import pytest
@@ -67,15 +65,16 @@ def test_taggram_shows_the_likeliest_tags(tmp_path, tags, windows):
     probabilities = np.random.default_rng(0).uniform(0, 0.5, (tags, windows))
     probabilities[1] = 0.9
     names, starts = [f"tag {number}" for number in range(tags)], 3.0 * np.arange(windows)
-    axes = taggram.taggram_figure(probabilities, names, starts).axes[0]
+    axes = taggram.draw(probabilities, names, starts).axes[0]
     shown = [text.get_text() for text in axes.get_yticklabels()]
     assert shown[0] == "tag 1  0.90" and len(shown) == min(tags, 12)
     means = [float(text.split()[-1]) for text in shown]
     assert means == sorted(means, reverse=True)
     assert axes.get_xlim() == (0, 3 * windows)
-    for ending in ("svg", "png"):
-        taggram.draw_taggram(probabilities, names, starts, tmp_path / f"t.{ending}", theme="dark", title="a · b")
-        assert (tmp_path / f"t.{ending}").stat().st_size < 300_000
-    assert re.search("#16181c", (tmp_path / "t.svg").read_text())
+    figure = taggram.draw(probabilities, names, starts, theme="dark", title="a · b")
+    pictures = [tmp_path / "t.svg", tmp_path / "t.png"]
+    figures.save(figure, *pictures)
+    assert all(0 < picture.stat().st_size < 300_000 for picture in pictures)
+    assert palette.THEMES["dark"].background in (tmp_path / "t.svg").read_text()
     with pytest.raises(PipelineError, match=r"does not end in \.svg or \.png"):
-        taggram.draw_taggram(probabilities, names, starts, tmp_path / "t.jpg")
+        figures.save(figure, tmp_path / "t.jpg")

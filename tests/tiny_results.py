@@ -117,15 +117,7 @@ def make_results(artifacts, seed=1, classes=GENRES, model="0123", network=None, 
         "network": network or {},
         **about,
     }
-    results.write(
-        results.files(artifacts, part),
-        clips,
-        probabilities.astype(np.float32),
-        features,
-        about,
-        trained=None,
-        mp3_files=artifacts.mp3_files,
-    )
+    results.write(artifacts, about, clips, probabilities.astype(np.float32), features)
     return probabilities
 
 

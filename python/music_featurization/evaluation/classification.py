@@ -28,26 +28,23 @@ def classify_split(
 
     Parameters
     ----------
-    root : Path
     model : Path, optional
         A checkpoint; by default the best of the training, or the provided network.
     split : {"test", "val", "train", "all"}
     batch_size : int
         Clips at a time.
-    overwrite : bool
-        Do it again even if nothing has changed.
     """
     artifacts = Artifacts(root)
-    files, clips = results.files(artifacts, split), results.read_clips(artifacts, split)
-    classes = results.classes_of(artifacts)
+    clips, classes = results.read_clips(artifacts, split), results.classes_of(artifacts)
+    table = results.files(artifacts, split).features
     model_file, reason = (model, "given by --model") if model else checkpoints.best(artifacts)
     print(f"model: {model_file} ({reason})")
     spectrogram_folder.require_our_settings(artifacts.spectrograms)
     checkpoints.require_compatible(model_file, classes)
     options = commands.given_options(classify_split, model=model, split=split, batch_size=batch_size)
     record = results.new_record(artifacts, split, model_file, classes, options)
-    if not overwrite and results.is_up_to_date(files, record):
-        print(f"nothing to do: the {len(clips)} clips of {split} are done with this model ({files.features})")
+    if not overwrite and results.is_up_to_date(artifacts, record):
+        print(f"nothing to do: the {len(clips)} clips of {split} are done with this model ({table})")
         return
     names = clips["spectrogram"].tolist()
     _require_spectrograms(names, artifacts)
@@ -55,10 +52,8 @@ def classify_split(
     if embedded:
         embeddings.generate_missing(artifacts, names, jobs=workers.cores(), overwrite=overwrite)
     folder = artifacts.embeddings if embedded else artifacts.spectrograms
-    probabilities, features = _classify(model_file, [folder / name for name in names], batch_size, classes, embedded)
-    trained = results.training_clips(artifacts, record)
-    results.write(files, clips, probabilities, features, record, trained=trained, mp3_files=artifacts.mp3_files)
-    print(results.describe(split, results.accuracies(clips, probabilities, trained), files.features))
+    outputs = _classify(model_file, [folder / name for name in names], batch_size, classes, embedded)
+    print(results.describe(split, results.write(artifacts, record, clips, *outputs), table))
 
 
 def _require_spectrograms(names: Sequence[str], artifacts: Artifacts) -> None:
@@ -76,7 +71,7 @@ def _require_spectrograms(names: Sequence[str], artifacts: Artifacts) -> None:
 def _classify(
     model_file: Path, inputs: Sequence[Path], batch_size: int, classes: Sequence[str], embedded: bool
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """Compute probabilities (N, C) and features (N, 512) of clips, files of spectrograms or of embeddings."""
+    """Compute probabilities (N, C) and features (N, 512) of clips from their spectrograms or embeddings."""
     from music_featurization.network import prediction
 
     model = checkpoints.load(model_file, classes)

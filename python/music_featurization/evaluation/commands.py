@@ -37,15 +37,7 @@ TRAINING_DEFAULTS = {"weights": networks.PRETRAINED, "fine_tune": False, "early_
 
 
 def given_options(function: Callable, **options: Any) -> dict:
-    """Return the options that differ from the function's defaults, ready for JSON.
-
-    Parameters
-    ----------
-    function : callable
-        The one that a script calls with its options.
-    **options : object
-        A path is recorded relative to the repository if it is inside.
-    """
+    """Return the options that differ from a function's defaults; a path in the repository as text relative to it."""
     parameters = inspect.signature(function).parameters
     return {
         name: _from_repository(value) if isinstance(value, Path) else value
@@ -55,23 +47,10 @@ def given_options(function: Callable, **options: Any) -> dict:
 
 
 def lines(artifacts: Artifacts, root: Path | None = None) -> list[str]:
-    """Return the commands that make the results again, to be run in the repository's folder.
-
-    Parameters
-    ----------
-    artifacts : Artifacts
-    root : Path, optional
-        The value of --root; None for the default.
-
-    Returns
-    -------
-    list of str
-        One line per command, with the options that the result depends on.
-    """
+    """Return the commands that make the results again in the repository's folder; `root` is the value of --root."""
     root_option = ["--root", _from_repository(root)] if root else []
-    steps = (*_data_set(artifacts), *_training(artifacts), *_testing(artifacts))
     commands = []
-    for script, options in steps:
+    for script, options in (*_data_set(artifacts), *_training(artifacts), *_testing(artifacts)):
         if "genres" in options and any("," in name for name in options["genres"]):
             names = shlex.join(options["genres"])
             commands.append(f"printf '%s\\n' {names} > genres.txt")
@@ -95,24 +74,25 @@ def _words(options: dict) -> list[str]:
     return words
 
 
-def _settings(path: Path) -> dict:
-    return read_json(path, "the step", settings=dict | None).get("settings") or {} if path.exists() else {}
+def recorded_settings(path: Path, script: str) -> dict:
+    """Read the settings that a script recorded; {} if there is no record."""
+    return read_json(path, script, settings=dict | None).get("settings") or {} if path.exists() else {}
 
 
 def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Yield steps 0 to 4 as far as they were run."""
-    if demo := _settings(artifacts.demo_manifest):
+    if demo := recorded_settings(artifacts.demo_manifest, STEP_0):
         yield STEP_0, {name: demo.get(name) for name in ("pieces", "seed")}
     if artifacts.spectrogram_settings.exists():
         yield STEP_1, {}
     if artifacts.tagged.exists():
-        yield STEP_2, _settings(artifacts.tagged_settings)
+        yield STEP_2, recorded_settings(artifacts.tagged_settings, STEP_2)
     if artifacts.genres.exists():
-        priority = _settings(artifacts.genres_settings).get("priority")
+        priority = recorded_settings(artifacts.genres_settings, STEP_3).get("priority")
         is_other = isinstance(priority, list) and priority != list(genres.PRIORITY)
         yield STEP_3, {"genres": list(map(str, priority or ()))} if is_other else {}
     if artifacts.split("test").exists():
-        split = _settings(artifacts.split_settings)
+        split = recorded_settings(artifacts.split_settings, STEP_4)
         yield STEP_4, {name: split.get(name) for name in ("group_by", "split_by", "split_from")}
 
 
@@ -120,7 +100,7 @@ def _training(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Yield training and curves; nothing if the provided network is used."""
     if not artifacts.training_settings.exists():
         return
-    settings = read_json(artifacts.training_settings, TRAINING, settings=dict | None).get("settings") or {}
+    settings = recorded_settings(artifacts.training_settings, TRAINING)
     defaults = TRAINING_DEFAULTS | recipe.RECIPES.get(str(settings.get("network")), {})
     options = {name: settings[name] for name in ALWAYS_PRINTED if name in settings}
     for name, default in defaults.items():

@@ -50,13 +50,7 @@ def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
 
 
 def save(figure: "Figure", *paths: Path) -> None:
-    """Write a figure as artifacts, PNG or SVG by the ending.
-
-    Raises
-    ------
-    PipelineError
-        If a path has another ending.
-    """
+    """Write a figure as artifacts, PNG or SVG by the ending of each path."""
     for path in paths:
         if path.suffix not in (".svg", ".png"):
             raise PipelineError(f"{path} does not end in .svg or .png. Give a path that does.")
@@ -81,16 +75,7 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def confusion_matrix(metrics: dict, classes: Sequence[str], theme: str = "light") -> "Figure":
-    """Draw the confusion matrix with counts and percentages of each row.
-
-    Parameters
-    ----------
-    metrics : dict
-        As returned by `metrics.evaluate`.
-    classes : sequence of str, length C
-        Genre of each label.
-    theme : {"light", "dark"}
-    """
+    """Draw the confusion matrix of `metrics.evaluate` with counts and percentages of each row."""
     import matplotlib
 
     counts = np.array(metrics["confusion"])
@@ -103,7 +88,7 @@ def confusion_matrix(metrics: dict, classes: Sequence[str], theme: str = "light"
         shares = counts / np.maximum(support, 1)[:, None]
         axes.imshow(shares, cmap=palette.colour_map(theme), vmin=0, vmax=1)
         for row, column in np.ndindex(counts.shape):
-            _cell(axes, column, row, int(counts[row, column]), int(support[row]), theme)
+            _write_cell(axes, column, row, int(counts[row, column]), int(support[row]), theme)
         axes.set_yticks(range(len(names)), [f"{name} ({n:,})" for name, n in zip(names, support, strict=True)])
         tilt: dict = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if longest > FITS_A_CELL else {}
         axes.set_xticks(range(len(names)), names, **tilt)
@@ -118,33 +103,20 @@ def confusion_matrix(metrics: dict, classes: Sequence[str], theme: str = "light"
     return figure
 
 
-def _cell(axes: "Axes", x: int, y: int, count: int, support: int, theme: str) -> None:
-    _, text, muted, *_ = palette.THEMES[theme]
-    style: dict = {"ha": "center", "va": "center", "color": muted}
+def _write_cell(axes: "Axes", x: int, y: int, count: int, support: int, theme: str) -> None:
+    style: dict = {"ha": "center", "va": "center"}
     if count == 0:
-        axes.text(x, y, "0" if support else "–", **style)
+        axes.text(x, y, "0" if support else "–", color=palette.THEMES[theme].muted, **style)
         return
-    style["color"] = palette.THEMES[theme].background if count > 0.55 * support else text
+    style["color"] = palette.readable_on(palette.colour_map(theme)(count / support))
     axes.text(x, y - 0.13, f"{count:,}", fontweight="bold", **style)
     axes.text(x, y + 0.22, f"{count / support:.1%}", fontsize=9, **style)
 
 
 def curves(history: dict[str, list[float]], name: str, best: int | None, theme: str = "light") -> "Figure | None":
-    """Draw the loss or the accuracy over the epochs, with the best epoch marked.
+    """Draw the loss or the accuracy over the epochs, with the best epoch (from 1) marked; None if there is no value.
 
-    Parameters
-    ----------
-    history : dict of str to list of float
-        As returned by `history.read`.
-    name : {"loss", "accuracy"}
-    best : int or None
-        The epoch to mark, from 1.
-    theme : {"light", "dark"}
-
-    Returns
-    -------
-    matplotlib.figure.Figure or None
-        None when the history has nothing to draw.
+    `history` is as returned by `history.read`; `name` is one of `CURVES`.
     """
     import matplotlib
 

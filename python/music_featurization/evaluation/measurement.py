@@ -14,9 +14,9 @@ def measure(test_set: TestSetResults) -> dict:
     Returns
     -------
     dict
-        As returned by `metrics.evaluate`, and `leakage` (see `metrics.evaluate_leakage`; None where the training set is
-        not known), `trained_on_this_split`, and `front_end` (see `metrics.evaluate_unheard`; None for a network without
-        a pre-trained front end).
+        As returned by `metrics.evaluate`, with `leakage` (see `metrics.evaluate_leakage`; None where the training set
+        is not known), `trained_on_this_split`, and `front_end` (see `metrics.evaluate_unheard`; None for a network
+        without a pre-trained front end).
     """
     spectrograms, trained = test_set.clips["spectrogram"], test_set.trained
     predictions = test_set.predictions
@@ -40,14 +40,7 @@ def write(artifacts: Artifacts, test_set: TestSetResults, measured: dict) -> Non
 
 
 def read(artifacts: Artifacts) -> dict:
-    """Read metrics.json, with the content that `measure` returned.
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing or was changed, or was made from other predictions or another split than those that
-        exist.
-    """
+    """Read what `measure` returned from metrics.json, unless it was changed or made from other results."""
     measured = read_json(artifacts.metrics, PREDICTION)
     if measured.pop("checksum", None) != _checksum(measured):  # simpler than to check a hundred numbers
         raise PipelineError(f"{artifacts.metrics} was changed after it was written. Run {PREDICTION} again.")

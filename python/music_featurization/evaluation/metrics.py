@@ -12,21 +12,12 @@ ROW_SUM_TOLERANCE = 1e-3  # how far a row of float32 probabilities may be from 1
 
 
 class Predictions(NamedTuple):
-    """Predictions for N clips and C classes.
+    """Predictions for N clips and C classes."""
 
-    `truth` and `predicted` are labels from 0 to C - 1, shape (N,). `probabilities` are 0 or more, shape (N, C); their
-    rows need not sum to 1. `classes` is the genre of each label.
-    """
-
-    truth: np.ndarray
-    predicted: np.ndarray
-    probabilities: np.ndarray
-    classes: Sequence[str]
-
-    def select(self, chosen: np.ndarray) -> "Predictions":
-        """Return the predictions for the clips where `chosen`, an array of bool, is true."""
-        truth, predicted, probabilities = (np.asarray(array)[chosen] for array in self[:3])
-        return Predictions(truth, predicted, probabilities, self.classes)
+    truth: np.ndarray  # labels from 0 to C - 1, shape (N,)
+    predicted: np.ndarray  # labels, shape (N,)
+    probabilities: np.ndarray  # 0 or more, shape (N, C); rows need not sum to 1
+    classes: Sequence[str]  # genre of each label
 
 
 def evaluate(predictions: Predictions) -> dict:
@@ -54,49 +45,45 @@ def evaluate(predictions: Predictions) -> dict:
     truth, predicted, probabilities, classes = predictions
     if len(truth) == 0:
         raise PipelineError(f"The test set is empty: there is nothing to measure. Run {STEP_4}.")
-    labels = np.arange(len(classes))
-    precision, recall, f_score, support = metrics.precision_recall_fscore_support(
-        truth, predicted, labels=labels, zero_division=0
-    )
-    present, normalised = support > 0, normalise(probabilities)
+    per_class = _evaluate_classes(predictions)
+    present, normalised = [row for row in per_class if row["support"]], normalise(probabilities)
     sums = np.asarray(probabilities, np.float64).sum(axis=1)
     return {
         "clips": len(truth),
         "accuracy": float(metrics.accuracy_score(truth, predicted)),
-        "balanced_accuracy": float(recall[present].mean()),
+        "balanced_accuracy": float(np.mean([row["recall"] for row in present])),
         "matthews": float(metrics.matthews_corrcoef(truth, predicted)),
-        "f_score": float(f_score[present].mean()),
+        "f_score": float(np.mean([row["f_score"] for row in present])),
         "top": {str(k): top_k_accuracy(truth, normalised, k) for k in (1, 2, 3)},
         "roc_auc": roc_auc(truth, normalised),
         "roc_auc_as_saved": roc_auc(truth, probabilities),
         "rows_not_summing_to_1": int((np.abs(sums - 1) > ROW_SUM_TOLERANCE).sum()),
-        "confusion": metrics.confusion_matrix(truth, predicted, labels=labels).tolist(),
-        "per_class": [
-            {
-                "genre": genre,
-                "precision": float(precision[label]),
-                "recall": float(recall[label]) if present[label] else None,
-                "f_score": float(f_score[label]) if present[label] else None,
-                "support": int(support[label]),
-            }
-            for label, genre in enumerate(classes)
-        ],
-        "absent": [genre for genre, is_present in zip(classes, present, strict=True) if not is_present],
+        "confusion": metrics.confusion_matrix(truth, predicted, labels=range(len(classes))).tolist(),
+        "per_class": per_class,
+        "absent": [row["genre"] for row in per_class if not row["support"]],
     }
 
 
+def _evaluate_classes(predictions: Predictions) -> list[dict]:
+    """Compute precision, recall and F-score of each class; recall and F-score are None for a class without a clip."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    truth, predicted, _, classes = predictions
+    scores = precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), zero_division=0)
+    return [
+        {
+            "genre": genre,
+            "precision": float(precision),
+            "recall": float(recall) if support else None,
+            "f_score": float(f_score) if support else None,
+            "support": int(support),
+        }
+        for genre, precision, recall, f_score, support in zip(classes, *scores, strict=True)
+    ]
+
+
 def normalise(probabilities: np.ndarray) -> np.ndarray:
-    """Scale every row to sum to 1.
-
-    Parameters
-    ----------
-    probabilities : numpy.ndarray of float, shape (N, C)
-        0 or more. A row of zeros becomes 1 / C everywhere.
-
-    Returns
-    -------
-    numpy.ndarray, float64, shape (N, C)
-    """
+    """Scale every row of probabilities, shape (N, C), to sum to 1; a row of zeros becomes 1 / C everywhere."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
     sums = probabilities.sum(axis=1, keepdims=True)
     equal = np.full_like(probabilities, 1 / probabilities.shape[1])
@@ -115,15 +102,7 @@ def top_k_accuracy(truth: np.ndarray, probabilities: np.ndarray, k: int) -> floa
 def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
     """Compute the area under the ROC curve, one class against the others, as a mean over the classes present.
 
-    Parameters
-    ----------
-    truth : numpy.ndarray of int, shape (N,)
-    scores : numpy.ndarray of float, shape (N, C)
-
-    Returns
-    -------
-    float or None
-        Between 0 and 1; None when fewer than two classes are present, because then no curve is defined.
+    It is None when fewer than two classes are present, because then no curve is defined.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -133,9 +112,12 @@ def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
     return float(np.mean([roc_auc_score(truth == label, scores[:, label]) for label in present]))
 
 
-def evaluate_part(predictions: Predictions, chosen: np.ndarray) -> dict | None:
+def _evaluate_part(predictions: Predictions, chosen: np.ndarray) -> dict | None:
     """Compute the metrics of the clips where `chosen`, an array of bool, is true; None when there is none."""
-    return evaluate(predictions.select(chosen)) if chosen.any() else None
+    if not chosen.any():
+        return None
+    truth, predicted, probabilities = (np.asarray(array)[chosen] for array in predictions[:3])
+    return evaluate(Predictions(truth, predicted, probabilities, predictions.classes))
 
 
 def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: Sequence[str]) -> dict:
@@ -144,10 +126,8 @@ def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: S
     Parameters
     ----------
     predictions : Predictions
-    tested : sequence of str, length N
-        Paths of the clips or their spectrograms, named as in MagnaTagATune.
-    trained : sequence of str
-        The same of the training set.
+    tested, trained : sequence of str
+        Paths of the N clips, and of the training set's, or of their spectrograms, named as in MagnaTagATune.
 
     Returns
     -------
@@ -162,12 +142,12 @@ def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: S
     return {
         "song_share": float(is_shared.mean()),
         "artist_share": float(np.mean([clip.artist in artists for clip in clips])),
-        "other_songs": evaluate_part(predictions, ~is_shared),
+        "other_songs": _evaluate_part(predictions, ~is_shared),
     }
 
 
 def evaluate_unheard(predictions: Predictions, heard: np.ndarray | None) -> dict:
-    """Measure the result on clips that were not in the own training of a pre-trained front end.
+    """Measure the result on clips that were not in the training of a pre-trained front end.
 
     Parameters
     ----------
@@ -186,5 +166,5 @@ def evaluate_unheard(predictions: Predictions, heard: np.ndarray | None) -> dict
     return {
         "heard_clips": int(heard.sum()),
         "heard_share": float(heard.mean()),
-        "other_clips": evaluate_part(predictions, ~heard),
+        "other_clips": _evaluate_part(predictions, ~heard),
     }

@@ -45,14 +45,17 @@ def genre_style(number: int) -> GenreStyle:
     return GenreStyle(colours[number % len(colours)], *MARKERS[number // len(colours) % len(MARKERS)])
 
 
-def settings(theme: str = "light", texts: Iterable[str] = ()) -> dict:
-    """Return matplotlib's settings (`rcParams`) for a picture.
+def readable_on(colour: tuple[float, ...]) -> str:
+    """Return black or white, the one of higher contrast (WCAG 2) to a background of this RGB or RGBA colour, 0 to 1."""
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in colour[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"
 
-    Parameters
-    ----------
-    theme : {"light", "dark"}
-    texts : iterable of str
-        Names in the picture. Further fonts are chosen if they have letters that DejaVu Sans lacks.
+
+def settings(theme: str = "light", texts: Iterable[str] = ()) -> dict:
+    """Return matplotlib's settings (`rcParams`) for a picture in "light" or "dark" colours.
+
+    Further fonts are chosen if they have letters of `texts`, names in the picture, that DejaVu Sans lacks.
     """
     background, text, muted, grid, _ = THEMES[theme]
     return {

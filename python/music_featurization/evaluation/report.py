@@ -6,20 +6,7 @@ import numpy as np
 
 
 def text(metrics: dict, classes: Sequence[str]) -> str:
-    """Write the report.
-
-    Parameters
-    ----------
-    metrics : dict
-        As returned by `measurement.measure`.
-    classes : sequence of str
-        Genre of each label.
-
-    Returns
-    -------
-    str
-        Ends with a line end.
-    """
+    """Write the report on what `measurement.measure` returned; `classes` are the genres in label order."""
     parts = [
         [
             *_matrix_and_top(metrics),
@@ -119,13 +106,7 @@ def _front_end(front_end: dict | None) -> Iterator[list[str]]:
 
 
 def heard_by_front_end(front_end: dict) -> str:
-    """Say in one line how many test clips were in the pre-trained front end's own training.
-
-    Parameters
-    ----------
-    front_end : dict
-        `front_end` of `measurement.measure`.
-    """
+    """Say in one line how many test clips were in the pre-trained front end's own training."""
     training = "in its own training (folders 0-c of MagnaTagATune)"
     if front_end["heard_clips"] is None:
         return f"How many test clips the pre-trained front end has heard {training} is unknown: there is no split"

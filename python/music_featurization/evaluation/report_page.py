@@ -12,10 +12,9 @@ import numpy as np
 from music_featurization import templates
 from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, Artifacts, PipelineError, read_json
 from music_featurization.dataset import clip_names
-from music_featurization.evaluation import commands, figures, palette, report, results
+from music_featurization.evaluation import commands, figures, palette, report, results, taggram
 from music_featurization.evaluation.metrics import normalise
 from music_featurization.evaluation.results import TestSetResults
-from music_featurization.evaluation.taggram import taggram_figure
 from music_featurization.feature_tables import tracks
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def render(
     artifacts: Artifacts,
     root: Path | None = None,
 ) -> str:
-    """Write the page.
+    """Write the page as HTML.
 
     Parameters
     ----------
@@ -47,11 +46,6 @@ def render(
     artifacts : Artifacts
     root : Path, optional
         The value of --root, for the commands.
-
-    Returns
-    -------
-    str
-        HTML.
     """
     confused, wrong = most_confused(test_set, artifacts)
     taggrams, no_taggrams = draw_taggrams(test_set, artifacts)
@@ -64,7 +58,7 @@ def render(
         metrics=metrics,
         columns={"all test clips": metrics, **_parts(metrics)},
         remarks=list(_remarks(metrics)),
-        pictures={name: in_both_themes(draw) for name, draw in drawings.items()},
+        pictures={name: _in_both_themes(draw) for name, draw in drawings.items()},
         confused=confused,
         wrong=wrong,
         taggrams=taggrams,
@@ -76,7 +70,7 @@ def render(
     )
 
 
-def in_both_themes(draw: "Callable[[str], Figure | None]") -> dict[str, bytes] | None:
+def _in_both_themes(draw: "Callable[[str], Figure | None]") -> dict[str, bytes] | None:
     """Return a picture as SVG by theme, None where there is nothing to draw."""
     drawn = {theme: draw(theme) for theme in palette.THEMES}
     return {theme: figures.render(figure, "svg") for theme, figure in drawn.items() if figure} or None
@@ -159,12 +153,7 @@ def describe_clip(test_set: TestSetResults, index: int, probabilities: np.ndarra
 def draw_taggrams(test_set: TestSetResults, artifacts: Artifacts) -> tuple[list[dict], str]:
     """Draw the taggrams of three clips, each of another genre, that are recognised with most certainty.
 
-    Returns
-    -------
-    clips : list of dict
-        As `describe_clip` returns them, with `picture`: SVG by theme.
-    reason : str
-        Why there is none.
+    Return what `describe_clip` returns of each, with `picture`: SVG by theme; and the reason if there is none.
     """
     probabilities = normalise(test_set.probabilities)
     certainty = probabilities[np.arange(len(test_set.clips)), test_set.clips["label"]]
@@ -186,46 +175,38 @@ def _taggram(spectrogram: Path) -> dict[str, bytes] | None:
     from music_featurization.audio.spectrogram import HOP, SETTINGS
     from music_featurization.network import batches, front_end
 
-    log_mel = batches.load_clip(spectrogram)
-    names = front_end.tag_names()
-    is_shown = np.array([name.startswith("mtt_") for name in names])
-    tags = front_end.embed(front_end.load_tagger(), log_mel)[:, front_end.EMBEDDING :].T[is_shown]
+    log_mel, names = batches.load_clip(spectrogram), front_end.tag_names()
+    tags = front_end.embed(front_end.load_tagger(), log_mel)[:, front_end.EMBEDDING :].T
+    shown = [row for row, name in enumerate(names) if name.startswith("mtt_")]
+    short = [names[row].removeprefix("mtt_") for row in shown]
     starts = np.arange(tags.shape[1]) * front_end.WINDOW * HOP / SETTINGS["sample_rate"]
-    shown = [name.removeprefix("mtt_") for name in names if name.startswith("mtt_")]
-    return in_both_themes(lambda theme: taggram_figure(tags, shown, starts, theme=theme))
+    return _in_both_themes(lambda theme: taggram.draw(tags[shown], short, starts, theme=theme))
 
 
 def count_data_set(artifacts: Artifacts, classes: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Count the clips, songs and artists of each genre, and of all, in train, val and test; [] without a split."""
     if not artifacts.split("test").exists():
         return []
-    parts = [_with_names(results.read_clips(artifacts, part)) for part in ("train", "val", "test")]
+    parts = [results.read_clips(artifacts, part) for part in ("train", "val", "test")]
     rows = [(genre, [part[part["genre"] == genre] for part in parts]) for genre in classes]
-    return [
-        (
-            name,
-            [count for clips in tables for count in (len(clips), clips["song"].nunique(), clips["artist"].nunique())],
-        )
-        for name, tables in [*rows, ("all", parts)]
-    ]
+    return [(name, [count for clips in tables for count in _counts(clips)]) for name, tables in [*rows, ("all", parts)]]
 
 
-def _with_names(clips: "pandas.DataFrame") -> "pandas.DataFrame":
+def _counts(clips: "pandas.DataFrame") -> tuple[int, int, int]:
     names = [clip_names.parse(path) for path in clips["spectrogram"]]
-    return clips.assign(song=[name.song for name in names], artist=[name.artist for name in names])
+    return len(clips), len({name.song for name in names}), len({name.artist for name in names})
 
 
 def settings(artifacts: Artifacts, record: dict) -> dict[str, dict[str, str]]:
     """Return the settings of the network, the spectrograms and the split, as far as they are known."""
     network = dict(record.get("network") or {})
-    of_network = network.pop("spectrogram_settings", None)
-    split = _optional(artifacts.split_settings, STEP_4, settings=dict | None).get("settings") or {}
+    spectrograms = network.pop("spectrogram_settings", None)
+    if not isinstance(spectrograms, dict):
+        spectrograms = _optional(artifacts.spectrogram_settings, STEP_1)
     tables = {
         "Network": {"file": record.get("model_file"), "fingerprint": record.get("model"), **network},
-        "Spectrograms": of_network
-        if isinstance(of_network, dict)
-        else _optional(artifacts.spectrogram_settings, STEP_1),
-        "Split": split,
+        "Spectrograms": spectrograms,
+        "Split": commands.recorded_settings(artifacts.split_settings, STEP_4),
     }
     return {
         caption: {key: _plain(value) for key, value in content.items()}
@@ -248,9 +229,8 @@ def _optional(path: Path, made_by: str, **kinds: Any) -> dict:
 
 def versions(artifacts: Artifacts) -> Iterator[tuple[str, str, str]]:
     """Yield package, version and use: of the training, as it recorded them, and of this report."""
-    for name, version in (
-        _optional(artifacts.training_settings, TRAINING, versions=dict | None).get("versions") or {}
-    ).items():
+    training = _optional(artifacts.training_settings, TRAINING, versions=dict | None).get("versions") or {}
+    for name, version in training.items():
         yield name, str(version), "training"
     yield "python", platform.python_version(), "report"
     for package in PACKAGES:

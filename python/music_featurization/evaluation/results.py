@@ -44,21 +44,15 @@ class Files(NamedTuple):
 
 
 class TestSetResults(NamedTuple):
-    """Predictions and the clips they belong to.
-
-    `clips` has the columns of the split's CSVs. `trained` lists the spectrograms of the training set, and
-    `trained_on_this_split` says whether the network was trained on them; both are None when not known. `predicted` is
-    int, shape (N,). `probabilities` are as saved, shape (N, C). `record` is the record of 2-testing.py, {} for results
-    of other origin.
-    """
+    """Predictions and the clips they belong to."""
 
     classes: tuple[str, ...]
-    clips: pandas.DataFrame
-    trained: list[str] | None
-    trained_on_this_split: bool | None
-    predicted: np.ndarray
-    probabilities: np.ndarray
-    record: dict
+    clips: pandas.DataFrame  # N rows with the columns of the split's CSVs
+    trained: list[str] | None  # spectrograms of the training set; None without a split
+    trained_on_this_split: bool | None  # whether the network was trained on that set; None if not known
+    predicted: np.ndarray  # int, shape (N,)
+    probabilities: np.ndarray  # as saved, shape (N, C)
+    record: dict  # of 2-testing.py; {} for results of other origin
 
     @property
     def predictions(self) -> Predictions:
@@ -67,23 +61,14 @@ class TestSetResults(NamedTuple):
 
 
 def files(artifacts: Artifacts, part: str = "test") -> Files:
-    """Return where the results of one part of the split are stored.
-
-    Parameters
-    ----------
-    artifacts : Artifacts
-    part : {"test", "val", "train", "all"}
-        All but `test` have names of their own, so that they never replace the test's.
-    """
-    if part == "test":
-        prediction, probabilities, features = artifacts.prediction, artifacts.probabilities, artifacts.test_features
-        record = artifacts.testing_record
-    else:
-        prediction, probabilities, record = (
+    """Return where the results of one of `PARTS` are stored; all but `test` have names of their own."""
+    prediction, probabilities, record = artifacts.prediction, artifacts.probabilities, artifacts.testing_record
+    features = artifacts.test_features
+    if part != "test":
+        prediction, probabilities, record, features = (
             path.with_stem(f"{path.stem}_{part}")
-            for path in (artifacts.prediction, artifacts.probabilities, artifacts.testing_record)
+            for path in (prediction, probabilities, record, artifacts.music_dataset)
         )
-        features = artifacts.music_dataset.with_stem(f"{artifacts.music_dataset.stem}_{part}")
     return Files(prediction, probabilities, features, features.with_suffix(".npz"), record)
 
 
@@ -117,21 +102,11 @@ def read_record(artifacts: Artifacts, part: str = "test") -> dict:
 def new_record(artifacts: Artifacts, part: str, model_file: Path, classes: Sequence[str], options: dict) -> dict:
     """Describe what a run of 2-testing.py is made from.
 
-    Parameters
-    ----------
-    artifacts : Artifacts
-    part : str
-        See `files`.
-    model_file : Path
-    classes : sequence of str
-    options : dict
-        Options of the command line that were given.
-
     Returns
     -------
     dict
         `split`, `classes`, `model_file` (its name), `model` and `clips` (fingerprints), `network` (what the checkpoint
-        says about its training), `options`, `date` (today).
+        says about its training), `options` (of the command line, as given), `date` (today).
     """
     network = checkpoints.read_about(model_file)
     return {
@@ -146,37 +121,17 @@ def new_record(artifacts: Artifacts, part: str, model_file: Path, classes: Seque
     }
 
 
-def is_up_to_date(paths: Files, record: dict) -> bool:
-    """Say whether the files exist and were made by a run of the same model over the same clips."""
+def is_up_to_date(artifacts: Artifacts, record: dict) -> bool:
+    """Return whether the results exist and were made by a run of the same model over the same clips."""
+    paths = files(artifacts, record["split"])
     if not all(path.exists() for path in paths):
         return False
-    recorded = read_json(paths.record, TESTING)
-    return all(recorded.get(key) == record[key] for key in ("split", "classes", "model", "clips"))
+    existing = read_json(paths.record, TESTING)
+    return all(existing.get(key) == record[key] for key in ("split", "classes", "model", "clips"))
 
 
-def training_clips(artifacts: Artifacts, record: dict) -> set[str] | None:
-    """Return the spectrograms that a network was trained on; None if it is not known to be trained on this split."""
-    return set(read_clips(artifacts, "train")["spectrogram"]) if _trained_on_this_split(artifacts, record) else None
-
-
-def accuracies(clips: pandas.DataFrame, probabilities: np.ndarray, trained: set[str] | None) -> dict:
-    """Compute the accuracy of clips, also separately for those that the network was trained on.
-
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-        N rows with the columns of the split's CSVs.
-    probabilities : numpy.ndarray of float, shape (N, C)
-    trained : set of str or None
-        As returned by `training_clips`.
-
-    Returns
-    -------
-    dict
-        `all`, and where `trained` is known `in_training` and `not_in_training`: each a dict of `clips` and `accuracy`
-        (None without clips).
-    """
-    is_right = probabilities.argmax(axis=1) == clips["label"].to_numpy()
+def _accuracies(clips: pandas.DataFrame, predicted: np.ndarray, trained: set[str] | None) -> dict:
+    is_right = predicted == clips["label"].to_numpy()
     groups = {"all": np.ones(len(is_right), dtype=bool)}
     if trained is not None:
         known = clips["spectrogram"].isin(trained).to_numpy()
@@ -187,19 +142,9 @@ def accuracies(clips: pandas.DataFrame, probabilities: np.ndarray, trained: set[
     }
 
 
-def describe(part: str, accuracy: dict, features: Path) -> str:
-    """Say how many clips are right; separately for clips in training unless the part has none of them.
-
-    Parameters
-    ----------
-    part : str
-        See `files`.
-    accuracy : dict
-        As returned by `accuracies`.
-    features : Path
-        The table that was written.
-    """
-    line = f"{accuracy['all']['clips']} clips of {part} done, accuracy {accuracy['all']['accuracy']:.4f}: {features}"
+def describe(part: str, accuracy: dict, table: Path) -> str:
+    """Say how many clips are right, as `write` returned it; separately for clips in training where the part has any."""
+    line = f"{accuracy['all']['clips']} clips of {part} done, accuracy {accuracy['all']['accuracy']:.4f}: {table}"
     if part not in ("train", "all"):
         return line
     if "in_training" not in accuracy:
@@ -212,45 +157,42 @@ def describe(part: str, accuracy: dict, features: Path) -> str:
 
 
 def write(
-    paths: Files,
-    clips: pandas.DataFrame,
-    probabilities: np.ndarray,
-    features: np.ndarray,
-    record: dict,
-    *,
-    trained: set[str] | None,
-    mp3_files: Path,
-) -> None:
+    artifacts: Artifacts, record: dict, clips: pandas.DataFrame, probabilities: np.ndarray, features: np.ndarray
+) -> dict:
     """Write the results of one part of the split.
 
     Parameters
     ----------
-    paths : Files
+    record : dict
+        As returned by `new_record`; the accuracies are added to it in the file.
     clips : pandas.DataFrame
-        N rows with the columns of the split's CSVs.
+        N rows with the columns of the split's CSVs. The .npz says for each clip whether it was `in_training`: yes, no,
+        or unknown if the network is not known to be trained on this split.
     probabilities : numpy.ndarray, float32, shape (N, C)
         The class of highest probability, the first of equals, becomes the prediction.
     features : numpy.ndarray, float32, shape (N, D)
-    record : dict
-        As returned by `new_record`; `accuracies` are added to it in the record.
-    trained : set of str or None
-        As returned by `training_clips`. The .npz says for every clip whether it was `in_training`: yes, no, unknown.
-    mp3_files : Path
-        The folder of the recordings, whose paths are stored in the .npz.
+
+    Returns
+    -------
+    dict
+        `all`, and where it is known what the network was trained on `in_training` and `not_in_training`: each a dict of
+        `clips` and `accuracy` (None without clips).
     """
+    paths = files(artifacts, record["split"])
+    is_known = _trained_on_this_split(artifacts, record)
+    trained = set(read_clips(artifacts, "train")["spectrogram"]) if is_known else None
+    predicted = probabilities.argmax(axis=1).astype(np.int64)
     paths.record.unlink(missing_ok=True)  # written last: an interrupted run does not pass for a finished one
-    for path, array in (
-        (paths.probabilities, probabilities.astype(np.float32)),
-        (paths.prediction, probabilities.argmax(axis=1).astype(np.int64)),
-    ):
-        write_array(path, array)
-    names = _row_names(clips)
-    feature_table.write_without_header(paths.features, [(name,) for name in names], features)
-    known = ["unknown" if trained is None else "yes" if name in trained else "no" for name in clips["spectrogram"]]
-    rows = clips[["clip_id", "spectrogram", "genre"]].assign(model=record["model"], in_training=known)
-    rows["recording"] = [tracks.find_recording(mp3_files, name) for name in rows["spectrogram"]]
-    feature_table.write(paths.features_npz, feature_table.FeatureTable(rows, features, mp3_files))
-    write_json(paths.record, {**record, "accuracy": accuracies(clips, probabilities, trained)})
+    write_array(paths.probabilities, probabilities.astype(np.float32))
+    write_array(paths.prediction, predicted)
+    feature_table.write_without_header(paths.features, [(name,) for name in _row_names(clips)], features)
+    marks = ["unknown" if trained is None else "yes" if name in trained else "no" for name in clips["spectrogram"]]
+    rows = clips[["clip_id", "spectrogram", "genre"]].assign(model=record["model"], in_training=marks)
+    rows["recording"] = [tracks.find_recording(artifacts.mp3_files, name) for name in rows["spectrogram"]]
+    feature_table.write(paths.features_npz, feature_table.FeatureTable(rows, features, artifacts.mp3_files))
+    accuracy = _accuracies(clips, predicted, trained)
+    write_json(paths.record, {**record, "accuracy": accuracy})
+    return accuracy
 
 
 def _row_names(clips: pandas.DataFrame) -> list[str]:
@@ -261,11 +203,8 @@ def _row_names(clips: pandas.DataFrame) -> list[str]:
 def read(artifacts: Artifacts) -> TestSetResults:
     """Read the results of the test set and check that they belong to its clips.
 
-    Returns
-    -------
-    TestSetResults
-        Without a split the clips are those that music_dataset_testing.csv names: results alone, such as the published
-        original's, are enough for a report.
+    Without a split the clips are those that music_dataset_testing.csv names: results alone, such as the published
+    original's, are enough for a report.
 
     Raises
     ------
@@ -285,8 +224,8 @@ def read(artifacts: Artifacts) -> TestSetResults:
     _require_probabilities(paths, predicted, probabilities, classes)
     if has_split and paths.features.exists():
         _require_equal_names(paths.features, clips, classes, source)
-    here = _trained_on_this_split(artifacts, record)
-    return TestSetResults(classes, clips, trained, here, predicted.astype(int), probabilities, record)
+    is_ours = _trained_on_this_split(artifacts, record)
+    return TestSetResults(classes, clips, trained, is_ours, predicted.astype(int), probabilities, record)
 
 
 def _trained_on_this_split(artifacts: Artifacts, record: dict) -> bool | None:
@@ -327,7 +266,6 @@ def _require_equal_sizes(
 def _require_probabilities(
     paths: Files, predicted: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
 ) -> None:
-    problem = None
     if probabilities.shape[1] != len(classes):
         problem = f"{paths.probabilities} has {probabilities.shape[1]} classes, the clips have {len(classes)} "
         problem += f"({', '.join(classes)})"
@@ -335,17 +273,19 @@ def _require_probabilities(
         problem = f"{paths.prediction} contains labels outside 0-{len(classes) - 1}"
     elif not np.isfinite(probabilities).all() or (probabilities < 0).any():
         problem = f"{paths.probabilities} contains numbers that are no probabilities"
-    if problem:
-        raise PipelineError(f"{problem}. Run {TESTING} --overwrite.")
+    else:
+        return
+    raise PipelineError(f"{problem}. Run {TESTING} --overwrite.")
 
 
 def _require_equal_names(features: Path, clips: pandas.DataFrame, classes: tuple[str, ...], source: Path) -> None:
     """Compare the clips: another seed or grouping gives another test set, which may be of the same size."""
-    tested, of_split = (
+    in_table, in_split = (
         [feature_table.split_row_name(name, classes) for name in names]
         for names in (feature_table.read_row_names(features), _row_names(clips))
     )
-    for number, (ours, theirs) in enumerate(zip_longest(tested, of_split, fillvalue=("no genre", "missing")), start=1):
+    pairs = zip_longest(in_table, in_split, fillvalue=("no genre", "missing"))
+    for number, (ours, theirs) in enumerate(pairs, start=1):
         if ours != theirs:
             raise PipelineError(
                 f"The results do not match the split: clip {number} is {ours[1]} ({ours[0]}) in {features} and "

@@ -1,7 +1,6 @@
 """The taggram: the probability of tags over the time of a recording."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,46 +9,22 @@ from music_featurization.dataset.clip_names import clock
 from music_featurization.evaluation import figures, palette
 
 if TYPE_CHECKING:
-    import matplotlib.figure
+    from matplotlib.figure import Figure
 
 TAGS = 12  # tags shown
 WINDOW = 3.0  # seconds that a single window lasts
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)  # seconds between the marks of the time axis
 
 
-def draw_taggram(
-    probabilities: np.ndarray,
-    tag_names: Sequence[str],
-    starts_seconds: Sequence[float],
-    path: Path,
-    *,
-    theme: str = "light",
-    title: str = "",
-) -> None:
-    """Write a taggram as a picture; see `taggram_figure`.
-
-    Parameters
-    ----------
-    path : Path
-        The artifact; ends in .svg or .png.
-
-    Raises
-    ------
-    PipelineError
-        If the path has another ending.
-    """
-    figures.save(taggram_figure(probabilities, tag_names, starts_seconds, theme=theme, title=title), path)
-
-
-def taggram_figure(
+def draw(
     probabilities: np.ndarray,
     tag_names: Sequence[str],
     starts_seconds: Sequence[float],
     *,
     theme: str = "light",
     title: str = "",
-) -> "matplotlib.figure.Figure":
-    """Draw the likeliest tags of a recording over its time.
+) -> "Figure":
+    """Draw the 12 tags of highest mean probability over the time of a recording, the highest at the top.
 
     Parameters
     ----------
@@ -61,11 +36,6 @@ def taggram_figure(
     theme : {"light", "dark"}
     title : str
         For example the name of the recording.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A row for each of the 12 tags of highest mean probability, the highest at the top.
     """
     import matplotlib
 
@@ -74,16 +44,15 @@ def taggram_figure(
     rows = np.argsort(-means, kind="stable")[:TAGS]
     names = [figures.short(tag_names[row]) for row in rows]
     edges = np.append(starts, starts[-1] + (np.median(np.diff(starts)) if len(starts) > 1 else WINDOW))
+    tenths = max(1, int(np.ceil(10 * probabilities[rows].max())))  # the scale ends at the next tenth
     with matplotlib.rc_context(palette.settings(theme, [*names, title])):
         figure, axes = figures.new_figure(8, 1.5 + 0.27 * len(rows))
-        highest = max(0.1, np.ceil(10 * probabilities[rows].max()) / 10)
         image = axes.pcolormesh(
-            edges, np.arange(len(rows) + 1), probabilities[rows], cmap=palette.colour_map(theme), vmin=0, vmax=highest,
-            rasterized=True,
+            edges, np.arange(len(rows) + 1), probabilities[rows], cmap=palette.colour_map(theme), vmin=0,
+            vmax=tenths / 10, rasterized=True,
         )  # fmt: skip
-        axes.set_yticks(
-            np.arange(len(rows)) + 0.5, [f"{name}  {means[row]:.2f}" for name, row in zip(names, rows, strict=True)]
-        )
+        labels = [f"{name}  {means[row]:.2f}" for name, row in zip(names, rows, strict=True)]
+        axes.set_yticks(np.arange(len(rows)) + 0.5, labels)
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.spines[:].set_visible(False)
@@ -91,8 +60,7 @@ def taggram_figure(
         step = next((step for step in STEPS if step >= (edges[-1] - edges[0]) / 8), STEPS[-1])
         axes.xaxis.set_major_locator(matplotlib.ticker.MultipleLocator(step))
         axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds))
-        bar = figure.colorbar(
-            image, ax=axes, pad=0.01, label="probability of the tag", ticks=matplotlib.ticker.MultipleLocator(0.1)
-        )
+        ticks = np.arange(tenths + 1) / 10
+        bar = figure.colorbar(image, ax=axes, pad=0.01, label="probability of the tag", ticks=ticks)
         bar.outline.set_visible(False)
     return figure
