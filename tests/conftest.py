@@ -5,9 +5,11 @@ import shutil
 import hypothesis
 import pytest
 import tiny_music
-from tiny_pipeline import run_script
+import tiny_results
+from tiny_pipeline import call_script, run_script
 
-from music_featurization.artifacts import STEP_1
+from music_featurization import workers
+from music_featurization.artifacts import FEATURIZE, STEP_1
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
 hypothesis.settings.load_profile("any machine")
@@ -61,3 +63,23 @@ def collection(_collection, tmp_path):
 def collection_with_spectrograms(_collection_with_spectrograms, tmp_path):
     """As `collection`, after step 1."""
     return shutil.copytree(_collection_with_spectrograms, tmp_path / "root")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """File of a tiny network without a front end."""
+    path = tmp_path_factory.mktemp("model") / "network.h5"
+    tiny_results.make_model(path)
+    return path
+
+
+@pytest.fixture
+def featurize_here(tiny_model, monkeypatch, capsys):
+    """Function that runs featurize.py with the tiny network, without worker processes; it returns what is printed."""
+    monkeypatch.setattr(workers, "run", lambda function, paths, **_: ((path, function(path)) for path in paths))
+
+    def run(*args, status=0):
+        assert call_script(FEATURIZE, None, *args, "--model", tiny_model) == status
+        return capsys.readouterr().out
+
+    return run

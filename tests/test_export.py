@@ -9,11 +9,9 @@ import pytest
 from tiny_music import music, write_mp3
 from tiny_pipeline import contents, run_script
 
-from music_featurization.artifacts import PROVIDED_MODEL
+from music_featurization.artifacts import EXPORT, PROVIDED_MODEL
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.network import checkpoints, export, front_end, prediction
-
-EXPORT = "python/export.py"
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,13 @@ def write_mp3(path, samples, rate=16000):
     return path
 
 
+def write_wav(path, seconds=4, seed=0):
+    """Write music in WAV format, whatever the ending of its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, music(seconds, seed=seed), 16000, format="WAV")
+    return path
+
+
 def clip_path(number):
     """`mp3_path` of the tiny collection's clip: 4 artists, 2 clips per song."""
     return f"{number % 16:x}/artist_{number // 2 % 4}-album-{number // 8:02d}-title {number // 2}-0-1.mp3"
