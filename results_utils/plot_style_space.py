@@ -55,7 +55,7 @@ def plot_style_space(
         f"{len(clips):,} clips, {len(genres)} genres, {style_map.METHODS[method]} of {values.shape[1]} features"
     )
     figures.save(picture.draw_map(clips, points, genres, centres, f"Style space: {description}"), files.picture)
-    write_text(files.page, page.page(clips, points, genres, centres, description, artifacts.results))
+    write_text(files.page, page.render(clips, points, genres, centres, description, artifacts.results))
     if missing := sum(not style_map.has_recording(recording) for recording in clips["recording"]):
         print(f"{missing} of {len(clips)} recordings are missing; the page says so in place of a player")
     print(f"picture: {files.picture}\npage: {files.page}")

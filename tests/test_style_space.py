@@ -133,11 +133,6 @@ def test_map_keeps_groups_together():
     assert (group[distances.argmin(axis=1)] == group).all()
 
 
-@pytest.mark.parametrize("clips, expected", [(4, 1), (31, 10), (151, 50), (8000, 50)])
-def test_perplexity_is_capped_by_the_clips(clips, expected):
-    assert style_map.perplexity(clips) == pytest.approx(expected)
-
-
 def test_few_clips(tmp_path):
     rng = np.random.default_rng(0)
     assert style_map.embed(style_map.pca(rng.normal(size=(4, 512)))).shape == (4, 2)
@@ -456,7 +451,7 @@ def test_eight_thousand_clips_are_usable(tmp_path, browser):
     rows = pandas.DataFrame({**columns, "genre": ["xy"[kind] for kind in genre]})
     feature_table.write(arrays, feature_table.FeatureTable(rows, features, artifacts.mp3_files))
     clips, _ = style_map.read(artifacts)
-    text = style_space_page.page(clips, features, ["x", "y"], {"x": 0, "y": 1}, "", artifacts.results)
+    text = style_space_page.render(clips, features, ["x", "y"], {"x": 0, "y": 1}, "", artifacts.results)
     assert len(text) < 7e6
     (artifacts.results / "style_space.html").write_text(text, encoding="utf-8")
     page = browser.new_page()

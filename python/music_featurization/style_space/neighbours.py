@@ -27,25 +27,10 @@ def by_track(table: FeatureTable) -> FeatureTable:
 
 
 def find(track: str, names: Sequence[str], recordings: Sequence[str] = ()) -> int | None:
-    """Find the row of a track.
+    """Find the row of a track: a recording, a name in the table, or a part of one name.
 
-    Parameters
-    ----------
-    track : str
-        A recording, a name in the table, or a part of one name.
-    names : sequence of str
-    recordings : sequence of str
-        Absolute path of each row's recording.
-
-    Returns
-    -------
-    int or None
-        None if the track is a recording that is not in the table.
-
-    Raises
-    ------
-    PipelineError
-        If it is neither in the table nor a recording, or matches several names; some are named.
+    Return None if the track is a recording that is not among `recordings`, the absolute path of each row's recording;
+    raise a PipelineError if it is neither in the table nor a recording, or matches several names.
     """
     if os.path.isfile(track):
         return next(iter(search.by_recording(track, recordings)), None)
@@ -55,38 +40,6 @@ def find(track: str, names: Sequence[str], recordings: Sequence[str] = ()) -> in
     if rows:
         return rows[0]
     raise PipelineError(f"{track!r} is neither in the features file nor a recording.{search.suggestion(track, names)}")
-
-
-def features_of_recording(
-    track: str | os.PathLike, model_file: Path, model_fingerprint: str, table_file: Path
-) -> np.ndarray:
-    """Compute the features of a recording by the network that made a table.
-
-    Parameters
-    ----------
-    track : path-like
-    model_file : Path
-    model_fingerprint : str
-        Fingerprint of the network that made the table, "" where it is not known.
-    table_file : Path
-        The table, for the message.
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (D,)
-
-    Raises
-    ------
-    PipelineError
-        If the network is another one, or the recording cannot be used.
-    """
-    from music_featurization import api
-    from music_featurization.network import checkpoints
-
-    checkpoints.require_compatible(model_file)
-    what = f"{table_file} was made by another network than {model_file}; give the right one as --model"
-    feature_table.require_same_model(model_fingerprint, fingerprint(model_file), what)
-    return api.features(track, model=model_file)
 
 
 def similar(
@@ -104,6 +57,7 @@ def similar(
     track : str
         A recording, a name in the table, or a part of one name.
     table_file : Path
+        Written by featurize.py, 2-testing.py or 3-format_dataset.py.
     top : int
         Number of tracks.
     model : Path
@@ -123,34 +77,28 @@ def similar(
     Raises
     ------
     PipelineError
-        If the table cannot be read, or the track is not one in it and no recording.
+        If the table cannot be read, or the track is neither in it nor a recording, or the network is another one.
     """
     table = by_track(feature_table.read(table_file, classes))
     row = find(track, table.names, table.recordings)
     if row is None:
-        wanted = features_of_recording(track, model, table.model_fingerprint, table_file)
-        return track, table, nearest(wanted, table.features, top)
+        from music_featurization import api
+        from music_featurization.network import checkpoints
+
+        checkpoints.require_compatible(model)
+        what = f"{table_file} was made by another network than {model}; give the right one as --model"
+        feature_table.require_same_model(table.model_fingerprint, fingerprint(model), what)
+        return track, table, nearest(api.features(track, model=model), table.features, top)
     return table.names[row], table, nearest(table.features[row], table.features, top, leave_out=row)
 
 
 def nearest(
     wanted: np.ndarray, features: np.ndarray, top: int, leave_out: int | None = None
 ) -> list[tuple[float, int]]:
-    """Find the most similar rows.
+    """Find the `top` rows of features, shape (N, D), that are most similar to `wanted`, shape (D,).
 
-    Parameters
-    ----------
-    wanted : numpy.ndarray, shape (D,)
-    features : numpy.ndarray, shape (N, D)
-    top : int
-        Number of rows.
-    leave_out : int, optional
-        Row of the track itself.
-
-    Returns
-    -------
-    list of (float, int)
-        Cosine of the angle between the features (0 for features that are all 0) and row, the most similar first.
+    Return the cosine of the angle between the features (0 for features that are all 0) and the row of each, the most
+    similar first; `leave_out` is the row of the track itself.
     """
     wanted, features = wanted.astype(np.float64), features.astype(np.float64)
     lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(wanted)

@@ -1,7 +1,7 @@
 """The style space as one HTML page that needs no network: the map, its clips, Plotly, and a player."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-def page(
+def render(
     clips: "pandas.DataFrame",
     points: np.ndarray,
     genres: Sequence[str],
@@ -24,7 +24,7 @@ def page(
     description: str,
     folder: Path,
 ) -> str:
-    """Write the page.
+    """Write the page as HTML.
 
     Parameters
     ----------
@@ -40,31 +40,20 @@ def page(
         A line for the head of the page.
     folder : Path
         The folder of the page: its players name recordings relative to it.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    PipelineError
-        If Plotly is not installed.
     """
     labels = {genre: number for number, genre in enumerate(genres)}
-    exists = [has_recording(recording) for recording in clips["recording"]]
-    recordings = list(zip(clips["recording"], exists, strict=True))
+    exists = set(filter(has_recording, clips["recording"]))
     data = {
         "genres": [
             {"name": genre, "colour": style.colour, "symbol": style.symbol, "centre": centres[genre]}
             for genre, style in zip(genres, map(genre_style, range(len(genres))), strict=True)
         ],
         "clips": {
-            "x": _rounded(points[:, 0]),
-            "y": _rounded(points[:, 1]),
+            **{axis: [round(float(number), 3) for number in points[:, column]] for column, axis in enumerate("xy")},
             "genre": [labels[genre] for genre in clips["genre"]],
             **{name: [_text(value) for value in clips[name]] for name in ("name", "label", "artist", "predicted")},
-            "src": [templates.relative_url(path, folder) if there else "" for path, there in recordings],
-            "missing": ["" if there else _text(path) for path, there in recordings],
+            "src": [templates.relative_url(path, folder) if path in exists else "" for path in clips["recording"]],
+            "missing": ["" if path in exists else _text(path) for path in clips["recording"]],
         },
     }
     content = {"title": "Style space", "description": description, "data": data, "plotly": _plotly()}
@@ -73,10 +62,6 @@ def page(
 
 def _text(value: str) -> str:
     return os.fsencode(value).decode("utf-8", "backslashreplace")
-
-
-def _rounded(numbers: Iterable[float]) -> list[float]:
-    return [round(float(number), 3) for number in numbers]
 
 
 def _plotly() -> str:

@@ -38,8 +38,6 @@ def draw_map(
         In the order of the legend.
     centres : dict of str to int
         As returned by `style_map.centroid_clips`.
-    title : str
-    theme : {"light", "dark"}
     """
     import matplotlib
 
@@ -101,18 +99,8 @@ def draw_walk(
 ) -> "Figure":
     """Draw a walk on the map, the distances to the nearest clips, and the genres that it passes.
 
-    Parameters
-    ----------
-    clips, points, genres
-        As for `draw_map`.
-    path, line : Walk
-        Along the principal path, and along the straight line.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A waypoint is drawn at its nearest clip, because the map has no place for points between clips.
+    The walk is along the principal path and along the straight line, for comparison. A waypoint is drawn at its nearest
+    clip, because the map has no place for points between clips.
     """
     import matplotlib
     from matplotlib.figure import Figure

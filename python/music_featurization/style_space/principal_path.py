@@ -27,7 +27,7 @@ def find(points: np.ndarray, start: int, end: int, waypoints: int = WAYPOINTS) -
     ----------
     points : numpy.ndarray of float, shape (N, D)
     start, end : int
-        Rows of `points`: the ends. They differ.
+        Two different rows of `points`.
     waypoints : int
         How many there are between the ends.
 
@@ -49,12 +49,9 @@ def find(points: np.ndarray, start: int, end: int, waypoints: int = WAYPOINTS) -
 
 
 def shortest(points: np.ndarray, start: int, end: int) -> list[int]:
-    """Find the path over points of least cost, where a step costs its length squared: many short steps, no leap.
+    """Find the rows of the path over points of least cost, where a step costs its length squared.
 
-    Returns
-    -------
-    list of int
-        Rows of `points` from `start` to `end`. Among many points only an evenly spaced part is visited.
+    So it has many short steps and no long one. Among many points only an evenly spaced part is visited.
     """
     from scipy.sparse.csgraph import dijkstra
 
@@ -71,19 +68,7 @@ def shortest(points: np.ndarray, start: int, end: int) -> list[int]:
 
 
 def resample(line: np.ndarray, count: int) -> np.ndarray:
-    """Return evenly spaced points on a line through points.
-
-    Parameters
-    ----------
-    line : numpy.ndarray, shape (M, D)
-        M >= 2.
-    count : int
-
-    Returns
-    -------
-    numpy.ndarray, shape (count, D)
-        The ends are those of `line`; `resample([a, b], count)` is the straight line from a to b.
-    """
+    """Return evenly spaced points on a line through two or more points: shape (count, D), with the same ends."""
     line = np.asarray(line, np.float64)
     at = np.concatenate([[0], np.cumsum(steps(line))])
     wanted = np.linspace(0, at[-1], count)
@@ -91,28 +76,18 @@ def resample(line: np.ndarray, count: int) -> np.ndarray:
 
 
 def near(points: np.ndarray, path: np.ndarray, longest_step: float) -> np.ndarray:
-    """Return a mask of the points that are no further from a path than `longest_step`: bool, shape (N,).
+    """Return a mask of the points that are no further from a path than `longest_step`.
 
-    Other points would draw the stiff first paths into another part of the space; the paper filters the data for the
-    same reason.
+    Other points would draw the stiff first paths into another part of the space; the paper filters the data
+    for the same reason.
     """
     return squared_distances(points, path).min(axis=1) <= longest_step**2
 
 
 def relax(path: np.ndarray, points: np.ndarray, stiffness: float) -> np.ndarray:
-    """Minimise the sum above in turns: assign each point to its nearest waypoint, then solve for the waypoints.
+    """Minimise the sum above in turns, from a path whose ends are kept; `stiffness` is s.
 
-    Parameters
-    ----------
-    path : numpy.ndarray, shape (M, D)
-        To start from; its ends stay.
-    points : numpy.ndarray, shape (N, D)
-    stiffness : float
-        s, 0 or more.
-
-    Returns
-    -------
-    numpy.ndarray, shape (M, D)
+    Each point is assigned to its nearest waypoint, then the system is solved for the waypoints.
     """
     nearest = None
     for _ in range(MAX_ROUNDS):
@@ -146,18 +121,10 @@ def solve(path: np.ndarray, points: np.ndarray, nearest: np.ndarray, stiffness: 
 
 
 def elbow(unevenness: Sequence[float]) -> int:
-    """Find the stiffness below which the steps become uneven.
+    """Find the stiffness below which the steps become uneven, by the variance of their lengths for each of `STIFFNESS`.
 
-    Parameters
-    ----------
-    unevenness : sequence of float
-        Variance of the lengths of the steps, for each of `STIFFNESS`.
-
-    Returns
-    -------
-    int
-        Position of the value furthest below the straight line from the first to the last. The stiffness is on a
-        logarithmic scale; on a linear one all elbows would be in the corner.
+    It is the position of the value furthest below the straight line from the first to the last. The stiffness is on a
+    logarithmic scale; on a linear one all elbows would be in the corner.
     """
     values = np.asarray(unevenness, float)
     return int(np.argmax(np.linspace(values[0], values[-1], len(values)) - values))

@@ -41,13 +41,7 @@ def files(artifacts: Artifacts, table: Path | None = None) -> Files:
 
 
 def read(artifacts: Artifacts, file: Path | None = None) -> "tuple[pandas.DataFrame, np.ndarray]":
-    """Read clips and their features.
-
-    Parameters
-    ----------
-    artifacts : Artifacts
-    file : Path, optional
-        A table of 2-testing.py, 3-format_dataset.py (.npz) or featurize.py; by default the test set's.
+    """Read clips and their features from a table of 2-testing.py (by default), 3-format_dataset.py or featurize.py.
 
     Returns
     -------
@@ -95,7 +89,7 @@ def _predicted(artifacts: Artifacts, file: Path, table: feature_table.FeatureTab
 
 
 def has_recording(recording: str) -> bool:
-    """Say whether a clip's recording is known and exists."""
+    """Return whether a clip's recording is known and exists."""
     return bool(recording) and os.path.isfile(recording)
 
 
@@ -108,28 +102,11 @@ def pca(features: np.ndarray) -> np.ndarray:
         return pca.fit_transform(features.astype(np.float64))
 
 
-def perplexity(clips: int) -> float:
-    """Return the perplexity of t-SNE: 50, or a third of the number of other clips if that is less."""
-    return min(PERPLEXITY, (clips - 1) / 3)
-
-
 def embed(reduced: np.ndarray, method: str = "tsne") -> np.ndarray:
-    """Compute a map in two dimensions that keeps neighbours together.
+    """Compute a map of principal components in two dimensions, float32, that keeps neighbours together.
 
-    Parameters
-    ----------
-    reduced : numpy.ndarray, shape (N, D)
-        As returned by `pca`.
-    method : {"tsne", "umap"}
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (N, 2)
-
-    Raises
-    ------
-    PipelineError
-        If there are fewer than four clips, all are equal, or umap-learn is not installed.
+    `method` is one of `METHODS`. The perplexity of t-SNE is 50, or a third of the number of other clips if that is
+    less. There must be four clips or more that are not all equal.
     """
     if len(reduced) < FEWEST:
         raise PipelineError(f"{len(reduced)} clips do not make a map; at least {FEWEST} are needed.")
@@ -140,7 +117,7 @@ def embed(reduced: np.ndarray, method: str = "tsne") -> np.ndarray:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    tsne = TSNE(perplexity=perplexity(len(reduced)), random_state=RANDOM_STATE, init="pca")
+    tsne = TSNE(perplexity=min(PERPLEXITY, (len(reduced) - 1) / 3), random_state=RANDOM_STATE, init="pca")
     # Several threads add up in varying order, so that no two maps would be equal; on a busy machine they wait for each
     # other at every one of thousands of short steps.
     with threadpool_limits(1):
@@ -161,12 +138,7 @@ def _umap(reduced: np.ndarray) -> np.ndarray:
 
 
 def read_map(path: Path, features: np.ndarray, method: str = "tsne") -> np.ndarray | None:
-    """Read the map of these features; None if it has not been made or is damaged.
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (N, 2), or None
-    """
+    """Read the map of these features, shape (N, 2); None if it has not been made or is damaged."""
     if path.exists():
         with contextlib.suppress(PipelineError):
             saved = read_arrays(path, MAP, {"made_from": ("U", 0), "points": ("f", 2)})

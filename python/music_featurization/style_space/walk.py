@@ -32,7 +32,7 @@ class Walk(NamedTuple):
 
 
 def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: Sequence[str]) -> int:
-    """Find the clip that an end of the walk names.
+    """Find the row of the clip that an end of the walk names.
 
     Parameters
     ----------
@@ -45,11 +45,6 @@ def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: 
         Their principal components.
     genres : sequence of str
         The genres that occur.
-
-    Returns
-    -------
-    int
-        Row of the clip.
 
     Raises
     ------
@@ -76,13 +71,7 @@ def _nearest(waypoints: np.ndarray, reduced: np.ndarray) -> Walk:
 
 
 def walk(reduced: np.ndarray, start: int, end: int) -> tuple[Walk, Walk]:
-    """Walk along the principal path and along the straight line, with 52 waypoints each.
-
-    Parameters
-    ----------
-    reduced : numpy.ndarray, shape (N, D)
-    start, end : int
-        Rows.
+    """Walk from one row to another along the principal path and along the straight line, with 52 waypoints each.
 
     Raises
     ------
@@ -117,15 +106,9 @@ def table(clips: "pandas.DataFrame", path: Walk, line: Walk) -> "pandas.DataFram
 
 
 def playlist(clips: "pandas.DataFrame", rows: Sequence[int], folder: Path) -> tuple[str, int, int]:
-    """Write the clips of a walk as an extended M3U playlist.
+    """Write the clips of a walk as an extended M3U playlist with paths relative to its folder.
 
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-    rows : sequence of int
-        In the order of the walk; a clip that occurs several times in succession is played once.
-    folder : Path
-        The folder of the playlist: its paths are relative to it.
+    A clip that occurs several times in succession is played once.
 
     Returns
     -------
@@ -138,7 +121,7 @@ def playlist(clips: "pandas.DataFrame", rows: Sequence[int], folder: Path) -> tu
         clip = clips.iloc[row]
         exists = style_map.has_recording(clip["recording"])
         path = os.path.relpath(clip["recording"], folder).replace(os.sep, "/") if exists else ""
-        if not path or "\n" in path or "\r" in path or not _is_text(path):
+        if not path or not _fits_a_line(path):
             missing += 1
             continue
         excerpt = parse(clip["name"])
@@ -148,12 +131,9 @@ def playlist(clips: "pandas.DataFrame", rows: Sequence[int], folder: Path) -> tu
     return "\n".join(lines) + "\n", len(lines) // 2, missing
 
 
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _fits_a_line(path: str) -> bool:
+    """Return whether a path is a single line of valid UTF-8."""
+    return not {"\n", "\r"} & set(path) and path == path.encode(errors="ignore").decode()
 
 
 def summary(clips: "pandas.DataFrame", path: Walk, line: Walk) -> str:
