@@ -11,10 +11,10 @@ An .npz contains one array per column and the features:
 | `model` | one text: fingerprint of the network, "" where it is not known |
 | `folder` | one text: folder of the recordings, relative to the file's |
 
-and those that its writer adds, see `music_featurization.feature_tables.track_features`. featurize.py writes the same
-columns to .csv and .parquet, where `recording` is called `path`. The CSVs that the StyleSpace experiment reads have no
-header: a row of 2-testing.py is `<genre>.<clip_id>_<name>.npy` and the features, one of 3-format_dataset.py the genre's
-code, `<clip_id>_<name>` and the features. The published original wrote `.jpg` for `.npy`.
+and others of its writer, see python/featurize.py. That script writes the same columns to .csv and .parquet, where
+`recording` is called `path`. The CSVs that the StyleSpace experiment reads have no header: a row of 2-testing.py
+contains `<genre>.<clip_id>_<name>.npy` and the features, a row of 3-format_dataset.py the genre's code,
+`<clip_id>_<name>` and the features. The published original wrote `.jpg` instead of `.npy`.
 """
 
 import csv
@@ -66,7 +66,7 @@ class FeatureTable(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """`<clip_id>_<name>` of clips, the path of a recording in the table otherwise."""
+        """`<clip_id>_<name>` of each clip, or the path in the table of each recording."""
         if self.are_tracks:
             return self.rows["recording"].tolist()
         return [clip_name(*row) for row in zip(self.rows["clip_id"], self.rows["spectrogram"], strict=True)]
@@ -94,7 +94,7 @@ class FeatureTable(NamedTuple):
 
 
 def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
-    """Join tables of one folder, of which there must be one at least."""
+    """Join one or more tables of one folder."""
     import pandas
 
     rows = pandas.concat([table.rows for table in tables], ignore_index=True)
@@ -102,7 +102,7 @@ def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
 
 
 def require_format(path: Path) -> None:
-    """Raise a PipelineError if the name's ending is not that of a format, or the format needs a package."""
+    """Raise a PipelineError if the name has the ending of no format, or the format needs a package."""
     if path.suffix not in FORMATS:
         raise PipelineError(f"{path}: the name's ending chooses the format; it is one of {', '.join(FORMATS)}.")
     if path.suffix == ".parquet":
@@ -147,20 +147,10 @@ def _frame(table: FeatureTable) -> "pandas.DataFrame":
 
 
 def read(path: str | os.PathLike, classes: Sequence[str] = GENRES) -> FeatureTable:
-    """Read a table of features that a script wrote.
+    """Read a table of features in any of the formats above.
 
-    Parameters
-    ----------
-    path : path-like
-        `.npz`, featurize.py's `.csv` or `.parquet`, or the CSV without a header of 2-testing.py.
-    classes : sequence of str
-        The genres with which rows of the CSV without a header can begin.
-
-    Raises
-    ------
-    PipelineError
-        If the file is missing, is no such table, has no row, has the features of several networks, or has features that
-        are not finite.
+    `classes` are the genres with which rows of a CSV without a header can begin. Raises a PipelineError if the file is
+    missing, is no such table, or has no row, features of several networks, or features that are not finite.
     """
     path = Path(path)
     require(path, MADE_BY)
@@ -235,18 +225,10 @@ def _unreadable(path: Path, reason: object) -> PipelineError:
     return PipelineError(f"{path} is not a readable table of {MADE_BY} ({reason}). Make it again with --overwrite.")
 
 
-def require_same_model(made: str, wanted: str, what: str) -> None:
-    """Raise a PipelineError if features of two networks would be compared.
-
-    Parameters
-    ----------
-    made, wanted : str
-        Fingerprints; "" is not known, and passes.
-    what : str
-        For the message: what is compared with what, and what to do.
-    """
-    if made and wanted and made != wanted:
-        raise PipelineError(f"{what} (networks {made} and {wanted}): their features cannot be compared.")
+def require_same_model(fingerprint: str, other: str, reason: str) -> None:
+    """Raise a PipelineError with this reason if two networks differ; the fingerprint "" is an unknown network."""
+    if fingerprint and other and fingerprint != other:
+        raise PipelineError(f"{reason} (networks {fingerprint} and {other}): their features cannot be compared.")
 
 
 # The CSVs without a header
@@ -263,19 +245,9 @@ def row_name(genre: str, clip_id: object, spectrogram: str) -> str:
 
 
 def split_row_name(name: str, classes: Sequence[str]) -> tuple[str, str]:
-    """Split the first field of a row of 2-testing.py into the genre and `<clip_id>_<name>`.
+    """Split the first field of a row of 2-testing.py into the genre, one of the classes, and `<clip_id>_<name>`.
 
-    Parameters
-    ----------
-    name : str
-        `<genre>.<clip_id>_<name>.npy`, or `.jpg`.
-    classes : sequence of str
-        The possible genres: a genre may contain a dot.
-
-    Raises
-    ------
-    PipelineError
-        If the name does not begin with one of the genres.
+    A genre may contain a dot. Raises a PipelineError if the name does not begin with one of the genres.
     """
     genres = [genre for genre in classes if name.startswith(f"{genre}.")]
     if not genres:
@@ -290,15 +262,9 @@ def split_row_name(name: str, classes: Sequence[str]) -> tuple[str, str]:
 
 
 def write_without_header(path: Path, leading: Sequence[tuple], features: np.ndarray) -> None:
-    """Write a CSV without a header.
+    """Write a CSV without a header: N tuples of leading fields, and float32 features of shape (N, D).
 
-    Parameters
-    ----------
-    path : Path
-    leading : sequence of tuple
-        The fields before the features, one tuple per row.
-    features : numpy.ndarray, float32, shape (N, D)
-        Written with 9 significant digits, from which float32 is read back exactly.
+    The features are written with 9 significant digits, from which float32 is read back exactly.
     """
     numbers = ",".join(["%.9g"] * features.shape[1])
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:

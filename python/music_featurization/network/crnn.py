@@ -19,13 +19,10 @@ LENGTH = 20.0  # of a window's vector
 
 
 def crnn(embedder: Model, n_classes: int, mels: int = 96) -> Model:
-    """Build the network from a spectrogram to class probabilities, with the `embedder` of `front_end.build_embedder`.
+    """Build the network from spectrograms, float32 (batch, mels, frames), to probabilities (batch, n_classes).
 
-    Returns
-    -------
-    keras.Model
-        float32 (batch, mels, frames) to float32 (batch, n_classes). Frames after the last whole window of 187 are not
-        used. The layer "embeddings" outputs (batch, windows, 1608), "activation_1" the features, (batch, 512).
+    Frames after the last whole window of 187 are not used. The layer "embeddings" applies the `embedder`, see
+    `front_end.build_embedder`, and outputs (batch, windows, 1608); "activation_1" outputs the features, (batch, 512).
     """
     clip = Input((mels, None), name="clip")
     windows = cut_windows(clip, mels)

@@ -31,17 +31,9 @@ _RESTORE = "Restore it from the repository (git checkout models/front_end.h5)."
 def whole_windows(log_mel: np.ndarray) -> np.ndarray:
     """Fit a spectrogram to a whole number of windows by repeating it from its beginning, or by cutting its end.
 
-    A clip shorter than one window is repeated until it fills one. A remainder after the last whole window is filled in
-    the same way if it is at least half a window long; otherwise it is left out.
-
-    Parameters
-    ----------
-    log_mel : numpy.ndarray, shape (mels, frames)
-
-    Returns
-    -------
-    numpy.ndarray, same dtype, shape (mels, n * 187)
-        n >= 1.
+    The shape changes from (mels, frames) to (mels, n * 187), n >= 1. A clip shorter than one window is repeated until
+    it fills one. A remainder after the last whole window is filled in the same way if it is at least half a window
+    long; otherwise it is left out.
 
     Examples
     --------
@@ -68,12 +60,9 @@ def embed(embedder: "keras.Model", log_mel: np.ndarray) -> np.ndarray:
 
 
 def read_about() -> dict:
-    """Read the description in `models/front_end.h5`, after checking that it is a front end for our spectrograms.
+    """Read the description in `models/front_end.h5`.
 
-    Raises
-    ------
-    PipelineError
-        If the file is missing or damaged, is another kind of file, or was made for other spectrograms.
+    Raises a PipelineError if the file is missing or damaged, is not a front end, or was made for other spectrograms.
     """
     import h5py
 
@@ -109,26 +98,10 @@ def load_tagger() -> "keras.Model":
 
 
 def build_embedder(*, pretrained: bool, trainable: bool, with_tags: bool = False) -> "keras.Model":
-    """Build the network from a window to its embedding.
+    """Build the network "front_end", from windows, float32 (batch, 187, 96), to embeddings, float32 (batch, 1608).
 
-    Parameters
-    ----------
-    pretrained : bool
-        Use the weights of `models/front_end.h5`; otherwise the same layers start from random weights.
-    trainable : bool
-        Whether its convolutions are trained.
-    with_tags : bool
-        Append the probabilities of the 100 tags, see `tag_names`, to the embedding.
-
-    Returns
-    -------
-    keras.Model
-        float32 (batch, 187, 96) to float32 (batch, 1608), or with tags (batch, 1708), named "front_end".
-
-    Raises
-    ------
-    PipelineError
-        If `models/front_end.h5` cannot be used.
+    Unless it is `pretrained`, its layers start from random weights. With tags, the probabilities of `tag_names` are
+    appended: (batch, 1708). Raises a PipelineError if `models/front_end.h5` cannot be used.
     """
     import keras
 

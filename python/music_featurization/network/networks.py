@@ -17,21 +17,15 @@ PRETRAINED, RANDOM = "pretrained", "none"  # values of --weights
 def build_network(
     network_name: str, n_classes: int, *, weights: str = PRETRAINED, fine_tune: bool = False
 ) -> "keras.Model":
-    """Build a network.
+    """Build one of `NETWORKS`, from spectrograms, float32 (batch, 96, frames), to probabilities (batch, n_classes).
 
     Parameters
     ----------
-    network_name : {"crnn", "vgg16"}
     weights : str
-        Where the convolutions start: "pretrained" (crnn: `models/front_end.h5`; vgg16: ImageNet, downloaded by Keras),
+        Weights of the convolutions: "pretrained" (crnn: `models/front_end.h5`; vgg16: ImageNet, downloaded by Keras),
         "none" for random weights or, for vgg16, a file of VGG16 weights.
     fine_tune : bool
         Train the pre-trained convolutions too. Random ones are always trained.
-
-    Returns
-    -------
-    keras.Model
-        float32 (batch, 96, frames) to float32 (batch, n_classes).
 
     Raises
     ------

@@ -34,8 +34,6 @@ def predict(
 
     Parameters
     ----------
-    model : keras.Model
-        From (batch, mels, frames) to probabilities, with a layer `activation_1` that outputs the features.
     files : sequence of Path
         Spectrograms or, with `embedded`, embeddings by the network's front end.
     batch_size : int
@@ -46,7 +44,6 @@ def predict(
     Returns
     -------
     probabilities : numpy.ndarray, float32, shape (clips, classes)
-        Rows add to 1.
     features : numpy.ndarray, float32, shape (clips, 512)
 
     Raises
@@ -67,14 +64,10 @@ def predict(
 
 
 def stages(model: "keras.Model", embedded: bool) -> tuple["keras.Model", Callable[[Path], np.ndarray]]:
-    """Split a network into the part that runs on one clip after its file is read, and the part that runs on batches.
+    """Split a network into a part that runs on batches and a function that reads the input of that part for one clip.
 
-    Returns
-    -------
-    network : keras.Model
-        With two outputs, probabilities and features; for a crnn the part after its front end.
-    load : callable
-        From a file to the network's input for one clip.
+    The part has two outputs, probabilities and features. For a crnn it begins after the front end, which the function
+    applies, unless the files are `embedded` already.
     """
     embedder = front_end.embedder_of(model)
     if embedder is None:

@@ -63,12 +63,8 @@ def fit(
     about : dict
         Stored in every checkpoint. Its `classes` are the classes in label order, its `weights` the start of the
         convolutions.
-    early_stop : int
-        Stop after this number of epochs without a lower validation loss; 0 for never.
-    keep : {"all", "best"}
-        Which checkpoints to keep: every one, or the one of lowest validation loss.
-    callbacks : iterable of keras.callbacks.Callback
-        Called at the end of every epoch.
+    early_stop, keep
+        As in `training_run.train`.
 
     Raises
     ------
@@ -116,14 +112,7 @@ def trained_part(
 def compile_network(model: "keras.Model", settings: dict, steps: int, *, pretrained: bool) -> None:
     """Give a network its optimizer: AdamW, with a learning rate that rises, then falls as a cosine to 0.
 
-    Parameters
-    ----------
-    settings : dict
-        See `recipe.RECIPES`.
-    steps : int
-        Steps of the whole run.
-    pretrained : bool
-        Whether the front end has been trained before. If so, it learns at a tenth of the rate.
+    A pre-trained front end learns at a tenth of the rate.
     """
     import keras
 

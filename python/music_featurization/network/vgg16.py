@@ -12,24 +12,11 @@ TOP = 4.0  # the log-mel value of the last colour; few values are larger
 
 
 def vgg16(n_classes: int, *, weights: str = "imagenet", fine_tune: bool = False, mels: int = 96) -> Model:
-    """Build the network from a spectrogram to class probabilities.
+    """Build the network from spectrograms, float32 (batch, mels, frames), to probabilities (batch, n_classes).
 
-    Parameters
-    ----------
-    weights : str
-        "imagenet" (downloaded by Keras), "none" for random weights, or a file of VGG16 weights.
-    fine_tune : bool
-        Train the base too, as in the paper's best network; otherwise it is frozen.
-
-    Returns
-    -------
-    keras.Model
-        float32 (batch, mels, frames) to float32 (batch, n_classes).
-
-    Raises
-    ------
-    PipelineError
-        If the weights cannot be loaded.
+    `weights` are "imagenet" (downloaded by Keras), "none" for random weights, or a file of VGG16 weights. With
+    `fine_tune` the base is trained too, as in the paper's best network. Raises a PipelineError if the weights cannot be
+    loaded.
     """
     from keras.applications import VGG16
 
