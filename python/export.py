@@ -16,24 +16,18 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import Artifacts
-from music_featurization.network import checkpoints
-from music_featurization.network.export import ENDINGS, example, export
+from music_featurization.network.export import ENDINGS, export
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
-    add("model", type=Path, nargs="?", metavar="MODEL", help="the network (default: the one that 2-testing.py uses)")
+    text = "the network, a Keras .h5 file (default: the one that 2-testing.py uses)"
+    add("model", type=Path, nargs="?", metavar="MODEL", help=text)
     add("--format", choices=ENDINGS, required=True, help="an ONNX file, or the folder of a TensorFlow SavedModel")
-    add("--output", type=Path, metavar="PATH", help="what to write (default: beside MODEL, named after it)")
+    add("--output", type=Path, metavar="PATH", help="file or folder to write (default: beside MODEL, named after it)")
     add("--overwrite", action="store_true", help="replace an earlier export")
-    args = parser.parse_args(argv)
-    model_file = args.model or checkpoints.best(Artifacts(args.root))[0]
-    output = args.output or model_file.with_name(model_file.stem + ENDINGS[args.format])
-    export(model_file, output, format=args.format, overwrite=args.overwrite)
-    classes = checkpoints.require_compatible(model_file)
-    print(f"{output} is written. To use it:\n\n{example(classes, output, args.format)}")
+    export(**vars(parser.parse_args(argv)))
     return 0
 
 

@@ -16,35 +16,35 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import PROVIDED_MODEL, Artifacts
+from music_featurization.artifacts import PROVIDED_MODEL, REPOSITORY, Artifacts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
-    parser.add_argument("track", metavar="TRACK", help="a path, a part of a path, or a recording")
-    parser.add_argument(
-        "--features", type=Path, metavar="FILE", help="the table (default: results/features.csv under --root)"
-    )
-    parser.add_argument("--top", type=command_line.positive, default=10, metavar="N", help="number of tracks")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=PROVIDED_MODEL,
-        metavar="FILE",
-        help="the network that made the table, for a recording that is not in it (default: the provided one)",
-    )
-    args = parser.parse_args(argv)
+    add = parser.add_argument
+    add("track", metavar="TRACK", help="a path, a part of a path, or a recording")
+    add("--features", type=Path, metavar="FILE", help="the features file (default: results/features.csv under --root)")
+    add("--top", type=command_line.positive, default=10, metavar="N", help="number of tracks")
+    text = "the network that made the features, for a recording that is not in the file (default: the provided one)"
+    add("--model", type=Path, default=PROVIDED_MODEL, metavar="FILE", help=text)
+    print_similar(**vars(parser.parse_args(argv)))
+    return 0
+
+
+def print_similar(
+    *, track: str, root: Path = REPOSITORY, features: Path | None = None, top: int = 10, model: Path = PROVIDED_MODEL
+) -> None:
+    """Print cosine, genre and path of the tracks that sound most like a track."""
     from music_featurization.evaluation import results
     from music_featurization.file_tree import in_a_line
     from music_featurization.style_space import neighbours
 
-    artifacts = Artifacts(args.root)
-    file, classes = args.features or artifacts.features, results.classes_of(artifacts)
-    name, table, matches = neighbours.similar(args.track, file, top=args.top, model=args.model, classes=classes)
+    artifacts = Artifacts(root)
+    file, classes = features or artifacts.features, results.classes_of(artifacts)
+    name, table, matches = neighbours.similar(track, file, top=top, model=model, classes=classes)
     print(f"nearest to {in_a_line(name)} of {len(table.names)} in {file}:")
     for similarity, row in matches:
         print(f"{similarity:.3f}  {table.genres[row]:10}  {in_a_line(table.names[row])}")
-    return 0
 
 
 if __name__ == "__main__":

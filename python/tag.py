@@ -19,48 +19,53 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import Artifacts, PipelineError
+from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError
 
 NETWORKS = {"mtt_": "MagnaTagATune", "msd_": "Million Song Dataset"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
-    parser.add_argument("tracks", nargs="+", metavar="TRACK", help="recordings, or folders of recordings")
-    parser.add_argument("--top", type=command_line.positive, default=5, metavar="N", help="tags per network")
-    parser.add_argument("--plot", action="store_true", help="draw the tags over time")
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="folder of the pictures (default: results/taggrams under --root)"
-    )
-    args = parser.parse_args(argv)
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="TRACK", help="recordings, or folders of recordings")
+    add("--top", type=command_line.positive, default=5, metavar="N", help="number of tags of each network")
+    add("--plot", action="store_true", help="draw the tags over time")
+    add("--output", type=Path, metavar="DIR", help="folder of the pictures (default: results/taggrams under --root)")
+    return tag(**vars(parser.parse_args(argv)))
+
+
+def tag(
+    *, paths: Sequence[str], root: Path = REPOSITORY, top: int = 5, plot: bool = False, output: Path | None = None
+) -> int:
+    """Print the most probable tags of recordings; return 1 if none can be read, else 0."""
     from music_featurization import tags
     from music_featurization.feature_tables import tracks
     from music_featurization.file_tree import in_a_line
 
-    recordings, left_out = tracks.find(args.tracks, Path.cwd() / "tags")
-    print(*left_out.lines(), sep="\n", end="\n" if left_out.lines() else "")
+    recordings, skipped = tracks.find(paths, Path.cwd() / "tags")
+    for line in skipped.lines():
+        print(line)
     failed = 0
     for track in recordings:
         try:
             probabilities = tags(track.path)
             print(in_a_line(track.name))
             for prefix, network in NETWORKS.items():
-                print(f"  {network}: {likeliest(probabilities, prefix, args.top)}")
-            if args.plot:
-                output = args.output or Artifacts(args.root).results / "taggrams"
-                print(f"  taggrams: {draw(track.path, output)}")
+                print(f"  {network}: {most_probable(probabilities, prefix, top)}")
+            if plot:
+                print(f"  taggrams: {draw(track.path, output or Artifacts(root).results / 'taggrams')}")
         except PipelineError as error:
             print(error, file=sys.stderr)
             failed += 1
     return 1 if failed == len(recordings) else 0
 
 
-def likeliest(probabilities: dict[str, float], prefix: str, top: int) -> str:
+def most_probable(probabilities: dict[str, float], prefix: str, top: int) -> str:
     """Return the most probable tags with this prefix as text, such as "guitar 0.62, classical 0.31"."""
-    chosen = sorted(
+    ranked = sorted(
         (-value, tag.removeprefix(prefix)) for tag, value in probabilities.items() if tag.startswith(prefix)
     )
-    return ", ".join(f"{tag} {-value:.2f}" for value, tag in chosen[:top])
+    return ", ".join(f"{tag} {-value:.2f}" for value, tag in ranked[:top])
 
 
 def draw(recording: str, output: Path) -> Path:
@@ -69,18 +74,15 @@ def draw(recording: str, output: Path) -> Path:
     from music_featurization.dataset import clip_names
     from music_featurization.evaluation import figures, taggram
 
+    path = Path(recording)
     probabilities, seconds = tags(recording, every=3.0)
-    pictures = []
     for prefix, network in NETWORKS.items():
-        names = [name for name in probabilities if name.startswith(prefix)]
-        rows = [probabilities[name] for name in names]
-        title = f"{clip_names.readable(Path(recording).name)}: tags of {network}"
-        short = [name.removeprefix(prefix) for name in names]
+        rows = {name.removeprefix(prefix): row for name, row in probabilities.items() if name.startswith(prefix)}
+        title = f"{clip_names.readable(path.name)}: tags of {network}"
         for theme in ("light", "dark"):
-            files = [output / f"{Path(recording).stem}_{prefix}{theme}{ending}" for ending in (".svg", ".png")]
-            figures.save(taggram.draw(rows, short, seconds, theme=theme, title=title), *files)
-            pictures += files
-    return pictures[0]
+            files = [output / f"{path.stem}_{prefix}{theme}{ending}" for ending in (".svg", ".png")]
+            figures.save(taggram.draw(list(rows.values()), list(rows), seconds, theme=theme, title=title), *files)
+    return output / f"{path.stem}_mtt_light.svg"
 
 
 if __name__ == "__main__":

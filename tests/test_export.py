@@ -54,7 +54,7 @@ def test_printed_code_gives_what_keras_gives(tmp_path, capsys, format):
 def test_onnx_takes_any_number_of_clips_and_windows(tmp_path):
     import onnxruntime
 
-    export.export(PROVIDED_MODEL, tmp_path / "m.onnx", format="onnx")
+    export.export(model=PROVIDED_MODEL, output=tmp_path / "m.onnx", format="onnx")
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     assert session.get_inputs()[0].shape == ["clips", 96, "frames"]
     model, rng = checkpoints.load(PROVIDED_MODEL), np.random.default_rng(0)

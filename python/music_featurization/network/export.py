@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from music_featurization.artifacts import PipelineError, make_folder, replacing
+from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError, make_folder, replacing
 from music_featurization.network import checkpoints
 from music_featurization.network.keras_backend import load_keras
 
@@ -37,8 +37,15 @@ clip = np.take(log_mel, np.arange(187 * windows) % log_mel.shape[1], axis=1)[Non
 print(classes[genres[0].argmax()], features[0].shape)  # the likeliest genre, (512,)"""
 
 
-def export(model_file: Path, output: Path, *, format: str, overwrite: bool = False) -> None:
-    """Write a network, from spectrograms to genres and features, for use without Keras.
+def export(
+    *,
+    format: str,
+    root: Path = REPOSITORY,
+    model: Path | None = None,
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a network, from spectrograms to genres and features, for use without Keras, and print how to use it.
 
     The input `spectrogram` is float32, shape (clips, 96, frames), with any number of clips and frames. The outputs are
     `genres`, the probabilities, shape (clips, classes), and `features`, shape (clips, 512).
@@ -47,6 +54,10 @@ def export(model_file: Path, output: Path, *, format: str, overwrite: bool = Fal
     ----------
     format : {"onnx", "savedmodel"}
         Write a file (onnx) or a folder (savedmodel).
+    model : Path, optional
+        A checkpoint; by default the network that 2-testing.py uses.
+    output : Path, optional
+        By default beside the checkpoint, named after it.
     overwrite : bool
         Replace an existing output.
 
@@ -55,27 +66,27 @@ def export(model_file: Path, output: Path, *, format: str, overwrite: bool = Fal
     PipelineError
         If the network cannot be used, the output exists, a package is missing, or Keras does not run on TensorFlow.
     """
-    network = _load(model_file)
+    model_file = model or checkpoints.best(Artifacts(root))[0]
+    output = output or model_file.with_name(model_file.stem + ENDINGS[format])
+    classes = checkpoints.require_compatible(model_file)
+    network = _load(model_file, classes)
     _require_free(output, format, overwrite)
     if format == "onnx":
         _write_onnx(network, output)
     else:
         _write_saved_model(network, output)
+    code = EXAMPLE.format(classes=list(classes), run=_RUN[format].format(output=output))
+    print(f"{output} is written. To use it:\n\n{code}")
 
 
-def example(classes: Sequence[str], output: Path, format: str) -> str:
-    """Return Python code that computes genres and features of a recording by an exported network."""
-    return EXAMPLE.format(classes=list(classes), run=_RUN[format].format(output=output))
-
-
-def _load(model_file: Path) -> "keras.Model":
+def _load(model_file: Path, classes: Sequence[str]) -> "keras.Model":
     keras = load_keras()
     if keras.backend.backend() != "tensorflow":
         raise PipelineError(
             f"A network is exported by TensorFlow, but Keras runs on {keras.backend.backend()}. "
             "Run the same command with KERAS_BACKEND=tensorflow."
         )
-    model = checkpoints.load(model_file, checkpoints.require_compatible(model_file))
+    model = checkpoints.load(model_file, classes)
     outputs = (model.outputs[0], model.get_layer(checkpoints.FEATURE_LAYER).output)
     return keras.Model(model.input, dict(zip(OUTPUTS, outputs, strict=True)))
 
