@@ -288,7 +288,7 @@ _LAYOUTS = {
 
 def _walk_chunks(file: Part, layout: _Layout) -> Declared:
     """Read the sizes of the chunks that contain audio; a size may be in 64 bits elsewhere (RF64, MP4)."""
-    position, size, size_64, declared = layout.start, file.size, None, Declared()
+    position, size, size_64, declared, has_audio = layout.start, file.size, None, Declared(), False
     for _ in range(MOST_CHUNKS):
         file.seek(position)
         head = file.read(32)
@@ -302,6 +302,9 @@ def _walk_chunks(file: Part, layout: _Layout) -> Declared:
             length = struct.unpack_from(">Q", head.ljust(32), 8)[0]
         length -= (begin - position) * layout.size_has_header
         if name[:4] == layout.audio:
+            if has_audio and layout.alignment == 2:  # a second one in WAV or AIFF, where only one is allowed
+                return declared._replace(end=position)
+            has_audio = True
             declared = _judge_chunk(begin, size_64 if size_64 and length == 0xFFFFFFFF else length, size)
         if not 0 <= length < size:
             break
