@@ -12,7 +12,7 @@ import numpy as np
 
 from music_featurization.artifacts import PipelineError
 
-# Keras imports them, if they are installed, for features that are not used here: a second, and 150 MB in every process.
+# Keras imports them, if they are installed, for features that workers do not need: a second, and 150 MB each.
 NOT_NEEDED = ("matplotlib", "pandas", "sklearn")
 
 
@@ -23,11 +23,12 @@ def load_keras() -> ModuleType:
     installed, or if Keras cannot read its own settings.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if os.environ.get("OMP_NUM_THREADS") == "1":  # a worker process: several would share the cores, and a GPU
+    is_worker = os.environ.get("OMP_NUM_THREADS") == "1"
+    if is_worker:  # several would share the cores, and a GPU
         os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"}
     # TensorFlow warns that it compiles the network again for each new length of a clip, which is intended.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _without_stderr(), _not_installed(NOT_NEEDED):
+    with _without_stderr(), _not_installed(NOT_NEEDED if is_worker else ()):
         try:
             import keras
 
