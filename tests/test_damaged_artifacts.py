@@ -1,4 +1,4 @@
-"""Every artifact of a finished root is damaged in turn, and every script that reads it runs: no traceback."""
+"""Damage every artifact of a finished root in turn, and run every script that reads it: one line, no traceback."""
 
 import os
 import shutil
@@ -8,27 +8,29 @@ import pytest
 import tiny_results
 from tiny_pipeline import run_script
 
-from music_featurization import artifacts
 from music_featurization.artifacts import (
+    FEATURIZE,
     FORMAT,
     MAP,
     PLOT,
     PREDICTION,
     REPORT,
+    SIMILAR,
     STEP_1,
     STEP_2,
     STEP_3,
     STEP_4,
     TESTING,
+    WALK,
     Artifacts,
 )
 from music_featurization.feature_tables import feature_table
 
 CHECK = (STEP_1, "--check")
-WALK = (artifacts.WALK, "classical", "rock")
-OWN = [("python/similar.py", "a.mp3", "--features", "{}"), (MAP, "--features", "{}")]
-FEATURIZE = (artifacts.FEATURIZE, "{root}/datasets/mp3_files/0", "--model", "{model}", "--out")
-OF_SPLIT = [CHECK, TESTING, FORMAT, PREDICTION, REPORT, MAP, WALK]
+A_WALK = (WALK, "classical", "rock")
+OWN = [(SIMILAR, "a.mp3", "--features", "{}"), (MAP, "--features", "{}")]
+OWN_TABLE = (FEATURIZE, "{root}/datasets/mp3_files/0", "--model", "{model}", "--out")
+OF_SPLIT = [CHECK, TESTING, FORMAT, PREDICTION, REPORT, MAP, A_WALK]
 
 # Artifact, ways to damage it, the scripts that read it.
 READERS = [
@@ -45,23 +47,23 @@ READERS = [
     ("datasets/train_test_val/test.csv", damage.of_csv, OF_SPLIT),
     ("models/history.pkl", damage.of_pickle, [PLOT, TESTING, REPORT]),
     ("models/training.json", damage.of_json, [REPORT]),
-    ("models/epoch_02_0.4100.h5", damage.of_model, [(TESTING, "--overwrite"), (*FEATURIZE, "{root}/new.csv")]),
+    ("models/epoch_02_0.4100.h5", damage.of_model, [(TESTING, "--overwrite"), (*OWN_TABLE, "{root}/new.csv")]),
     ("results/testing.json", damage.of_json, [TESTING, FORMAT, PREDICTION, REPORT, MAP]),
     ("results/metrics.json", damage.of_json, [REPORT, PREDICTION]),
     ("results/prediction.npy", damage.of_npy, [PREDICTION, REPORT, MAP]),
     ("results/prediction_probabilities.npy", damage.of_npy, [PREDICTION, REPORT]),
     ("results/music_dataset_testing.csv", lambda content: damage.of_csv(content, header=False), [FORMAT, PREDICTION]),
-    ("results/music_dataset_testing.npz", damage.of_npz, [MAP, WALK]),
+    ("results/music_dataset_testing.npz", damage.of_npz, [MAP, A_WALK]),
     ("results/music_dataset.npz", damage.of_npz, [FORMAT, (MAP, "--features", "{}")]),
-    ("results/style_space_music_dataset_testing.npz", damage.of_npz, [MAP, WALK]),
-    ("results/features.csv", damage.of_csv, [*OWN, (*FEATURIZE, "{}")]),
-    ("results/features.npz", damage.of_npz, [*OWN, (*FEATURIZE, "{}")]),
+    ("results/style_space_music_dataset_testing.npz", damage.of_npz, [MAP, A_WALK]),
+    ("results/features.csv", damage.of_csv, [*OWN, (*OWN_TABLE, "{}")]),
+    ("results/features.npz", damage.of_npz, [*OWN, (*OWN_TABLE, "{}")]),
     ("results/features.parquet", damage.of_any_file, OWN),
 ]  # fmt: skip
 
 
 def call(script, root, path=""):
-    """Run a script with its arguments; returns the exit status."""
+    """Run a script with its arguments; return the exit status."""
     script, *args = [script] if isinstance(script, str) else script
     model = root / "models/epoch_02_0.4100.h5"
     return run_script(script, root, *(arg.format(path, root=root, model=model) for arg in args))
@@ -71,24 +73,24 @@ def call(script, root, path=""):
 def finished(_collection_with_spectrograms, tmp_path_factory):
     """A root in which every script has run."""
     root = shutil.copytree(_collection_with_spectrograms, tmp_path_factory.mktemp("finished") / "root")
-    where = Artifacts(root)
-    (where.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
+    artifacts = Artifacts(root)
+    (artifacts.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
     for step in (STEP_1, STEP_2, STEP_3, STEP_4):
         assert run_script(step, root) == 0
-    tiny_results.make_model(where.models / "epoch_02_0.4100.h5")
-    tiny_results.make_history(where, [1.5, 1.2, 1.3])
-    where.training_settings.write_text('{"settings": {"network": "crnn"}, "versions": {"keras": "3"}}')
+    tiny_results.make_model(artifacts.models / "epoch_02_0.4100.h5")
+    tiny_results.make_history(artifacts, [1.5, 1.2, 1.3])
+    artifacts.training_settings.write_text('{"settings": {"network": "crnn"}, "versions": {"keras": "3"}}')
     paths = [f"{letter}.mp3" for letter in "abcdef"]
-    table = tiny_results.make_track_table(paths, where.results, 512, ("jazz", "rock"))
+    table = tiny_results.make_track_table(paths, artifacts.results, 512, ("jazz", "rock"))
     for ending in feature_table.FORMATS:
-        feature_table.write(where.results / f"features{ending}", table)
+        feature_table.write(artifacts.results / f"features{ending}", table)
     for script in (PLOT, TESTING, FORMAT, PREDICTION, REPORT, MAP):
         assert call(script, root) == 0
     return root
 
 
 def outcome(reader, root, path, capfd):
-    """What is wrong with how a script ended, None if nothing is."""
+    """Run a script on a damaged root; return what is wrong with how it ended, None if nothing is."""
     capfd.readouterr()
     try:
         status = call(reader, root, path)
@@ -103,7 +105,7 @@ def outcome(reader, root, path, capfd):
 
 @pytest.mark.parametrize("artifact, ways, readers", READERS, ids=[artifact for artifact, *_ in READERS])
 def test_damage_gives_one_line(finished, tmp_path, capfd, artifact, ways, readers, request):
-    good = sorted(finished.glob(artifact))[0]
+    good = min(finished.glob(artifact))
     damaged, wrong = list(ways(good.read_bytes()).items()), []
     # A part of the damage, another part for each reader.
     every = 1 if request.config.getoption("--thorough") else max(1, len(damaged) // 4)

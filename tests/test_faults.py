@@ -1,6 +1,7 @@
 """What an overnight run meets: dying and hanging workers, kill -9, Ctrl-C, full and read-only disks, hostile names."""
 
 import errno
+import functools
 import os
 import random
 import resource
@@ -18,7 +19,7 @@ import tiny_music
 from tiny_pipeline import contents, error_line, run_script, start_script
 
 from music_featurization import workers
-from music_featurization.artifacts import REPOSITORY, STEP_1
+from music_featurization.artifacts import REPOSITORY, STEP_1, PipelineError
 from music_featurization.dataset import spectrogram_folder
 
 
@@ -82,6 +83,11 @@ def test_nothing_is_done_in_the_parent(jobs):
 
 def test_one_thread_in_each_worker():
     assert dict(workers.run(hostile_clips.threads, ["a"], jobs=2)) == {"a": "1 1 1"}
+
+
+def test_workers_that_die_at_their_start_end_the_run():
+    with pytest.raises(PipelineError, match="Worker processes end as soon as they start"):
+        outcomes(["fine-1"], prepare=functools.partial(os._exit, 1))
 
 
 def test_an_error_of_the_system_ends_the_run():

@@ -90,6 +90,11 @@ def run(
             yield from _in_parallel(do_all, clips, unfinished)
         except WORKER_DIED:
             broken = True
+            if not unfinished:  # no clip can be the reason
+                raise PipelineError(
+                    "Worker processes end as soon as they start, perhaps because memory is short. Give fewer --jobs, "
+                    "or close other programs, and run the same command again."
+                ) from None
         for clip in sorted(unfinished):  # which of them ended the worker is not known: each is tried again alone
             yield clip, _alone(do_all, clip, time_limit)
             unfinished.discard(clip)
