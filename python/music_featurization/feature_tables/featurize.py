@@ -25,6 +25,16 @@ TIME_LIMIT = 3600  # seconds per track: there are recordings of a day
 TRACKS_PER_PART, SECONDS_PER_PART = 64, 60  # finished tracks are kept on disk at least this often
 
 
+class Settings(NamedTuple):
+    """What the rows of a table depend on beside the recordings; see `featurize`."""
+
+    model: Path
+    classes: tuple[str, ...]
+    model_fingerprint: str
+    every: float | None
+    tags: bool
+
+
 def featurize(
     paths: Sequence[str | os.PathLike],
     out: str | os.PathLike,
@@ -92,35 +102,41 @@ def featurize(
         print(line)
     recordings = [track for track in recordings if spectrogram_folder.in_shard(track.name, shard)]
     with table_run.owned(out, shard):
-        parts = table_run.parts(out)
-        old = [] if overwrite else table_run.read_done([out, *parts], out, settings.model_fingerprint, every, tags)
-        done, to_do = table_run.compare(old, recordings, out)
-        where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
-        print(f"{len(recordings)} tracks{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do", flush=True)
-        outcomes = _outcomes(to_do, settings, jobs or workers.cores(), dask)
-        failures: dict[str, str] = {}
-        for table in _tables(outcomes, out, settings, failures, len(to_do)):
-            if overwrite:  # not before a network has been loaded
-                _remove([out, *parts])
-            parts.append(table_run.keep_part(out, table))
-            done.append(table)
-        table_run.write_failures(out, failures, shard)
-        if failures:
-            print(f"{len(failures)} failed; why: {table_run.failures_file(out, shard)}")
-        if shard is None:
-            return _join(out, done, parts)
-        print(f"kept in {table_run.partial_folder(out)}; the same command without --shard joins all shards")
-        return None
+        return _complete(recordings, out, settings, jobs or workers.cores(), dask, shard, overwrite)
 
 
-class Settings(NamedTuple):
-    """What the rows of a table depend on beside the recordings; see `featurize`."""
-
-    model: Path
-    classes: tuple[str, ...]
-    model_fingerprint: str
-    every: float | None
-    tags: bool
+def _complete(
+    recordings: Sequence[Track],
+    out: Path,
+    settings: Settings,
+    jobs: int,
+    dask: str | None,
+    shard: tuple[int, int] | None,
+    overwrite: bool,
+) -> FeatureTable | None:
+    """Analyse the recordings that earlier runs did not, and join all rows, unless this run is a shard."""
+    parts = table_run.parts(out)
+    old = (
+        []
+        if overwrite
+        else table_run.read_done([out, *parts], out, settings.model_fingerprint, settings.every, settings.tags)
+    )
+    done, to_do = table_run.compare(old, recordings, out)
+    where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
+    print(f"{len(recordings)} tracks{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do", flush=True)
+    failures: dict[str, str] = {}
+    for table in _tables(_outcomes(to_do, settings, jobs, dask), out, settings, failures, len(to_do)):
+        if overwrite:  # not before a network has been loaded
+            _remove([out, *parts])
+        parts.append(table_run.keep_part(out, table))
+        done.append(table)
+    table_run.write_failures(out, failures, shard)
+    if failures:
+        print(f"{len(failures)} failed; why: {table_run.failures_file(out, shard)}")
+    if shard is None:
+        return _join(out, done, parts)
+    print(f"kept in {table_run.partial_folder(out)}; the same command without --shard joins all shards")
+    return None
 
 
 def _join(out: Path, tables: Sequence[FeatureTable], parts: Sequence[Path]) -> FeatureTable | None:
