@@ -27,6 +27,7 @@ TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
 # joblib's helper process cleans up after workers that were ended, and warns about it.
 QUIET_HELPER = "ignore:resource_tracker"
 IDLE_SECONDS = 300  # after which a worker ends
+MOST_FAILED_STARTS = 3  # of worker processes, one after the other
 # Libraries use one thread in a worker.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 Function = Callable[[str], Any]
@@ -82,7 +83,7 @@ def run(
     def do_all(tasks: Iterator) -> Iterator:
         return dask_cluster.results(dask, do, tasks) if dask else _local_results(jobs, do, tasks, prepare)
 
-    clips, broken = iter(clips), True
+    clips, broken, failed_starts = iter(clips), True, 0
     unfinished: set[str] = set()
     while broken:
         broken = False
@@ -90,7 +91,8 @@ def run(
             yield from _in_parallel(do_all, clips, unfinished)
         except WORKER_DIED:
             broken = True
-            if not unfinished:  # no clip can be the reason
+            failed_starts = 0 if unfinished else failed_starts + 1  # if there were no clips, none is the reason
+            if failed_starts == MOST_FAILED_STARTS:
                 raise PipelineError(
                     "Worker processes end as soon as they start, perhaps because memory is short. Give fewer --jobs, "
                     "or close other programs, and run the same command again."
