@@ -5,9 +5,6 @@ import hashlib
 import random
 import re
 import shutil
-import subprocess
-import sys
-import time
 from collections import Counter
 
 import numpy as np
@@ -15,7 +12,7 @@ import pytest
 import soundfile
 from tiny_pipeline import contents, run_script
 
-from music_featurization.artifacts import REPOSITORY, STEP_0, Artifacts, read_json
+from music_featurization.artifacts import STEP_0, Artifacts, read_json
 from music_featurization.dataset import clip_names
 from music_featurization.dataset.genres import GENRES, PRIORITY
 from music_featurization.demo import composer, demo_dataset, synthesis
@@ -50,30 +47,11 @@ def test_every_clip_is_encoded_as_in_magnatagatune(dataset):
         audio, rate = soundfile.read(clip)
         assert (rate, info.channels, info.subtype) == (16_000, 1, "MPEG_LAYER_III")
         assert round(info.duration, 1) == 29.1
-        assert bit_rates(clip) == {32}
+        data = clip.read_bytes()  # frames of 144 bytes, whose header says 32 kbit/s at 16 kHz
+        assert len(data) % 144 == 0 and {data[at : at + 3] for at in range(0, len(data), 144)} == {b"\xff\xf3\x48"}
         assert 0.2 < np.abs(audio).max() < 1.1  # the codec overshoots a little
         assert np.sqrt(np.mean(audio**2)) > 0.01, f"{clip.name} is nearly silent"
         assert np.mean(np.abs(audio) > 0.999) < 0.001, f"{clip.name} is clipped"
-
-
-def bit_rates(path):
-    """Return the bit rates (kbit/s) of all frames of an MPEG-2 layer III file."""
-    table = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-    data, position, rates = path.read_bytes(), 0, set()
-    while position + 4 <= len(data):
-        assert data[position] == 0xFF and data[position + 1] & 0xE0 == 0xE0, f"no frame at byte {position}"
-        rate = table[data[position + 2] >> 4]
-        rates.add(rate)
-        position += 72 * rate * 1000 // 16_000 + (data[position + 2] >> 1 & 1)
-    return rates
-
-
-def test_names_say_artist_song_and_excerpt(dataset):
-    for row in annotations(dataset):
-        parsed = clip_names.parse(row["mp3_path"])
-        assert re.fullmatch(r"[0-9a-f]/[a-z0-9_-]+\.mp3", row["mp3_path"])
-        assert (parsed.start, parsed.end) in ((0, 29), (29, 58)) and parsed.song.startswith(f"{parsed.artist}-")
-        assert (Artifacts(dataset).mp3_files / row["mp3_path"]).exists()
 
 
 def test_annotations_have_the_layout_of_the_original(dataset):
@@ -87,6 +65,11 @@ def test_annotations_have_the_layout_of_the_original(dataset):
     assert {"hard rock", "acoustic guitar", "middle eastern"} <= set(columns) and len(set(columns)) == len(columns)
     assert {value for row in rows for value in list(row.values())[1:-1]} == {"0", "1"}
     assert [row["clip_id"] for row in rows] == [str(k + 1) for k in range(2 * PIECES)]
+    for row in rows:
+        name = clip_names.parse(row["mp3_path"])
+        assert re.fullmatch(r"[0-9a-f]/[a-z0-9_-]+\.mp3", row["mp3_path"])
+        assert (name.start, name.end) in ((0, 29), (29, 58)) and name.song.startswith(f"{name.artist}-")
+        assert (Artifacts(dataset).mp3_files / row["mp3_path"]).exists()
 
 
 def test_same_seed_gives_the_same_bytes_for_any_number_of_pieces(dataset, tmp_path):
@@ -158,26 +141,12 @@ def test_annotations_put_in_place_of_its_own_are_left_alone(root, capsys):
     assert Artifacts(root).annotations.read_text() == text
 
 
-@pytest.mark.parametrize("pieces", ["0", "-3", "1.5", "many", ""])
-def test_bad_number_of_pieces(pieces, tmp_path, capsys):
-    assert run_script(STEP_0, tmp_path, f"--pieces={pieces}") == 2
-    assert "is not a whole number of 1 or more" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(("text", "message"), [(None, "There is no sound font"), ("x", "is not a SoundFont 2 file")])
 def test_bad_sound_fonts(tmp_path, text, message, capsys):
     if text:
         (tmp_path / "font.sf2").write_text(text)
     assert run_script(STEP_0, tmp_path / "root", "--soundfont", tmp_path / "font.sf2") == 1
     assert message in capsys.readouterr().err and not (tmp_path / "root").exists()
-
-
-def test_help_is_quick():
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, REPOSITORY / STEP_0, "--help"], capture_output=True, text=True, check=True)
-    assert "--soundfont" in done.stdout and "default: 120" in done.stdout
-    assert time.monotonic() - start < 5  # 0.4 s on an idle machine
 
 
 def test_the_default_plan_has_enough_of_everything():

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import tiny_music
-from tiny_pipeline import run_script, start_script
+from tiny_pipeline import run_script
 
 from music_featurization import artifacts, file_tree, workers
 from music_featurization.artifacts import STEP_1
@@ -97,18 +97,6 @@ def test_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
     assert listed(tmp_path) == (["loop.mp3", "x.mp3"], Skipped({"no ending": 1}))
 
 
-def test_lines_name_a_few():
-    skipped = Skipped(unreadable={f"{'d/' * 500}{number}": "why" for number in range(9)})
-    (line,) = skipped.lines()
-    assert line.startswith("9 folders not readable: d/d/") and line.endswith(", ...")
-    assert len(line) < 1000 and "\n" not in line
-
-
-def test_names_are_printed_in_a_line():
-    assert file_tree.in_a_line("a\nb\x1b[0m é\u3000\udcff") == "a\\nb\\x1b[0m é\u3000\\xff"
-    assert Skipped(links=["a\nb"]).lines() == ["1 link skipped (folders listed under another name): a\\nb"]
-
-
 def test_deep_nesting(tmp_path):
     touch(nest(tmp_path), "x.mp3")
     assert listed(tmp_path)[0] == ["d/" * NESTED + "x.mp3"]
@@ -185,12 +173,3 @@ def test_counts_are_true_beside_a_second_run(collection, other, done, monkeypatc
     monkeypatch.setattr(workers, "run", beside_another)
     assert run_script(STEP_1, collection) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{done} done, 0 failed, 0 remain"
-
-
-def test_two_shards_side_by_side(collection, capfd):
-    processes = [start_script(STEP_1, collection, "--shard", f"{part}/2", "--jobs", 1) for part in (1, 2)]
-    said = [process.communicate(timeout=120)[0].splitlines() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    planned = [int(lines[0].split()[0]) for lines in said]
-    assert sum(planned) == 32
-    assert [lines[-1] for lines in said] == [f"{number} done, 0 failed, 0 remain" for number in planned]
