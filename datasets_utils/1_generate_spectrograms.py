@@ -1,4 +1,4 @@
-"""Step 1: a log-mel spectrogram (.npy) of every clip below datasets/mp3_files.
+"""Step 1: make a log-mel spectrogram (.npy) of every clip below datasets/mp3_files.
 
     python3 1_generate_spectrograms.py
     python3 1_generate_spectrograms.py --root ~/magnatagatune --jobs 8
@@ -6,7 +6,7 @@
     python3 1_generate_spectrograms.py --shard 3/20        (one of 20 jobs of a cluster)
     python3 1_generate_spectrograms.py --dask tcp://host:8786
 
-Makes what is missing and says so; run it again after an interruption. Clips that cannot be read are listed in
+Makes the missing spectrograms only: run it again after an interruption. Clips that cannot be read are listed in
 datasets/spectrograms/failures.csv with the reason.
 """
 
@@ -26,19 +26,14 @@ from music_featurization.network import embeddings
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
-    parser.add_argument(
-        "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="worker processes"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="make all spectrograms again")
-    parser.add_argument("--retry-failed", action="store_true", help="try the clips in failures.csv again")
-    parser.add_argument(
-        "--check", action="store_true", help="make nothing; list what is wrong with steps 1 to 4's files"
-    )
-    parser.add_argument("--shard", type=command_line.shard, metavar="I/N", help="do only the I-th of N parts")
-    parser.add_argument("--dask", metavar="ADDRESS", help="let a Dask cluster do the work: its scheduler's address")
-    parser.add_argument(
-        "--time-limit", type=command_line.positive, default=workers.TIME_LIMIT, metavar="S", help="seconds for one clip"
-    )
+    add, positive = parser.add_argument, command_line.positive
+    add("--jobs", type=positive, default=workers.cores(), metavar="N", help="number of worker processes")
+    add("--overwrite", action="store_true", help="make all spectrograms again")
+    add("--retry-failed", action="store_true", help="try the clips in failures.csv again")
+    add("--check", action="store_true", help="make nothing, and list what is wrong with the files of steps 1 to 4")
+    add("--shard", type=command_line.shard, metavar="I/N", help="make only the I-th of N parts (default: everything)")
+    add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that does the work (default: this machine does)")
+    add("--time-limit", type=positive, default=workers.TIME_LIMIT, metavar="S", help="seconds for one clip, an integer")
     options = vars(parser.parse_args(argv))
     artifacts = Artifacts(options.pop("root"))
     return check(artifacts) if options.pop("check") else generate(artifacts, **options)

@@ -1,4 +1,4 @@
-"""Step 2: the genre and instrument tags of every clip that has a spectrogram.
+"""Step 2: list the genre and instrument tags of every clip that has a spectrogram.
 
     python3 2_assign_genre.py
     python3 2_assign_genre.py --merge-synonyms          (opera + operatic, jazz + jazzy, rock + hard rock, ...)
@@ -20,11 +20,10 @@ from music_featurization.dataset import tags
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
-    parser.add_argument(
-        "--merge-synonyms", action="store_true", help="count opera and operatic as one genre, and so on"
-    )
-    parser.add_argument("--genres-from-folders", action="store_true", help="use the first folder's name as the genre")
-    parser.add_argument("--overwrite", action="store_true", help="make the table again, also with other settings")
+    add = parser.add_argument
+    add("--merge-synonyms", action="store_true", help="count synonyms such as opera and operatic as one genre")
+    add("--genres-from-folders", action="store_true", help="use the first folder's name as the genre")
+    add("--overwrite", action="store_true", help="make the table again, also with other settings")
     options = vars(parser.parse_args(argv))
     tags.assign_tags(Artifacts(options.pop("root")), **options)
     return 0

@@ -1,10 +1,10 @@
-"""Step 3: one genre per clip, the first in order of priority.
+"""Step 3: choose one genre per clip, the first in order of priority.
 
     python3 3_remove_double_with_priority.py
     python3 3_remove_double_with_priority.py --genres techno,indian,ambient
     python3 3_remove_double_with_priority.py --genres genres.txt      (one genre a line: names with commas)
 
-Reads datasets/tagged_spectrograms.csv, writes datasets/six_genres.csv (of six genres or however many --genres names).
+Reads datasets/tagged_spectrograms.csv, writes datasets/six_genres.csv, for any number of genres.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "--genres", type=genre_list, default=",".join(genres.PRIORITY), metavar="A,B,C",
-        help="the genres that count, the one that wins first; or a text file with one genre a line",
+        help="genres in order of priority, two or more; or a text file with one genre a line",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="make the table again, also with other genres")
     args = parser.parse_args(argv)

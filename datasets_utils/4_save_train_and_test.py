@@ -1,4 +1,4 @@
-"""Step 4: the clips split into train, validation and test (72 %, 8 %, 20 %).
+"""Step 4: split the clips into train, validation and test (72 %, 8 %, 20 %).
 
     python3 4_save_train_and_test.py
     python3 4_save_train_and_test.py --group-by song        (all clips of a song in one part; or: artist)
@@ -23,11 +23,12 @@ from music_featurization.dataset import split
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     way = parser.add_mutually_exclusive_group()
-    way.add_argument("--group-by", choices=("song", "artist"), help="keep all clips of a song or artist in one part")
-    way.add_argument(
-        "--split-by", choices=("folder",), help="MagnaTagATune's standard split: folders 0-b train, c val, d-f test"
+    add = way.add_argument
+    add(
+        "--group-by", choices=("song", "artist"), help="keep all clips of a song or artist in one part (default: don't)"
     )
-    way.add_argument("--split-from", type=Path, metavar="DIR", help="folder of a published split's six files")
+    add("--split-by", choices=("folder",), help="use MagnaTagATune's standard split (default: split at random)")
+    add("--split-from", type=Path, metavar="DIR", help="use the published split in a folder (default: split at random)")
     parser.add_argument("--overwrite", action="store_true", help="split again, also in another way")
     options = vars(parser.parse_args(argv))
     split.save(Artifacts(options.pop("root")), **options)

@@ -24,9 +24,9 @@ if importlib.util.find_spec("numpy") is None:
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action):
-        if action.default in (None, False, argparse.SUPPRESS) or "default" in action.help:
-            return action.help  # "(default: False)" says nothing
-        return f"{action.help} (default: %(default)s)"
+        if action.default in (None, argparse.SUPPRESS) or "default" in action.help:
+            return action.help
+        return f"{action.help} (default: {'off' if action.default is False else '%(default)s'})"
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

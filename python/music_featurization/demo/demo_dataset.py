@@ -26,7 +26,7 @@ from music_featurization.demo.instruments import INSTRUMENTS
 from music_featurization.demo.styles import STYLES
 
 COMPOSER = 2  # raise it when the same seed no longer gives the same music
-# As unbalanced as music is, and every genre early, so that even a few pieces contain all of them.
+# Unbalanced as in reality; every genre comes early, so that even a few pieces contain all of them.
 ORDER = ("classical rock baroque jazz medieval opera other classical rock baroque jazz medieval "
          "opera classical rock baroque classical jazz medieval opera rock baroque classical other").split()  # fmt: skip
 
