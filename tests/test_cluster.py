@@ -14,27 +14,20 @@ import pytest
 import soundfile
 import tiny_music
 import tiny_results
-from hypothesis import given
-from hypothesis import strategies as st
-from tiny_pipeline import contents, error_line, run_script, start_script
+from tiny_pipeline import contents, error_line, refused, run_script, start_script
 
-from music_featurization import workers
+from music_featurization import dask_cluster, workers
 from music_featurization.artifacts import FEATURIZE, STEP_1, PipelineError
 from music_featurization.dataset import spectrogram_folder
 
 # Shards
 
 
-@given(names=st.sets(st.text(min_size=1)), parts=st.integers(1, 50))
-def test_shards_are_disjoint_and_complete(names, parts):
-    found = [{name for name in names if spectrogram_folder.in_shard(name, (i, parts))} for i in range(1, parts + 1)]
-    assert sum(map(len, found)) == len(names) and set().union(*found) == names
-
-
-def test_shards_are_of_about_one_size():
-    names = [f"{number % 16:x}/artist-album-{number}-0-29.npy" for number in range(25863)]
-    sizes = [sum(spectrogram_folder.in_shard(name, (i, 20)) for name in names) for i in range(1, 21)]
-    assert max(sizes) < 1.15 * min(sizes)
+def test_shards_are_disjoint_and_of_about_one_size():
+    names = {f"{number % 16:x}/artist-album-{number}-0-29.npy" for number in range(25863)}
+    shards = [{name for name in names if spectrogram_folder.in_shard(name, (i, 20))} for i in range(1, 21)]
+    assert sum(map(len, shards)) == len(names) and set().union(*shards) == names
+    assert max(map(len, shards)) < 1.15 * min(map(len, shards))
 
 
 def test_shards_together_make_everything(collection, collection_with_spectrograms, capsys):
@@ -94,18 +87,21 @@ class Cluster:
             process.wait()
 
 
+@pytest.fixture(scope="module")
+def distributed():
+    return pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
+
+
 @pytest.fixture
-def cluster(tmp_path):
-    pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
+def cluster(tmp_path, distributed):
     cluster = Cluster(tmp_path)
     yield cluster
     cluster.end()
 
 
 @pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
+def scheduler(tmp_path_factory, distributed):
     """Address of a scheduler with two worker processes."""
-    pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
     cluster = Cluster(tmp_path_factory.mktemp("dask"))
     cluster.scheduler()
     for _ in range(2):
@@ -127,20 +123,20 @@ def test_dask_makes_the_same_files(scheduler, collection, collection_with_spectr
     assert run_script(STEP_1, collection, "--dask", scheduler) == 0
     assert "32 done, 1 failed, 0 remain" in capsys.readouterr().out
     (collection / "datasets/spectrograms/failures.csv").write_text("mp3_path,error\n")
-    made, expected = (contents(root / "datasets/spectrograms") for root in (collection, collection_with_spectrograms))
-    assert made == expected
+    expected = contents(collection_with_spectrograms / "datasets/spectrograms")
+    assert contents(collection / "datasets/spectrograms") == expected
 
 
 def test_dask_makes_the_embeddings(scheduler, tmp_path):
     from music_featurization.network import embeddings
 
-    where = tiny_results.make_training_set(tmp_path)
-    names = list(tiny_results.results.read_clips(where, "test")["spectrogram"])
-    (where.spectrograms / names[1]).write_bytes(b"junk")
+    artifacts = tiny_results.make_training_set(tmp_path)
+    names = list(tiny_results.results.read_clips(artifacts, "test")["spectrogram"])
+    (artifacts.spectrograms / names[1]).write_bytes(b"junk")
     with pytest.raises(PipelineError, match=r"1 clips have no embedding .*is not a readable spectrogram"):
-        embeddings.generate_missing(where, names, jobs=1, dask=scheduler)
-    assert list(spectrogram_folder.list_spectrograms(where.embeddings)) == names[:1]
-    assert [problem for _, problem in embeddings.check(where)] == [None]
+        embeddings.generate_missing(artifacts, names, jobs=1, dask=scheduler)
+    assert list(spectrogram_folder.list_spectrograms(artifacts.embeddings)) == names[:1]
+    assert [problem for _, problem in embeddings.check(artifacts)] == [None]
 
 
 def test_dask_uses_all_workers_and_not_the_client(scheduler):
@@ -171,19 +167,16 @@ def test_dask_system_error_ends_the_run(scheduler):
         list(workers.run(hostile_clips.do, ["fine-1", "raises-2"], jobs=1, dask=scheduler))
 
 
-def test_dask_that_does_not_answer(collection, capsys, monkeypatch):
-    pytest.importorskip("distributed", reason="Dask is not installed (requirements-cluster.txt)")
-    from music_featurization import dask_cluster
-
-    monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 1)
-    assert run_script(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
-    assert "error: No Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
-
-
-def test_without_dask_the_message_says_what_to_install(collection, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    assert run_script(STEP_1, collection, "--dask", "tcp://127.0.0.1:1") == 1
-    assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err.splitlines()[-1]
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_dask_that_does_not_answer_or_is_not_installed(collection, monkeypatch, request, is_installed):
+    if is_installed:
+        request.getfixturevalue("distributed")
+        monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 1)
+    else:
+        monkeypatch.setitem(sys.modules, "distributed", None)
+    message = refused(STEP_1, collection, "--dask", "tcp://127.0.0.1:1")
+    answer = "No Dask scheduler answers at tcp://127.0.0.1:1"
+    assert (answer if is_installed else "pip install -r requirements-cluster.txt") in message
 
 
 def ends_soon(capsys, root, address, *words, seconds=30):
@@ -216,8 +209,6 @@ def test_dask_scheduler_needs_no_package_of_ours(cluster, collection):
 
 @pytest.mark.parametrize("victim", ["scheduler", "worker"])
 def test_dask_process_killed_in_the_middle(cluster, victim, monkeypatch):
-    from music_featurization import dask_cluster
-
     monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 10)
     processes = {"scheduler": cluster.scheduler(), "worker": cluster.worker("--no-nanny")}
     outcomes = workers.run(hostile_clips.do, [f"slow-{n}" for n in range(400)], jobs=1, dask=cluster.address)
@@ -231,8 +222,6 @@ def test_dask_process_killed_in_the_middle(cluster, victim, monkeypatch):
 
 
 def test_dask_without_workers(cluster, collection, capsys, monkeypatch):
-    from music_featurization import dask_cluster
-
     monkeypatch.setattr(dask_cluster, "SECONDS_TO_WAIT", 3)
     cluster.scheduler()
     ends_soon(capsys, collection, cluster.address, "has no workers. Start some: dask worker")

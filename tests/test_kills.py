@@ -30,7 +30,7 @@ from music_featurization.artifacts import (
     TESTING,
     WALK,
     Artifacts,
-)
+)  # fmt: skip
 from music_featurization.feature_tables import featurize
 from music_featurization.network import embeddings, networks, prediction
 
@@ -38,6 +38,7 @@ MODEL, OTHER_MODEL = "models/epoch_02_0.4100.h5", "models/other.h5"
 OWN = ("{root}/own", "--model", "{root}/" + MODEL, "--out", "{root}/own.csv", "--jobs", "1")
 FEW_CLIPS = ("datasets/mp3_files/[1-9a-f]", "datasets/spectrograms/[1-9a-f]")
 TESTED = ("results/testing.json", "results/prediction*.npy", "results/music_dataset_testing.*")
+REPORTED = ("results/res.txt", "results/conf_matr.*", "results/metrics.json")
 DATE = re.compile(rb'"date": "[0-9-]+"')
 
 
@@ -66,9 +67,7 @@ CASES = {
     "2-testing embeds": Case(TESTING, (), TESTED, kills=20),
     "3-format_dataset": Case(FORMAT, (), ("results/music_dataset.*",), kills=4),
     "3-format_dataset overwrites": Case(FORMAT, ("--split", "val"), (), (), 5),
-    "manage_prediction": Case(
-        PREDICTION, (), ("results/res.txt", "results/conf_matr.*", "results/metrics.json"), kills=8
-    ),
+    "manage_prediction": Case(PREDICTION, (), REPORTED, kills=8),
     "plot_loss_accuracy_curves": Case(PLOT, (), ("results/loss.svg", "results/accuracy.svg"), kills=4),
     "plot_style_space": Case(MAP, (), ("results/style_space*",), kills=6),
     "walk_style_space": Case(WALK, ("classical", "rock"), ("results/walk_*", "results/style_space*"), kills=8),
@@ -156,25 +155,18 @@ def call(script, root, args):
 def finished(_collection_with_spectrograms, tmp_path_factory):
     """A root in which every script has run."""
     root = shutil.copytree(_collection_with_spectrograms, tmp_path_factory.mktemp("finished") / "root")
-    where = Artifacts(root)
-    (where.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
+    (root / "datasets/mp3_files/0/bad.mp3").write_bytes(b"no music" * 99)
     for seconds in (4, 5):
         write_mp3(root / f"own/{seconds}.mp3", music(seconds))
     (root / "own/bad.mp3").write_bytes(b"no music" * 99)
     tiny_results.make_model(root / MODEL)
     tiny_results.make_model(root / OTHER_MODEL, seed=2)
-    tiny_results.make_history(where, [1.5, 1.2, 1.3])
+    tiny_results.make_history(Artifacts(root), [1.5, 1.2, 1.3])
     commands = [
-        (STEP_1,),
-        (STEP_2,),
-        (STEP_3,),
-        (STEP_4,),
-        (TESTING, "--split", "val"),
-        (TESTING,),
-        (FORMAT,),
-        (PLOT,),
-    ]
-    for script, *args in [*commands, (PREDICTION,), (REPORT,), (MAP,), (WALK, "classical", "rock"), (FEATURIZE, *OWN)]:
+        (STEP_1,), (STEP_2,), (STEP_3,), (STEP_4,), (TESTING, "--split", "val"), (TESTING,), (FORMAT,), (PLOT,),
+        (PREDICTION,), (REPORT,), (MAP,), (WALK, "classical", "rock"), (FEATURIZE, *OWN),
+    ]  # fmt: skip
+    for script, *args in commands:
         assert call(script, root, args) == 0
     return root
 

@@ -113,9 +113,8 @@ def test_root_that_is_not_utf8(collection_with_spectrograms, tmp_path):
     for step in (STEP_1, STEP_2, STEP_3, STEP_4):
         process = start(step, root)
         assert process.returncode == 0, process.stderr.decode()
-    where = Artifacts(root)
-    tiny_results.make_model(where.models / "epoch_02_0.4100.h5")
-    tiny_results.make_history(where, [1.5, 1.2, 1.3])
+    tiny_results.make_model(Artifacts(root).models / "epoch_02_0.4100.h5")
+    tiny_results.make_history(Artifacts(root), [1.5, 1.2, 1.3])
     for script in AFTER_TRAINING:
         process = start(script, root, *(["classical", "rock"] if "walk" in script else []))
         assert process.returncode == 0, (script, process.stderr.decode())

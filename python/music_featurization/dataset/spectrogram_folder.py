@@ -123,8 +123,8 @@ def list_clips(folder: Path, skipped: file_tree.Skipped | None = None) -> Iterat
 
 
 def list_spectrograms(folder: Path) -> Iterator[str]:
-    """List the spectrograms below a folder; see `file_tree.files`."""
-    return file_tree.files(folder, (".npy",))
+    """List the spectrograms below a folder, which may be missing; see `file_tree.files`."""
+    return file_tree.files(folder, (".npy",)) if folder.is_dir() else iter(())
 
 
 def spectrogram_name(clip: str) -> str:
@@ -254,7 +254,7 @@ def prepare(folder: Path) -> None:
     if (folder / SETTINGS_FILE).exists():
         require_our_settings(folder)
         return
-    if folder.exists() and any(list_spectrograms(folder)):
+    if any(list_spectrograms(folder)):
         raise PipelineError(
             f"{folder} contains spectrograms, but no {SETTINGS_FILE} that says how they were made. "
             "Move them away, or give --overwrite to make them again."
@@ -269,7 +269,7 @@ def require_our_settings(folder: Path) -> None:
 
 def remove(folder: Path, shard: Shard | None = None) -> None:
     """Remove all .npy files of a folder, its settings and lists of failures; with a shard only the shard's files."""
-    for path in list_spectrograms(folder) if folder.exists() else ():
+    for path in list_spectrograms(folder):
         if in_shard(path, shard):
             (folder / path).unlink()
     for file in [folder / SETTINGS_FILE, *folder.glob("failures*.csv")] if shard is None else ():

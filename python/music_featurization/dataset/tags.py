@@ -46,7 +46,7 @@ def assign_tags(
     overwrite : bool
         Make the table again even if it is up to date or was made with other settings.
     """
-    spectrograms = set(list_spectrograms(artifacts.spectrograms)) if artifacts.spectrograms.is_dir() else set()
+    spectrograms = set(list_spectrograms(artifacts.spectrograms))
     if not spectrograms and (genres_from_folders or artifacts.mp3_files.exists()):
         raise PipelineError(f"{artifacts.spectrograms} contains no spectrogram. Run {STEP_1} first.")
     settings = {"merge_synonyms": merge_synonyms, "genres_from_folders": genres_from_folders}
