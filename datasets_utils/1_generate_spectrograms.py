@@ -19,7 +19,7 @@ except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
 from music_featurization import workers
-from music_featurization.artifacts import TRAINING, Artifacts, PipelineError
+from music_featurization.artifacts import TRAINING, Artifacts
 from music_featurization.dataset import spectrogram_folder, table_check
 from music_featurization.network import embeddings
 
@@ -36,20 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--time-limit", type=positive, default=workers.TIME_LIMIT, metavar="S", help="seconds for one clip, an integer")
     options = vars(parser.parse_args(argv))
     artifacts = Artifacts(options.pop("root"))
-    return check(artifacts) if options.pop("check") else generate(artifacts, **options)
-
-
-def generate(artifacts: Artifacts, *, overwrite: bool, shard: tuple[int, int] | None, **options) -> int:
-    """Make the spectrograms; `options` are those of `spectrogram_folder.generate_missing`."""
-    if not artifacts.mp3_files.is_dir():
-        raise PipelineError(
-            f"{artifacts.mp3_files} does not exist. Put MagnaTagATune's folders 0-9 and a-f there (README, "
-            "'The data set'), or run `make demo` to try everything on music that the project composes itself."
-        )
-    if overwrite:
-        spectrogram_folder.remove(artifacts.spectrograms, shard)
-        spectrogram_folder.remove(artifacts.embeddings, shard)  # they are made from the spectrograms
-    counts = spectrogram_folder.generate_missing(artifacts, shard=shard, **options)
+    if options.pop("check"):
+        return check(artifacts)
+    counts = spectrogram_folder.generate_missing(artifacts, **options)
     return 1 if counts["failed"] and not counts["done"] else 0
 
 

@@ -174,10 +174,13 @@ def test_step_2_before_step_1(collection):
     assert_refused(STEP_2, collection, f"Run {STEP_1} first")
 
 
-def test_no_recording_at_all(tmp_path):
-    (tmp_path / "datasets/mp3_files/a").mkdir(parents=True)
-    (tmp_path / "datasets/mp3_files/a/notes.txt").write_text("no music")
-    assert_refused(STEP_1, tmp_path, "contains no recording (.mp3, .wav")
+def test_without_any_recording_nothing_is_overwritten(root):
+    shutil.rmtree(root / "datasets/mp3_files")
+    (root / "datasets/mp3_files/a").mkdir(parents=True)
+    (root / "datasets/mp3_files/a/notes.txt").write_text("no music")
+    before = contents(root)
+    assert_refused(STEP_1, root, "no recording (.mp3, .wav", "1 file skipped: .txt", args=["--overwrite"])
+    assert contents(root) == before
 
 
 def test_other_settings_are_refused_by_name(root):

@@ -44,6 +44,7 @@ def generate_missing(
     dask: str | None = None,
     shard: Shard | None = None,
     retry_failed: bool = False,
+    overwrite: bool = False,
 ) -> Counter:
     """Make every missing spectrogram, print what is done and what remains, and keep failures.csv up to date.
 
@@ -55,6 +56,8 @@ def generate_missing(
         (i, n): the i-th of n parts only.
     retry_failed : bool
         Also try the clips that failed before.
+    overwrite : bool
+        Make all spectrograms again; remove the embeddings too, which are made from them.
 
     Returns
     -------
@@ -67,14 +70,15 @@ def generate_missing(
         If there is no recording, or the spectrograms were made with other settings.
     """
     folder, clips_folder = artifacts.spectrograms, artifacts.mp3_files
+    _require_clips(clips_folder)
+    for old_folder in (folder, artifacts.embeddings) if overwrite else ():
+        remove(old_folder, shard)
     prepare(folder)
     remove_unfinished(folder)
     earlier_failures = {} if retry_failed else read_failures(folder)
     skipped = file_tree.Skipped()
     counts, failures = count_states(clips_folder, folder, earlier_failures, shard, skipped)
     print("".join(f"{line}\n" for line in skipped.lines()), end="")
-    if not counts and not any(list_clips(clips_folder)):
-        raise PipelineError(f"{clips_folder} contains no recording ({', '.join(decoding.FILE_ENDINGS)}).")
     print(_plan(counts, shard, failed_before=len(earlier_failures.keys() & failures.keys())), flush=True)
     try:
         if counts["to do"]:
@@ -93,6 +97,18 @@ def generate_missing(
         if counts["failed"]:
             print(f"why they failed: {failures_file(folder, shard)}")
     return counts
+
+
+def _require_clips(clips_folder: Path) -> None:
+    if not clips_folder.is_dir():
+        raise PipelineError(
+            f"{clips_folder} does not exist. Put MagnaTagATune's folders 0-9 and a-f there (README, 'The data set'), "
+            "or run `make demo` to try everything on music that the project composes itself."
+        )
+    skipped = file_tree.Skipped()
+    if not any(list_clips(clips_folder, skipped)):
+        endings, why = ", ".join(decoding.FILE_ENDINGS), "".join(f" {line}." for line in skipped.lines())
+        raise PipelineError(f"{clips_folder} contains no recording ({endings}).{why}")
 
 
 def _plan(counts: Counter, shard: Shard | None, failed_before: int) -> str:
