@@ -382,6 +382,16 @@ def test_nothing_in_it(tmp_path):
     assert reason(tmp_path / "none.wav") == "no audio in it"
 
 
+def test_file_that_changes_while_it_is_read(tmp_path):
+    (tmp_path / "clip.wav").write_bytes(written("WAV"))
+    blocks = decoding.stream(tmp_path / "clip.wav")
+    next(blocks)
+    with open(tmp_path / "clip.wav", "ab") as file:
+        file.write(b"more")
+    with pytest.raises(decoding.UnreadableAudioError, match="it changed while it was read"):
+        list(blocks)
+
+
 def test_longer_than_allowed(tmp_path):
     (tmp_path / "clip.wav").write_bytes(written("WAV"))
     assert reason(tmp_path / "clip.wav", max_seconds=1.8) == "longer than 0.03 minutes: cut it into clips first"

@@ -85,6 +85,8 @@ def stream(
             raise UnreadableAudioError("empty file")
         blocks = _decode_streams(structure.after_tags(structure.Part(file, 0, size)), strict, note)
         yield from _resample(_limit(blocks, max_seconds, note))
+        if os.fstat(file.fileno()).st_size != size:
+            note("it changed while it was read")
 
 
 def _refuse(reason: str) -> None:
