@@ -9,7 +9,7 @@ import tiny_results
 from tiny_pipeline import call_script, run_script
 
 from music_featurization import workers
-from music_featurization.artifacts import FEATURIZE, STEP_1
+from music_featurization.artifacts import FEATURIZE, MAP, PREDICTION, REPORT, STEP_1
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
 hypothesis.settings.load_profile("any machine")
@@ -38,6 +38,29 @@ def browser(tmp_path_factory):
             args=["--no-sandbox", *quiet, "--disable-component-update", "--disable-sync"],
             viewport={"width": 1300, "height": 850},
         )
+
+
+@pytest.fixture
+def open_page(browser):
+    """A function that opens a URL; at the end it fails if a page complained or read something from elsewhere."""
+    complaints, requests, pages = [], [], {}
+
+    def open_url(url):
+        page = pages[url] = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(url)
+        return page
+
+    yield open_url
+    for page in pages.values():
+        page.close()
+    assert complaints == []
+    roots = tuple(url.rpartition("/results/")[0] for url in pages)
+    assert all(url.startswith((*roots, "data:", "blob:")) for url in requests)
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +106,18 @@ def featurize_here(tiny_model, monkeypatch, capsys):
         return capsys.readouterr().out
 
     return run
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory):
+    """Results with hostile names of 90 test clips, half of the recordings there, and their map and report."""
+    artifacts = tiny_results.make_split(
+        tmp_path_factory.mktemp("hostile"), tiny_results.HOSTILE_GENRES, (4, 2, 30), tiny_results.HOSTILE_ARTIST
+    )
+    tiny_results.make_history(artifacts, [1.5, 1.2, 1.3])
+    network = {"network": "crnn", "epochs": 3, "note": "<i>"}
+    tiny_results.make_results(artifacts, classes=tiny_results.HOSTILE_GENRES, network=network, seed=3)
+    tiny_results.write_recordings(artifacts)
+    for script in (PREDICTION, MAP, REPORT):
+        call_script(script, artifacts)
+    return artifacts

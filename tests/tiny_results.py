@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import tiny_music
 
 from music_featurization.artifacts import Artifacts
 from music_featurization.audio import spectrogram
@@ -37,6 +38,18 @@ def make_split(root, classes=GENRES, clips_per_class=(3, 1, 2), artist="artist {
     artifacts.spectrograms.mkdir(parents=True)
     artifacts.spectrogram_settings.write_text(json.dumps(spectrogram.SETTINGS))
     return artifacts
+
+
+# A file name can contain all of this but the slash.
+HOSTILE_ARTIST = "<!--<script>alert(1)<b>&\"'#?%41 é, {genre}"
+HOSTILE_GENRES = ("<img src=x onerror=alert(1)>", 'a"b, c', "rock & roll")
+
+
+def write_recordings(artifacts, every=2):
+    """Write a second of music as mp3 for every second clip of the test set."""
+    for number, name in enumerate(results.read_clips(artifacts, "test")["spectrogram"][::every]):
+        path = artifacts.mp3_files / f"{name.removesuffix('.npy')}.mp3"
+        tiny_music.write_mp3(path, tiny_music.music(1, seed=number))
 
 
 def make_spectrograms(artifacts, seed=1, frames=(40, 60)):
