@@ -97,12 +97,6 @@ def test_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
     assert listed(tmp_path) == (["loop.mp3", "x.mp3"], Skipped({"no ending": 1}))
 
 
-def test_deep_nesting(tmp_path):
-    touch(nest(tmp_path), "x.mp3")
-    assert listed(tmp_path)[0] == ["d/" * NESTED + "x.mp3"]
-    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)
-
-
 def test_folders_are_made_and_swept_at_any_depth(tmp_path):
     with artifacts.replacing(tmp_path / ("d/" * NESTED) / "x.npy") as temporary:
         temporary.touch()
@@ -112,14 +106,6 @@ def test_folders_are_made_and_swept_at_any_depth(tmp_path):
     artifacts.remove_unfinished(tmp_path)
     assert os.listdir(tmp_path / ("d/" * NESTED)) == ["x.npy"]
     subprocess.run(["rm", "-r", tmp_path / "d"], check=True)
-
-
-def test_sweep_of_one_folder_leaves_those_below(tmp_path):
-    touch(tmp_path, ".unfinished-elsewhere-1-ab.csv", "a/.unfinished-elsewhere-1-ab.csv")
-    for path in tmp_path.rglob(".unf*"):
-        os.utime(path, (0, 0))
-    artifacts.remove_unfinished(tmp_path, below=False)
-    assert os.listdir(tmp_path) == ["a"] and len(os.listdir(tmp_path / "a")) == 1
 
 
 # Step 1

@@ -14,7 +14,6 @@ from tiny_pipeline import contents, run_script
 from music_featurization import artifacts
 from music_featurization.artifacts import Artifacts
 from music_featurization.dataset.genres import STYLE_SPACE_CODES
-from music_featurization.dataset.split import PARTS
 
 SCRIPTS = (
     (artifacts.STEP_1,),
@@ -40,19 +39,6 @@ def finished(tmp_path_factory):
     for script, *args in SCRIPTS:
         assert run_script(script, root, *args) == 0, script
     return Artifacts(root)
-
-
-def test_tables_of_clips(finished):
-    tagged, chosen = (pandas.read_csv(path) for path in (finished.tagged, finished.genres))
-    parts = {part: pandas.read_csv(finished.split(part)) for part in PARTS}
-    assert list(tagged) == ["clip_id", "spectrogram", "kind", "tag"]
-    assert list(chosen) == list(parts["test"]) == ["clip_id", "spectrogram", "genre", "label"]
-    together = pandas.concat(parts.values())
-    pandas.testing.assert_frame_equal(together.sort_values("clip_id", ignore_index=True), chosen)
-    assert set(chosen["spectrogram"]) <= set(tagged["spectrogram"])
-    for name in chosen["spectrogram"]:
-        assert np.load(finished.spectrograms / name).shape[0] == 96
-        assert np.load(finished.embeddings / name).ndim == 2
 
 
 def test_training(finished):

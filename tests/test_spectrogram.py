@@ -40,17 +40,12 @@ def test_every_mp3_sample_rate_is_librosas(tmp_path, rate):
     assert_near_librosa(tiny_music.write_mp3(tmp_path / "clip.mp3", tiny_music.music(3, rate), rate))
 
 
-@pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("subtype", ["WAV PCM_16", "WAV DOUBLE", "FLAC PCM_24", "OGG VORBIS", "OGG OPUS"])
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_other_formats_and_channels_are_librosas(tmp_path, ending, channels):
-    path = tmp_path / f"clip.{ending}"
-    soundfile.write(path, np.stack([tiny_music.music(2, 44100, seed) for seed in range(channels)], axis=1), 44100)
-    assert_near_librosa(path)
-
-
-def test_opus_is_librosas(tmp_path):
-    soundfile.write(tmp_path / "clip.opus", tiny_music.music(2, 48000), 48000, format="OGG", subtype="OPUS")
-    assert_near_librosa(tmp_path / "clip.opus")
+def test_other_formats_and_channels_are_librosas(tmp_path, subtype, channels):
+    samples = np.stack([tiny_music.music(2, 48000, seed) for seed in range(channels)], axis=1)
+    soundfile.write(tmp_path / "clip", samples, 48000, **dict(zip(("format", "subtype"), subtype.split(), strict=True)))
+    assert_near_librosa(tmp_path / "clip")
 
 
 @pytest.mark.parametrize("samples", [512, 513, 767, 768, 11024, 65536 + 1])
@@ -80,17 +75,6 @@ def test_blocks_do_not_matter(block):
     samples = tiny_music.music(0.6, 16000)
     blocks = [samples[start : start + block] for start in range(0, len(samples), block)]
     np.testing.assert_allclose(spectrogram.log_mel(blocks), spectrogram.log_mel([samples]), atol=1e-4)
-
-
-def test_settings_are_librosas_filters_and_window():
-    import librosa
-
-    np.testing.assert_allclose(
-        spectrogram.mel_filters(), librosa.filters.mel(sr=16000, n_fft=512, n_mels=96), atol=1e-7
-    )
-    np.testing.assert_allclose(
-        spectrogram.hann_window(), librosa.filters.get_window("hann", 512, fftbins=True), atol=1e-7
-    )
 
 
 @pytest.mark.parametrize("level", [0, 1e-30])

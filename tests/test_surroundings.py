@@ -88,9 +88,7 @@ def test_output_to_a_full_disk(collection_with_spectrograms):
 # Locales and names
 
 
-@pytest.mark.parametrize(
-    "locale", [{"LC_ALL": "C"}, {"LANG": "C"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "1"}]
-)
+@pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}])
 def test_names_beyond_ascii_in_any_locale(tmp_path, locale):
     names = [f"{genre}/título {number} 音.mp3" for genre in ("forró", "flûte") for number in range(6)]
     root = tmp_path / "música"
