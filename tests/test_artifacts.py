@@ -57,24 +57,24 @@ CELLS = st.text(st.characters(codec="utf-8"), max_size=20)
 def test_tables_come_back_as_they_were_written(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("table") / "table.csv"
     artifacts.write_table(path, pandas.DataFrame(rows, columns=["clip_id", "genre", "label"]))
-    found = artifacts.read_table(path, ("clip_id", "genre", "label"), "a script")
-    assert [tuple(row) for row in found.itertuples(index=False)] == rows
+    table = artifacts.read_table(path, ("clip_id", "genre", "label"), "a script")
+    assert [tuple(row) for row in table.itertuples(index=False)] == rows
 
 
 def test_outputs_are_up_to_date_by_settings_and_inputs(tmp_path):
-    output, about = tmp_path / "out.csv", tmp_path / "out.json"
-    assert not artifacts.is_up_to_date([output], about, {"a": 1}, "x")
+    output, record = tmp_path / "out.csv", tmp_path / "out.json"
+    assert not artifacts.is_up_to_date([output], record, {"a": 1}, "x")
     output.touch()
-    with artifacts.recording(about, {"a": 1}, "x"):
+    with artifacts.recording(record, {"a": 1}, "x"):
         pass
-    assert artifacts.is_up_to_date([output], about, {"a": 1}, "x")
-    assert not artifacts.is_up_to_date([output], about, {"a": 1}, "y")
-    assert not artifacts.is_up_to_date([output], about, {"a": 2}, "x", overwrite=True)
+    assert artifacts.is_up_to_date([output], record, {"a": 1}, "x")
+    assert not artifacts.is_up_to_date([output], record, {"a": 1}, "y")
+    assert not artifacts.is_up_to_date([output], record, {"a": 2}, "x", overwrite=True)
     with pytest.raises(PipelineError, match=r"a = 1\) than this run's \(a = 2"):
-        artifacts.is_up_to_date([output], about, {"a": 2}, "x")
-    about.write_text("{")
+        artifacts.is_up_to_date([output], record, {"a": 2}, "x")
+    record.write_text("{")
     with pytest.raises(PipelineError, match=r"out\.json is not readable JSON"):
-        artifacts.is_up_to_date([output], about, {"a": 1}, "x")
+        artifacts.is_up_to_date([output], record, {"a": 1}, "x")
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_errors_are_one_line_and_a_status(capsys, error, status, words):
 
     with pytest.raises(SystemExit) as end:
         command_line.run(main)
-    said = capsys.readouterr().err
-    assert end.value.code == status and words in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert end.value.code == status and words in printed and printed.count("\n") == 1
 
 
 def test_errors_of_the_project_keep_their_traceback():

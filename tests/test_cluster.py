@@ -141,25 +141,25 @@ def test_dask_makes_the_embeddings(scheduler, tmp_path):
 
 def test_dask_uses_all_workers_and_not_the_client(scheduler):
     clips = [str(number) for number in range(200)]
-    found = {process for _, process in workers.run(hostile_clips.name_process, clips, jobs=1, dask=scheduler)}
-    assert found == {str(process) for process in worker_names(scheduler)}
+    results = {process for _, process in workers.run(hostile_clips.name_process, clips, jobs=1, dask=scheduler)}
+    assert results == {str(process) for process in worker_names(scheduler)}
 
 
 def test_dask_worker_killed_in_the_middle_loses_nothing(scheduler):
     clips = [f"slow-{number}" for number in range(150)]
-    victim, found = worker_names(scheduler)[0], []
+    victim, results = worker_names(scheduler)[0], []
     for clip, failure in workers.run(hostile_clips.do, clips, jobs=1, dask=scheduler):
-        found.append((clip, failure))
-        if len(found) == 20:
+        results.append((clip, failure))
+        if len(results) == 20:
             os.kill(victim, signal.SIGKILL)
-    assert sorted(found) == sorted((clip, None) for clip in clips)
+    assert sorted(results) == sorted((clip, None) for clip in clips)
     assert victim not in worker_names(scheduler)
 
 
 def test_dask_clip_that_kills_its_worker_costs_that_clip(scheduler):
     clips = [*(f"slow-{number}" for number in range(20)), "exits-1"]
-    found = dict(workers.run(hostile_clips.do, clips, jobs=1, dask=scheduler))
-    assert [clip for clip in clips if found[clip]] == ["exits-1"]
+    results = dict(workers.run(hostile_clips.do, clips, jobs=1, dask=scheduler))
+    assert [clip for clip in clips if results[clip]] == ["exits-1"]
 
 
 def test_dask_system_error_ends_the_run(scheduler):

@@ -24,9 +24,9 @@ from music_featurization.dataset import spectrogram_folder
 
 def outcomes(clips, **options):
     """What `workers.run` says of each clip; each must come back once."""
-    found = list(workers.run(hostile_clips.do, clips, **{"jobs": 2} | options))
-    assert len(found) == len(dict(found)) == len(clips)
-    return dict(found)
+    results = list(workers.run(hostile_clips.do, clips, **{"jobs": 2} | options))
+    assert len(results) == len(dict(results)) == len(clips)
+    return dict(results)
 
 
 # Workers
@@ -43,8 +43,8 @@ def test_a_dying_worker_costs_its_clip(recwarn):
     dying = ["exits-1", "segfaults-2", "killed-3"]
     for place, clip in zip((4, 6, 40), dying, strict=True):
         clips.insert(place, clip)
-    found = outcomes(clips)
-    assert {clip: failure for clip, failure in found.items() if failure} == dict.fromkeys(
+    results = outcomes(clips)
+    assert {clip: failure for clip, failure in results.items() if failure} == dict.fromkeys(
         dying, "the decoder crashed on it"
     )
     assert not recwarn.list
@@ -67,8 +67,8 @@ def test_what_workers_leave_is_tidied_up_in_silence():
 @pytest.mark.parametrize("way", ["hangs", "hangs_in_c"])
 def test_a_hanging_clip_is_given_up(way):
     began = time.monotonic()
-    found = outcomes(["slow-1", f"{way}-2", "slow-3"], time_limit=2)
-    assert found == {"slow-1": None, f"{way}-2": "no end after 2 s", "slow-3": None}
+    results = outcomes(["slow-1", f"{way}-2", "slow-3"], time_limit=2)
+    assert results == {"slow-1": None, f"{way}-2": "no end after 2 s", "slow-3": None}
     assert time.monotonic() - began < 15
 
 
@@ -137,15 +137,15 @@ def uninterrupted(many_clips, tmp_path_factory):
 
 def processes_of(session):
     """Process ids of a session that are alive, with their command lines."""
-    found = {}
+    processes = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             state, _, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             if int(its_session) == session and state != "Z":
-                found[int(folder.name)] = (folder / "cmdline").read_text()
+                processes[int(folder.name)] = (folder / "cmdline").read_text()
         except (FileNotFoundError, ProcessLookupError):
             pass  # it ended while we looked
-    return found
+    return processes
 
 
 def workers_of(process):
@@ -244,8 +244,8 @@ def test_full_disk(many_clips, tmp_path, uninterrupted):
         out = ends_with_one_line(
             start_script(STEP_1, root), os.strerror(errno.ENOSPC), "Free some space", "what was finished"
         )
-        made = contents(folder)
-        assert len(made) > 5 and not any(Path(name).name.startswith(".") for name in made)
+        written = contents(folder)
+        assert len(written) > 5 and not any(Path(name).name.startswith(".") for name in written)
         assert_whole(root, uninterrupted)
         assert "100 clips: 0 done, 100 to do" in out
         subprocess.run(["mount", "-o", "remount,size=99m", folder], check=True)
@@ -299,9 +299,9 @@ def test_hostile_names(collection, tmp_path, capsys):
     (folder / "a folder.mp3").mkdir()
     os.mkfifo(folder / "pipe.mp3")
     assert run_script(STEP_1, collection) == 0
-    made = set(spectrogram_folder.list_spectrograms(collection / "datasets/spectrograms"))
+    written = set(spectrogram_folder.list_spectrograms(collection / "datasets/spectrograms"))
     expected = {spectrogram_folder.spectrogram_name(name) for name in [*names, "link to folder/linked.mp3"]}
-    assert len(made) == 32 + len(expected) and expected < made
+    assert len(written) == 32 + len(expected) and expected < written
     failed = spectrogram_folder.read_failures(collection / "datasets/spectrograms")
     assert set(failed) == {"bad\rname.mp3", "\\xff\\xfe.mp3", "link to nothing.mp3", "pipe.mp3"}
     assert run_script(STEP_1, collection, "--check") == 0

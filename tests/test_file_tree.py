@@ -54,8 +54,8 @@ def test_order_and_other_files(tmp_path):
     touch(
         tmp_path, "b.mp3", "a/z.WAV", "a/c/x.mp3", "a.mp3", "notes.txt", "a/song.MID", "README", ".hidden/x.mp3", ".x"
     )
-    found, skipped = listed(tmp_path)
-    assert found == ["a/c/x.mp3", "a/z.WAV", "a.mp3", "b.mp3"]
+    names, skipped = listed(tmp_path)
+    assert names == ["a/c/x.mp3", "a/z.WAV", "a.mp3", "b.mp3"]
     assert skipped.lines() == ["3 files skipped: .mid, .txt, no ending"]
 
 
@@ -63,8 +63,8 @@ def test_folder_of_two_links_is_listed_once(tmp_path):
     touch(tmp_path, "music/a/x.mp3", "elsewhere/y.mp3", "music/.hidden/z.mp3")
     for name, target in (("0", "music/a"), ("e1", "elsewhere"), ("e2", "elsewhere"), ("h", "music/.hidden")):
         (tmp_path / "music" / name).symlink_to(tmp_path / target)
-    found, skipped = listed(tmp_path / "music")
-    assert found == ["a/x.mp3", "e1/y.mp3", "h/z.mp3"]
+    names, skipped = listed(tmp_path / "music")
+    assert names == ["a/x.mp3", "e1/y.mp3", "h/z.mp3"]
     assert skipped.lines() == ["2 links skipped (folders listed under another name): 0/, e2/"]
 
 
@@ -82,8 +82,8 @@ def test_many_links_between_folders_are_no_explosion(tmp_path):
 def test_unreadable_folder_is_named(tmp_path, unreadable):
     touch(tmp_path, "a.mp3", "lost+found/b.mp3", "z/c.mp3")
     unreadable("lost+found")
-    found, skipped = listed(tmp_path)
-    assert found == ["a.mp3", "z/c.mp3"]
+    names, skipped = listed(tmp_path)
+    assert names == ["a.mp3", "z/c.mp3"]
     assert skipped.lines() == ["1 folder not readable: lost+found/ (Permission denied)"]
     unreadable(tmp_path.name)
     with pytest.raises(PermissionError):
@@ -135,8 +135,8 @@ def test_step_1_reaches_deep_clips(tmp_path):
     nest(make(clips / "deep"))
     assert run_script(STEP_1, tmp_path) == 0
     assert run_script(STEP_1, tmp_path) == 0  # what is there is listed and swept
-    made = list(spectrogram_folder.list_spectrograms(tmp_path / "datasets/spectrograms"))
-    assert made == ["d/" * 400 + "x.npy", "d/x.npy"]
+    written = list(spectrogram_folder.list_spectrograms(tmp_path / "datasets/spectrograms"))
+    assert written == ["d/" * 400 + "x.npy", "d/x.npy"]
     subprocess.run(["rm", "-r", tmp_path / "datasets"], check=True)
 
 

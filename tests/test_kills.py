@@ -84,16 +84,16 @@ class Killed(BaseException):
 @contextlib.contextmanager
 def changes(kill_at=None, after=False):
     """Yield the list of the replaced and removed files; before or after the `kill_at`-th the process is dead."""
-    made = []
+    changed = []
 
     def watched(change, counts):
         def change_or_die(*paths, **options):
-            last = counts and len(made) + 1 == kill_at
-            if len(made) == kill_at or (last and not after):
-                made.extend([paths] * last)
+            last = counts and len(changed) + 1 == kill_at
+            if len(changed) == kill_at or (last and not after):
+                changed.extend([paths] * last)
                 raise Killed  # from now on nothing can be changed any more
             change(*paths, **options)  # one that fails, as with a file that is not there, does not count
-            made.extend([paths] * counts)
+            changed.extend([paths] * counts)
             if last:
                 raise Killed
 
@@ -111,7 +111,7 @@ def changes(kill_at=None, after=False):
             patch.setattr(os, "getpid", lambda: 4194304)  # of no process: more than the kernel gives
         for name in ("replace", "unlink", "rmdir"):
             patch.setattr(os, name, watched(getattr(os, name), counts=name != "rmdir"))
-        yield made
+        yield changed
     for lock in locks:
         lock.close()  # which ends it, as the end of a process does
 
@@ -139,7 +139,7 @@ def embeds(monkeypatch):
         assert embedded and all(np.load(file).shape == (1, 3) for file in files)
         return predict(model, [str(file).replace("embeddings", "spectrograms") for file in files], *args, **options)
 
-    monkeypatch.setattr(networks, "has_provided_front_end", lambda about: True)
+    monkeypatch.setattr(networks, "has_provided_front_end", lambda record: True)
     monkeypatch.setattr(embeddings, "_embedder", lambda: None)
     monkeypatch.setattr(embeddings.front_end, "embed", lambda embedder, clip: np.zeros((1, 3)))
     monkeypatch.setattr(prediction, "predict", predict_spectrograms)
@@ -173,7 +173,9 @@ def finished(_collection_with_spectrograms, tmp_path_factory):
 
 def comparable(root):
     """Contents of a root; without the date of today in testing.json, because a test may run around midnight."""
-    return {name: DATE.sub(b"", found) if name.endswith(".json") else found for name, found in contents(root).items()}
+    return {
+        name: DATE.sub(b"", result) if name.endswith(".json") else result for name, result in contents(root).items()
+    }
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -192,9 +194,9 @@ def test_killed_at_every_change_and_run_again(finished, tmp_path, name, request)
     shutil.move(root, start)
 
     restart(start)
-    with changes() as made:
+    with changes() as changed:
         assert call(case.script, root, case.args) == 0
-    number_of_changes, again = len(made), case.args
+    number_of_changes, again = len(changed), case.args
     if case.then is not None:
         restart(start)
         again = case.then
@@ -209,8 +211,8 @@ def test_killed_at_every_change_and_run_again(finished, tmp_path, name, request)
         with changes(number, after), pytest.raises(Killed):
             call(case.script, root, case.args)
         assert call(case.script, root, again) == 0, (number, after)
-        found = comparable(root)
+        result = comparable(root)
         if case.then is not None:  # it may have had nothing to write, and only what writes into a folder sweeps it
-            found = {path: content for path, content in found.items() if artifacts.UNFINISHED not in path}
-        assert sorted(found) == sorted(expected), (number, after)
-        assert [path for path in expected if found[path] != expected[path]] == [], (number, after)
+            result = {path: content for path, content in result.items() if artifacts.UNFINISHED not in path}
+        assert sorted(result) == sorted(expected), (number, after)
+        assert [path for path in expected if result[path] != expected[path]] == [], (number, after)

@@ -62,9 +62,12 @@ def test_split_by_folder(tmp_path, capsys):
 def test_split_by_folder_is_refused_for_other_folders(tmp_path, capsys, path):
     root = after_step_3(tmp_path, [*hex_paths(), path], capsys)
     assert run_script(STEP_4, root, "--split-by", "folder") == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "MagnaTagATune's folders 0-9 and a-f; 1 of 33 clips are in other folders" in said
-    assert path.replace(".mp3", ".npy") in said and "--group-by song" in said
+    message = capsys.readouterr().err
+    assert (
+        message.count("\n") == 1
+        and "MagnaTagATune's folders 0-9 and a-f; 1 of 33 clips are in other folders" in message
+    )
+    assert path.replace(".mp3", ".npy") in message and "--group-by song" in message
     assert not (root / "datasets/train_test_val").exists()
 
 

@@ -32,10 +32,10 @@ def write_published(folder, rows, missing=()):
     """The original's six files: `genre.<clip_id>_<name>.jpg`, and the labels as numpy writes floats or ints."""
     folder.mkdir(exist_ok=True)
     for number, part in enumerate(("train", "val", "test")):
-        part_rows, gone = rows[number::3], missing if part == "train" else ()
+        part_rows, absent = rows[number::3], missing if part == "train" else ()
         lines = [f"{row.genre}.{row.clip_id}_{clip_names.stem(row.spectrogram)}.jpg" for row in part_rows]
-        (folder / f"{part}_files.txt").write_text("\n".join([*lines, *gone]) + "\n")
-        labels = [f"{row.label}.0" if number else row.label for row in part_rows] + ["4"] * len(gone)
+        (folder / f"{part}_files.txt").write_text("\n".join([*lines, *absent]) + "\n")
+        labels = [f"{row.label}.0" if number else row.label for row in part_rows] + ["4"] * len(absent)
         (folder / f"{part}_labels.txt").write_text("\n".join(labels) + "\n")
 
 
@@ -44,11 +44,11 @@ def test_published_split_is_taken_over(six_genres, tmp_path, capsys):
     write_published(tmp_path / "published", rows[:-1], missing=["jazz.999_gone-0-29.jpg"])
     assert run_script(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
     for number, part in enumerate(("train", "val", "test")):
-        found = table(six_genres, f"train_test_val/{part}.csv")
-        assert list(found["clip_id"]) == [row.clip_id for row in rows[:-1][number::3]]
-    said = capsys.readouterr().out
-    assert "train: 1 of 10 listed clips are not at hand, such as 999_gone-0-29" in said
-    assert "1 clips at hand are in no part of the published split" in said
+        result = table(six_genres, f"train_test_val/{part}.csv")
+        assert list(result["clip_id"]) == [row.clip_id for row in rows[:-1][number::3]]
+    printed = capsys.readouterr().out
+    assert "train: 1 of 10 listed clips are not at hand, such as 999_gone-0-29" in printed
+    assert "1 clips at hand are in no part of the published split" in printed
 
 
 def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, capsys):
@@ -103,11 +103,11 @@ def test_genre_missing_in_one_part_is_named_with_the_way_out(tmp_path, capsys, w
     assert run_script(STEP_2, tmp_path) == run_script(STEP_3, tmp_path, "--genres", "opera,jazz,rock") == 0
     capsys.readouterr()
     assert run_script(STEP_4, tmp_path, "--group-by", way) == 0
-    said = capsys.readouterr().out
-    assert "warning: no clip of opera is in val: the best epoch is chosen without it" in said
-    assert "warning: no clip of opera is in test: the report cannot measure it" in said
+    printed = capsys.readouterr().out
+    assert "warning: no clip of opera is in val: the best epoch is chosen without it" in printed
+    assert "warning: no clip of opera is in test: the report cannot measure it" in printed
     wider = {"artist": "split with --group-by song", "song": "split without --group-by"}[way]
-    assert f"To change that: {wider}, add clips of it, or leave it out with step 3's --genres.\n" in said
+    assert f"To change that: {wider}, add clips of it, or leave it out with step 3's --genres.\n" in printed
 
 
 # Folders named by genre, other genres, synonyms
@@ -142,8 +142,8 @@ def test_files_outside_a_folder_are_listed_and_skipped(tmp_path, capsys):
     assert "mp3_files/<genre>/" in message
     folders_named_by_genre(tmp_path, "tango", "salsa", clips=1)
     assert "2 clips in no folder that names a genre, skipped: loose 1.npy, loose 2.npy\n" in capsys.readouterr().out
-    found = table(tmp_path, "tagged_spectrograms.csv")
-    assert list(found["spectrogram"]) == ["salsa/0.npy", "tango/0.npy"] and list(found["clip_id"]) == ["1", "2"]
+    result = table(tmp_path, "tagged_spectrograms.csv")
+    assert list(result["spectrogram"]) == ["salsa/0.npy", "tango/0.npy"] and list(result["clip_id"]) == ["1", "2"]
 
 
 @pytest.mark.parametrize("typed", ["NFC", "NFD"])
@@ -159,8 +159,8 @@ def test_genres_from_a_file(tmp_path, capsys):
     listed = tmp_path / "genres.txt"
     listed.write_bytes(b"\xef\xbb\xbfrock, live\r\n\r\ndrum and bass\r\n")
     assert run_script(STEP_3, tmp_path, "--genres", listed) == 0
-    found = table(tmp_path, "six_genres.csv")
-    assert set(zip(found["genre"], found["label"], strict=True)) == {("rock,_live", "0"), ("drum_and_bass", "1")}
+    result = table(tmp_path, "six_genres.csv")
+    assert set(zip(result["genre"], result["label"], strict=True)) == {("rock,_live", "0"), ("drum_and_bass", "1")}
     assert run_script(STEP_3, tmp_path, "--genres", ",".join(f"genre {number}" for number in range(99))) == 1
     for content, message in ((b"rock, live\n", "two or more different genres"), (b"\xff\xfe", "not a readable text")):
         listed.write_bytes(content)
@@ -171,18 +171,18 @@ def test_genres_from_a_file(tmp_path, capsys):
 def test_other_genres_and_their_priority(collection_with_spectrograms):
     assert run_script(STEP_2, collection_with_spectrograms) == 0
     assert run_script(STEP_3, collection_with_spectrograms, "--genres", "classical,baroque,hard_rock") == 0
-    found = table(collection_with_spectrograms, "six_genres.csv")
+    result = table(collection_with_spectrograms, "six_genres.csv")
     labels = {"classical": "0", "baroque": "1", "hard_rock": "2"}
-    assert dict(zip(found["genre"], found["label"], strict=True)) == labels
-    assert found.set_index("clip_id").loc["101", "genre"] == "classical"  # here classical comes first
+    assert dict(zip(result["genre"], result["label"], strict=True)) == labels
+    assert result.set_index("clip_id").loc["101", "genre"] == "classical"  # here classical comes first
 
 
 def test_merge_synonyms(collection_with_spectrograms, capsys):
     assert run_script(STEP_2, collection_with_spectrograms, "--merge-synonyms") == 0
     assert "0 clips to jazz, 3 clips to rock" in capsys.readouterr().out
-    found = table(collection_with_spectrograms, "tagged_spectrograms.csv")
-    assert not {"hard_rock", "jazzy"} & set(found["tag"])
-    assert {"106", "118", "130"} <= set(found["clip_id"][found["tag"] == "rock"])
+    result = table(collection_with_spectrograms, "tagged_spectrograms.csv")
+    assert not {"hard_rock", "jazzy"} & set(result["tag"])
+    assert {"106", "118", "130"} <= set(result["clip_id"][result["tag"] == "rock"])
 
 
 # Text
@@ -195,8 +195,8 @@ def test_merge_synonyms(collection_with_spectrograms, capsys):
     folder=st.sampled_from(["", "a/", "a/b.c/"]),
 )
 def test_names_of_excerpts(song, start, length, folder):
-    found = clip_names.parse(f"{folder}{song}-{start}-{start + length}.mp3")
-    assert found == (song.split("-")[0], song, start, start + length)
+    result = clip_names.parse(f"{folder}{song}-{start}-{start + length}.mp3")
+    assert result == (song.split("-")[0], song, start, start + length)
 
 
 TAG_NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
@@ -220,12 +220,12 @@ def test_annotations_with_any_names_are_read_as_they_are(tmp_path_factory, tags_
     text = "".join("\t".join('"' + cell.replace('"', '""') + '"' for cell in row) + ending for row in quoted)
     path = tmp_path_factory.mktemp("csv") / "annotations_final.csv"
     path.write_bytes(mark + text.encode())
-    clips, found = annotations.read(path)
+    clips, result = annotations.read(path)
     assert list(clips["clip_id"]) == list(range(7, 7 + len(paths))) and list(clips["mp3_path"]) == paths
     for position, column in enumerate(columns):
         name = genres.tag_name(column)
         same = [other for other in range(len(columns)) if genres.tag_name(columns[other]) == name]
-        assert list(found[name]) == [any(row[other] for other in same) for row in values], position
+        assert list(result[name]) == [any(row[other] for other in same) for row in values], position
 
 
 @given(st.binary(max_size=300))
@@ -253,8 +253,8 @@ def test_groups_are_kept_together_whatever_they_are(songs):
         assert "too few" in str(error)
         return
     assert sorted(pandas.concat(parts.values())["clip_id"]) == sorted(clips["clip_id"])
-    found = [{clip_names.parse(path).song for path in part["spectrogram"]} for part in parts.values()]
-    assert all(found) and not (found[0] & found[1] or found[0] & found[2] or found[1] & found[2])
+    result = [{clip_names.parse(path).song for path in part["spectrogram"]} for part in parts.values()]
+    assert all(result) and not (result[0] & result[1] or result[0] & result[2] or result[1] & result[2])
 
 
 @given(st.data())
@@ -263,9 +263,9 @@ def test_one_genre_per_clip_is_the_first_of_its_genres(data):
     chosen = data.draw(st.dictionaries(st.integers(1, 99), st.sets(st.sampled_from(genres.GENRE_TAGS)), min_size=1))
     rows = [(str(clip), f"{clip}.npy", "genre", tag) for clip, its_tags in chosen.items() for tag in sorted(its_tags)]
     tagged = pandas.DataFrame(rows, columns=tags.TAGGED_COLUMNS)
-    found = tags.one_genre_per_clip(tagged, priority)
+    result = tags.one_genre_per_clip(tagged, priority)
     counted = {clip: its_tags & set(priority) for clip, its_tags in chosen.items()}
     expected = {clip: min(its_tags, key=priority.index) for clip, its_tags in counted.items() if its_tags}
-    assert dict(zip(found["clip_id"].astype(int), found["genre"], strict=True)) == expected
-    assert list(found["clip_id"].astype(int)) == sorted(expected)
-    assert all(genres.GENRES[label] == genre for label, genre in zip(found["label"], found["genre"], strict=True))
+    assert dict(zip(result["clip_id"].astype(int), result["genre"], strict=True)) == expected
+    assert list(result["clip_id"].astype(int)) == sorted(expected)
+    assert all(genres.GENRES[label] == genre for label, genre in zip(result["label"], result["genre"], strict=True))

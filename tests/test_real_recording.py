@@ -21,10 +21,12 @@ def test_spectrogram_is_librosas():
 
 
 def test_tags_hear_a_man_singing():
-    found = tags(SINGER)
-    likeliest = sorted((tag for tag in found if tag.startswith("mtt_")), key=found.get, reverse=True)[:8]
+    probabilities = tags(SINGER)
+    likeliest = sorted((tag for tag in probabilities if tag.startswith("mtt_")), key=probabilities.get, reverse=True)[
+        :8
+    ]
     assert {"mtt_male vocal", "mtt_man"} <= set(likeliest)
-    assert found["mtt_male vocal"] > 5 * found["mtt_female vocal"]
+    assert probabilities["mtt_male vocal"] > 5 * probabilities["mtt_female vocal"]
 
 
 def test_genres_and_features():

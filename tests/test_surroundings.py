@@ -73,8 +73,8 @@ def with_site(folder, code):
 def test_closed_streams(collection, collection_with_spectrograms, streams):
     process = start(STEP_1, collection, streams=streams)
     assert process.returncode == 0 and b"Traceback" not in process.stderr
-    made, expected = (contents(root / "datasets") for root in (collection, collection_with_spectrograms))
-    assert made == expected
+    result, expected = (contents(root / "datasets") for root in (collection, collection_with_spectrograms))
+    assert result == expected
     shutil.rmtree(collection)
     process = start(STEP_1, collection, streams=streams)
     assert process.returncode == 1 and b"Traceback" not in process.stderr
