@@ -29,10 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="also fit a logistic regression per tag on the 512 features of folders 0-b, and evaluate it",
     )
     parser.add_argument(
-        "--model", type=Path, default=PROVIDED_MODEL, metavar="FILE", help="network that computes the features"
+        "--model",
+        type=Path,
+        default=PROVIDED_MODEL,
+        metavar="FILE",
+        help="with --train, the network that computes the features",
     )
     parser.add_argument(
-        "--jobs", type=command_line.positive, default=workers.cores(), metavar="N", help="processes for embeddings"
+        "--jobs",
+        type=command_line.positive,
+        default=workers.cores(),
+        metavar="N",
+        help="processes that compute embeddings",
     )
     tag_evaluation.evaluate(**vars(parser.parse_args(argv)))
     return 0

@@ -4,7 +4,7 @@
 
 Reads what 2-testing.py, manage_prediction.py and plot_style_space.py wrote, the split, the spectrograms, the settings
 and models/history.pkl. Writes results/report.html: one file that needs no network; only its players read the recordings
-under datasets/mp3_files. It is made again in every run: it takes seconds.
+under datasets/mp3_files. It is written again in every run: it takes seconds.
 """
 
 import functools

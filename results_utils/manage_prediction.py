@@ -3,7 +3,7 @@
     python3 manage_prediction.py
 
 Reads what 2-testing.py wrote. Prints and writes results/res.txt, and writes conf_matr.png, conf_matr.svg and
-metrics.json. It takes seconds and is always made again, so that the report is never older than the predictions.
+metrics.json. They are written again in every run, so that the report is never older than the predictions.
 """
 
 from collections.abc import Sequence

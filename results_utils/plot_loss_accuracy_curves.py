@@ -3,7 +3,7 @@
     python3 plot_loss_accuracy_curves.py
 
 Reads models/history.pkl. Writes results/loss.svg and results/accuracy.svg, with the epoch of lowest validation loss
-marked. Always made again: it takes a second.
+marked. They are drawn again in every run: it takes a second.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Draw the map of the style space: a picture, and a page to explore and hear it.
+"""Draw the map of the style space: a picture, and a page to explore and to listen to.
 
     python3 plot_style_space.py
     python3 plot_style_space.py --features ../results/music_dataset_all.npz
@@ -25,9 +25,14 @@ LONG = 2000  # clips; the map of fewer takes seconds
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument(
-        "--features", type=Path, metavar="FILE", help="another table of features (.csv, .npz, .parquet)"
+        "--features",
+        type=Path,
+        metavar="FILE",
+        help="table of features: .csv, .npz or .parquet (default: the test set's)",
     )
-    parser.add_argument("--method", choices=style_map.METHODS, default="tsne", help="umap needs umap-learn")
+    parser.add_argument(
+        "--method", choices=style_map.METHODS, default="tsne", help="algorithm of the map; umap needs umap-learn"
+    )
     parser.add_argument("--overwrite", action="store_true", help="compute the map again")
     plot_style_space(**vars(parser.parse_args(argv)))
     return 0

@@ -24,7 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument("start", metavar="FROM", help="a genre or a clip")
     parser.add_argument("end", metavar="TO", help="a genre or a clip")
-    parser.add_argument("--features", type=Path, metavar="FILE", help="a table of features other than the test set's")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        metavar="FILE",
+        help="table of features: .csv, .npz or .parquet (default: the test set's)",
+    )
     walk_style_space(**vars(parser.parse_args(argv)))
     return 0
 

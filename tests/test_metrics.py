@@ -17,6 +17,7 @@ PROBABILITIES = np.array(
     [[0.6, 0.29, 0.11], [0.2, 0.68, 0.12], [0.5, 0.37, 0.13], [0.1, 0.76, 0.14], [0.19, 0.28, 0.53], [0.21, 0.09, 0.7]]
 )
 PREDICTED = PROBABILITIES.argmax(axis=1)
+PREDICTIONS = metrics.Predictions(TRUTH, PREDICTED, PROBABILITIES, CLASSES)
 TESTED = [f"f/{song}-0-29.npy" for song in ("a-x-01-s", "a-x-01-s", "b-x-01-s", "c-x-01-s", "d-x-01-s", "d-x-02-t")]
 
 
@@ -24,22 +25,21 @@ def evaluate(truth=TRUTH, predicted=PREDICTED, probabilities=PROBABILITIES, clas
     return metrics.evaluate(metrics.Predictions(truth, predicted, probabilities, classes))
 
 
-def evaluate_all(trained):
-    """The metrics as `report.text` wants them; `trained` are the clips of the training set, None if not known."""
-    predictions = metrics.Predictions(TRUTH, PREDICTED, PROBABILITIES, CLASSES)
-    leakage = None if trained is None else metrics.evaluate_leakage(predictions, TESTED, trained)
-    return {**metrics.evaluate(predictions), "leakage": leakage}
+def text_of(measured, classes=CLASSES, trained=None, **others):
+    """Write the report; `trained` are the clips of the training set, None if not known."""
+    leakage = None if trained is None else metrics.evaluate_leakage(PREDICTIONS, TESTED, trained)
+    return report.text({**measured, "leakage": leakage, **others}, classes)
 
 
 def test_metrics_by_hand():
-    found = evaluate()
-    assert found["clips"] == 6
-    assert found["accuracy"] == pytest.approx(4 / 6)
-    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
-    assert found["confusion"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
-    assert found["top"] == pytest.approx({"1": 4 / 6, "2": 1, "3": 1})
-    assert found["absent"] == [] and found["rows_not_summing_to_1"] == 0
-    assert found["per_class"][0] == pytest.approx(
+    measured = evaluate()
+    assert measured["clips"] == 6
+    assert measured["accuracy"] == pytest.approx(4 / 6)
+    assert measured["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert measured["confusion"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    assert measured["top"] == pytest.approx({"1": 4 / 6, "2": 1, "3": 1})
+    assert measured["absent"] == [] and measured["rows_not_summing_to_1"] == 0
+    assert measured["per_class"][0] == pytest.approx(
         {"genre": "classical", "precision": 1, "recall": 2 / 3, "f_score": 0.8, "support": 3}
     )
 
@@ -47,106 +47,99 @@ def test_metrics_by_hand():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(4, 8))
 def test_metrics_agree_with_scikit_learn(seed, n_classes):
-    rng = np.random.default_rng(seed)
-    truth = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, 40)])
+    rng, labels = np.random.default_rng(seed), range(n_classes)
+    truth = np.concatenate([labels, rng.integers(0, n_classes, 40)])
     probabilities = rng.dirichlet(np.ones(n_classes), len(truth))
     predicted = probabilities.argmax(axis=1)
-    found = evaluate(truth, predicted, probabilities, [f"g{label}" for label in range(n_classes)])
-    assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(truth, predicted))
-    assert found["matthews"] == pytest.approx(sk.matthews_corrcoef(truth, predicted))
-    assert found["f_score"] == pytest.approx(sk.f1_score(truth, predicted, average="macro"))
-    assert found["roc_auc"] == pytest.approx(
-        sk.roc_auc_score(truth, probabilities, multi_class="ovr", average="macro"), abs=1e-12
-    )
-    for k in (1, 2, 3):
-        labels = range(n_classes)
-        assert found["top"][str(k)] == pytest.approx(sk.top_k_accuracy_score(truth, probabilities, k=k, labels=labels))
+    measured = evaluate(truth, predicted, probabilities, [f"g{label}" for label in labels])
+    assert measured["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(truth, predicted))
+    assert measured["matthews"] == pytest.approx(sk.matthews_corrcoef(truth, predicted))
+    assert measured["f_score"] == pytest.approx(sk.f1_score(truth, predicted, average="macro"))
+    area = sk.roc_auc_score(truth, probabilities, multi_class="ovr", average="macro")
+    assert measured["roc_auc"] == pytest.approx(area, abs=1e-12)
+    top = {str(k): sk.top_k_accuracy_score(truth, probabilities, k=k, labels=labels) for k in (1, 2, 3)}
+    assert measured["top"] == pytest.approx(top)
 
 
 def test_class_without_test_clips_is_reported_and_left_out_of_the_means():
     kept = TRUTH != 2
-    found = evaluate(TRUTH[kept], PREDICTED[kept], PROBABILITIES[kept])
-    assert found["absent"] == ["opera"]
-    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)
-    assert found["f_score"] == pytest.approx((4 / 5 + 1 / 2) / 2)
-    assert found["per_class"][2] == {"genre": "opera", "precision": 0.0, "recall": None, "f_score": None, "support": 0}
-    each = [sk.roc_auc_score(TRUTH[kept] == label, PROBABILITIES[kept][:, label]) for label in (0, 1)]
-    assert found["roc_auc"] == pytest.approx(np.mean(each))
-    assert "No test clip: opera" in report.text({**found, "leakage": None}, CLASSES)
+    measured = evaluate(TRUTH[kept], PREDICTED[kept], PROBABILITIES[kept])
+    assert measured["absent"] == ["opera"]
+    assert measured["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert measured["f_score"] == pytest.approx((4 / 5 + 1 / 2) / 2)
+    absent = {"genre": "opera", "precision": 0.0, "recall": None, "f_score": None, "support": 0}
+    assert measured["per_class"][2] == absent
+    areas = [sk.roc_auc_score(TRUTH[kept] == label, PROBABILITIES[kept][:, label]) for label in (0, 1)]
+    assert measured["roc_auc"] == pytest.approx(np.mean(areas))
+    assert "No test clip: opera" in text_of(measured)
 
 
-def test_single_class_has_no_roc_curve():
-    found = evaluate(np.zeros(6, int))
-    assert found["roc_auc"] is None
-    assert "ROC AUC = undefined" in report.text({**found, "leakage": None}, CLASSES)
-    json.dumps(found, allow_nan=False)
+def test_single_class_has_no_roc_curve_and_no_clip_no_metrics():
+    measured = evaluate(np.zeros(6, int))
+    assert measured["roc_auc"] is None and "ROC AUC = undefined" in text_of(measured)
+    json.dumps(measured, allow_nan=False)
+    empty = np.zeros(0, int)
+    with pytest.raises(PipelineError, match="empty"):
+        evaluate(empty, empty, np.zeros((0, 3)))
 
 
 def test_softmax_over_the_whole_batch_is_corrected_and_reported():
-    scale = np.array([1, 0.1, 0.3, 0.7, 0.2, 0.05])[:, None]
-    found = evaluate(probabilities=(PROBABILITIES * scale).astype(np.float32))
-    assert found["rows_not_summing_to_1"] == 5
-    assert found["roc_auc"] == pytest.approx(evaluate()["roc_auc"])
-    as_saved = np.mean([sk.roc_auc_score(label == TRUTH, (PROBABILITIES * scale)[:, label]) for label in range(3)])
-    assert found["roc_auc_as_saved"] == pytest.approx(as_saved) != found["roc_auc"]
-    line = next(line for line in report.text({**found, "leakage": None}, CLASSES).splitlines() if "do not add" in line)
-    assert f"as saved {as_saved:.3f}" in line and f"normalised per clip {found['roc_auc']:.3f}" in line
-
-
-def test_rows_of_zeros_become_equal_probabilities():
+    saved = PROBABILITIES * np.array([1, 0.1, 0.3, 0.7, 0.2, 0.05])[:, None]
+    measured = evaluate(probabilities=saved.astype(np.float32))
+    assert measured["rows_not_summing_to_1"] == 5
+    assert measured["roc_auc"] == pytest.approx(evaluate()["roc_auc"])
+    as_saved = np.mean([sk.roc_auc_score(label == TRUTH, saved[:, label]) for label in range(3)])
+    assert measured["roc_auc_as_saved"] == pytest.approx(as_saved) != measured["roc_auc"]
+    line = next(line for line in text_of(measured).splitlines() if "do not add" in line)
+    assert f"as saved {as_saved:.3f}" in line and f"normalised per clip {measured['roc_auc']:.3f}" in line
     assert metrics.normalise(np.array([[0, 0], [1e-30, 3e-30]])) == pytest.approx(np.array([[0.5, 0.5], [0.25, 0.75]]))
 
 
 def test_fewer_classes_than_k():
-    found = evaluate(np.array([0, 1]), np.array([0, 0]), np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b"))
-    assert found["top"] == {"1": 0.5, "2": 1.0, "3": 1.0}
+    measured = evaluate(np.array([0, 1]), np.array([0, 0]), np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b"))
+    assert measured["top"] == {"1": 0.5, "2": 1.0, "3": 1.0}
 
 
 def test_leakage_counts_songs_and_artists_of_train():
     trained = ["0/a-x-01-s-29-58.npy", "1/d-y-01-other-0-29.npy"]
-    found = evaluate_all(trained)
-    leakage = found["leakage"]
+    leakage = metrics.evaluate_leakage(PREDICTIONS, TESTED, trained)
     assert leakage["song_share"] == pytest.approx(2 / 6)
     assert leakage["artist_share"] == pytest.approx(4 / 6)
     assert leakage["other_songs"] == evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:])
-    text = report.text(found, CLASSES)
+    text = text_of(evaluate(), trained=trained)
     assert "song is also in train: 33.3%" in text and "artist is also in train: 66.7%" in text
     assert "On the 4 test clips of songs that are not in train:" in text
 
 
-def test_leakage_when_every_song_is_in_train_or_nothing_is_known():
-    everything = evaluate_all(TESTED)
-    assert everything["leakage"]["other_songs"] is None
-    assert "There is no test clip of a song that is not in train" in report.text(everything, CLASSES)
-    assert "unknown" in report.text(evaluate_all(None), CLASSES)
+@pytest.mark.parametrize(
+    ("trained", "said"),
+    [
+        (TESTED, "There is no test clip of a song that is not in train"),
+        (None, "unknown"),
+        (["0/a-x-01-unknown-0-29.npy"], "No test clip is of a song that is also in train\nTest clips whose artist is"),
+        ([], "No test clip is of a song or an artist that"),
+    ],
+)
+def test_everything_or_nothing_shared_is_said_once(trained, said):
+    text = text_of(evaluate(), trained=trained)
+    assert said in text and "0.0%" not in text.replace("100.0%", "")
+    assert text.count("TOP_1") == 1 and text.count("support") == 1
 
 
-def test_nothing_shared_is_said_once():
-    others = ["0/a-x-01-unknown-0-29.npy"]  # of an artist of two test clips
-    for trained, said in (
-        (others, "Test clips whose artist is also in train: 33.3%"),
-        ([], "a song or an artist that"),
-    ):
-        found = evaluate_all(trained)
-        text = report.text(found, CLASSES)
-        assert "No test clip is of a song" in text and said in text
-        assert "0.0%" not in text and text.count("TOP_1") == 1 and text.count("support") == 1
-
-
-@pytest.mark.parametrize("heard", [0, 2, 6, None])
-def test_clips_that_the_front_end_has_heard(heard):
-    which = None if heard is None else np.arange(6) < heard
-    front_end = metrics.evaluate_unheard(metrics.Predictions(TRUTH, PREDICTED, PROBABILITIES, CLASSES), which)
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        (0, "has heard none of the test clips in its own training (folders 0-c of MagnaTagATune)\n"),
+        (2, "has heard in its own training (folders 0-c of MagnaTagATune): 2 (33.3%)\n"),
+        (6, "MagnaTagATune): 6 (100.0%)\n"),
+        (None, "is unknown: there is no split\n"),
+    ],
+)
+def test_clips_that_the_front_end_has_heard(heard, said):
+    front_end = metrics.evaluate_unheard(PREDICTIONS, None if heard is None else np.arange(6) < heard)
     assert front_end["heard_clips"] == heard and front_end["heard_share"] == (None if heard is None else heard / 6)
-    text = report.text({**evaluate(), "leakage": None, "front_end": front_end}, CLASSES)
-    said = {
-        0: "has heard none of the test clips in its own training (folders 0-c of MagnaTagATune)\n",
-        2: "has heard in its own training (folders 0-c of MagnaTagATune): 2 (33.3%)\n",
-        6: "MagnaTagATune): 6 (100.0%)\n",
-        None: "is unknown: there is no split\n",
-    }
-    assert said[heard] in text
-    assert text.count("TOP_1") == (2 if heard == 2 else 1)
+    text = text_of(evaluate(), front_end=front_end)
+    assert said in text and text.count("TOP_1") == (2 if heard == 2 else 1)
     if heard == 2:
         unheard = evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:])
         assert front_end["other_clips"] == unheard
@@ -154,15 +147,9 @@ def test_clips_that_the_front_end_has_heard(heard):
         assert f"Accuracy: {unheard['accuracy']:.4f}\n" in block
 
 
-def test_empty_test_set_is_an_error():
-    empty = np.zeros(0, int)
-    with pytest.raises(PipelineError, match="empty"):
-        evaluate(empty, empty, np.zeros((0, 3)))
-
-
 def test_report_begins_with_the_originals_lines():
-    found = evaluate_all([])
-    assert report.text(found, CLASSES).splitlines()[:10] == [
+    measured = evaluate()
+    assert text_of(measured).splitlines()[:10] == [
         "[[2 1 0]",
         " [0 1 1]",
         " [0 0 1]]",
@@ -172,14 +159,13 @@ def test_report_begins_with_the_originals_lines():
         "Test Set Accuracy =  0.67",
         f"Test Set Matthews Coef =  {sk.matthews_corrcoef(TRUTH, PREDICTED):.2f}",
         f"Test Set F-score =  {sk.f1_score(TRUTH, PREDICTED, average='macro'):.2f}",
-        f"ROC AUC = {found['roc_auc']:.3f}",
+        f"ROC AUC = {measured['roc_auc']:.3f}",
     ]
 
 
 def test_matrix_of_many_classes_and_clips_is_written_whole():
-    n_classes = 60
-    truth = np.repeat(np.arange(n_classes), 1500)
-    found = evaluate(truth, truth, np.eye(n_classes)[truth], [f"g{label}" for label in range(n_classes)])
-    rows = report.text({**found, "leakage": None}, [f"g{label}" for label in range(n_classes)]).splitlines()[:n_classes]
-    parsed = np.array([row.strip("[] ").split() for row in rows], dtype=int)
-    assert (parsed == 1500 * np.eye(n_classes)).all()
+    labels = np.arange(60)
+    truth, classes = np.repeat(labels, 1500), [f"g{label}" for label in labels]
+    rows = text_of(evaluate(truth, truth, np.eye(60)[truth], classes), classes).splitlines()[:60]
+    matrix = np.array([row.strip("[] ").split() for row in rows], dtype=int)
+    assert (matrix == 1500 * np.eye(60)).all()

@@ -1,4 +1,4 @@
-"""The principal path: on data of known shape, and against the sum that it is to minimise."""
+"""The principal path on data of known shape, and the sum that it minimises."""
 
 import numpy as np
 import pytest
@@ -37,17 +37,12 @@ def test_path_follows_the_arc_where_the_straight_line_leaves_the_data():
     assert lengths.max() < 3 * lengths.mean()  # spread along the arc, not heaped
 
 
-def test_path_is_the_same_every_time_and_backwards():
+def test_path_is_the_same_every_time_backwards_and_at_another_scale():
     points, start, end = two_arcs(60)
-    once = principal_path.find(points, start, end)
-    assert (principal_path.find(points, start, end) == once).all()
-    assert principal_path.find(points, end, start)[::-1] == pytest.approx(once, abs=1e-6)
-
-
-def test_data_at_another_scale_gives_the_same_path():
-    points, start, end = two_arcs(60)
-    scaled = principal_path.find(points * 100, start, end)
-    assert scaled / 100 == pytest.approx(principal_path.find(points, start, end), abs=1e-6)
+    path = principal_path.find(points, start, end)
+    assert (principal_path.find(points, start, end) == path).all()
+    assert principal_path.find(points, end, start)[::-1] == pytest.approx(path, abs=1e-6)
+    assert principal_path.find(points * 100, start, end) / 100 == pytest.approx(path, abs=1e-6)
 
 
 @pytest.mark.parametrize("stiffness", [1e5, 1.0, 0.0])
@@ -72,10 +67,10 @@ def test_stiff_path_is_straight_and_free_path_is_k_means():
         assert free[waypoint] == pytest.approx(points[nearest == waypoint].mean(axis=0))
 
 
-def test_shortest_way_takes_many_small_steps():
+def test_shortest_path_has_many_small_steps():
     points = np.array([[0.0, 0], [1, 1], [2, 1], [3, 0], [1.5, -9], [1, 1]])  # the last equals the second
-    way = principal_path.shortest(points, 0, 3)
-    assert way[0] == 0 and way[-1] == 3 and 4 not in way and 2 in way
+    rows = principal_path.shortest(points, 0, 3)
+    assert rows[0] == 0 and rows[-1] == 3 and 4 not in rows and 2 in rows
 
 
 def test_elbow_is_the_corner_of_a_curve():
@@ -90,9 +85,9 @@ def test_few_points_make_a_path_between_the_two(inner):
     assert (path[[0, -1]] == points[:2]).all()
 
 
-def test_many_points_are_thinned_for_the_shortest_way(monkeypatch):
+def test_many_points_are_thinned_for_the_shortest_path(monkeypatch):
     monkeypatch.setattr(principal_path, "MOST_LANDMARKS", 100)
     points, start, end = two_arcs(1000)
-    way = principal_path.shortest(points, start, end)
-    assert way[0] == start and way[-1] == end and len(way) <= 102
+    rows = principal_path.shortest(points, start, end)
+    assert rows[0] == start and rows[-1] == end and len(rows) <= 102
     assert distance_to_upper_arc(principal_path.find(points, start, end)).max() < 0.2

@@ -66,7 +66,7 @@ def error_line(stderr: str | bytes) -> str:
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the bytes of every file below a folder, by its relative path."""
     return {
-        os.path.relpath(os.path.join(where, name), folder): Path(where, name).read_bytes()
-        for where, _, names in os.walk(folder)
+        os.path.relpath(os.path.join(parent, name), folder): Path(parent, name).read_bytes()
+        for parent, _, names in os.walk(folder)
         for name in names
     }

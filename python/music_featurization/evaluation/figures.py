@@ -23,9 +23,9 @@ METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 
 class Line(NamedTuple):
-    """A curve: its key in the history, its label, colour and dashes."""
+    """Style of a curve."""
 
-    key: str
+    key: str  # in the history
     label: str
     colour: str
     dashes: str = "-"
@@ -127,7 +127,7 @@ def curves(history: dict[str, list[float]], name: str, best: int | None, theme: 
     with matplotlib.rc_context(palette.settings(theme)):
         figure, axes = new_figure(7.5, 4.6)
         for line, values in lines:
-            _curve(axes, line, values, best, marker="o" if epochs <= MOST_POINTS else None)
+            _draw_curve(axes, line, values, best, marker="o" if epochs <= MOST_POINTS else None)
         if best:
             label = f"best epoch ({best})"
             axes.axvline(best, color=palette.THEMES[theme].muted, linestyle=":", linewidth=1.3, zorder=0, label=label)
@@ -140,7 +140,7 @@ def curves(history: dict[str, list[float]], name: str, best: int | None, theme: 
     return figure
 
 
-def _curve(axes: "Axes", line: Line, values: Sequence[float], best: int | None, marker: str | None) -> None:
+def _draw_curve(axes: "Axes", line: Line, values: Sequence[float], best: int | None, marker: str | None) -> None:
     y = np.where(np.isfinite(values), values, np.nan)  # a loss that overflowed leaves a gap
     x = np.arange(1, len(y) + 1)
     axes.plot(x, y, line.dashes, color=line.colour, label=line.label, marker=marker, markersize=4, linewidth=1.8)

@@ -123,17 +123,9 @@ def _evaluate_part(predictions: Predictions, chosen: np.ndarray) -> dict | None:
 def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: Sequence[str]) -> dict:
     """Measure how much of a result depends on songs and artists that the network was trained on.
 
-    Parameters
-    ----------
-    predictions : Predictions
-    tested, trained : sequence of str
-        Paths of the N clips, and of the training set's, or of their spectrograms, named as in MagnaTagATune.
-
-    Returns
-    -------
-    dict
-        `song_share` and `artist_share`, the shares of clips (0 to 1) whose song or artist is in the training set, and
-        `other_songs`, the metrics of the clips whose song is not (None when there is none).
+    `tested` and `trained` are paths of the N clips, and of the training set's, named as in MagnaTagATune. Return
+    `song_share` and `artist_share`, the shares of clips (0 to 1) whose song or artist is in the training set, and
+    `other_songs`, the metrics of the clips whose song is not (None when there is none).
     """
     known = [parse(path) for path in trained]
     songs, artists = {clip.song for clip in known}, {clip.artist for clip in known}
@@ -149,17 +141,8 @@ def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: S
 def evaluate_unheard(predictions: Predictions, heard: np.ndarray | None) -> dict:
     """Measure the result on clips that were not in the training of a pre-trained front end.
 
-    Parameters
-    ----------
-    predictions : Predictions
-    heard : numpy.ndarray of bool, shape (N,), or None
-        Clips that were in the front end's training; None when that is not known.
-
-    Returns
-    -------
-    dict
-        `heard_clips`, `heard_share` (0 to 1) and `other_clips`, the metrics of the clips that were not heard (None when
-        there is none); all None when `heard` is None.
+    `heard` is a bool for each clip, or None when that is not known. Return `heard_clips`, `heard_share` (0 to 1) and
+    `other_clips`, the metrics of the clips that were not heard (None when there is none); all None without `heard`.
     """
     if heard is None:
         return dict.fromkeys(("heard_clips", "heard_share", "other_clips"))

@@ -37,12 +37,7 @@ STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03)  # C of the logistic regressions,
 def score(truth: np.ndarray, probabilities: np.ndarray, tags: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Compute ROC AUC and PR AUC (average precision) of each tag, without the tags that all clips have, or none.
 
-    Parameters
-    ----------
-    truth : numpy.ndarray of bool, shape (clips, tags)
-    probabilities : numpy.ndarray of float, shape (clips, tags)
-    tags : sequence of str
-        Names of the columns.
+    `truth` (bool) and `probabilities` have the shape (clips, tags).
 
     Examples
     --------
@@ -77,11 +72,6 @@ def evaluate(root: Path, *, train: bool = False, model: Path = PROVIDED_MODEL, j
         Network that computes the features.
     jobs : int
         Processes that compute missing embeddings.
-
-    Raises
-    ------
-    PipelineError
-        If there is no clip with tags to test on (or, with `train`, to train on), or an input is missing or damaged.
     """
     artifacts = Artifacts(root)
     clips, truth, missing = read_clips(artifacts)
@@ -112,14 +102,8 @@ def evaluate(root: Path, *, train: bool = False, model: Path = PROVIDED_MODEL, j
 def read_clips(artifacts: Artifacts) -> tuple["pandas.DataFrame", "pandas.DataFrame", list[str]]:
     """Read the clips that have a spectrogram and at least one of the 50 tags.
 
-    Returns
-    -------
-    clips : pandas.DataFrame
-        `clip_id`, `spectrogram`, `folder`.
-    truth : pandas.DataFrame of bool
-        One column per tag that the annotations have.
-    missing : list of str
-        Tags that the annotations do not have.
+    Return `clip_id`, `spectrogram` and `folder` of each, a bool for each clip and tag that the annotations have, and
+    the tags that they do not have.
     """
     clips, tags = annotations.read(artifacts.annotations)
     clips["spectrogram"] = clips["mp3_path"].map(spectrogram_name)
@@ -182,7 +166,7 @@ def fit_and_predict(features: np.ndarray, truth: np.ndarray, parts: dict[str, np
     features : numpy.ndarray of float, shape (clips, D)
     truth : numpy.ndarray of bool, shape (clips, tags)
     parts : dict of str to numpy.ndarray of bool, shape (clips,)
-        Which clips belong to `train`, `val` and `test`.
+        The clips of `train`, `val` and `test`.
 
     Returns
     -------

@@ -73,11 +73,6 @@ def similar(
         One row per track.
     matches : list of (float, int)
         As `nearest` returns them.
-
-    Raises
-    ------
-    PipelineError
-        If the table cannot be read, or the track is neither in it nor a recording, or the network is another one.
     """
     table = by_track(feature_table.read(table_file, classes))
     row = find(track, table.names, table.recordings)

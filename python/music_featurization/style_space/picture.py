@@ -43,17 +43,19 @@ def draw_map(
 
     with matplotlib.rc_context(palette.settings(theme, [*genres, title, "★"])):
         figure, axes = figures.new_figure(9, 6.6)
-        handles = _points(axes, clips, points, genres, alpha=0.75)
+        handles = _draw_points(axes, clips, points, genres, alpha=0.75)
         for number, genre in enumerate(genres):
             colour = palette.genre_style(number).colour
             edge = palette.THEMES[theme].text
             axes.plot(*points[centres[genre]], "*", color=colour, markeredgecolor=edge, markersize=17)
         axes.set_title(title, fontsize=12)
-        _legend(figure, handles, "genre (★ centre)")
+        _draw_legend(figure, handles, "genre (★ centre)")
     return figure
 
 
-def _points(axes: "Axes", clips: "pandas.DataFrame", points: np.ndarray, genres: Sequence[str], alpha: float) -> dict:
+def _draw_points(
+    axes: "Axes", clips: "pandas.DataFrame", points: np.ndarray, genres: Sequence[str], alpha: float
+) -> dict:
     """Draw the clips and return handles of the legend by text."""
     axes.set(xticks=[], yticks=[])  # the numbers of a t-SNE map have no meaning, but its distances have one scale
     axes.set_aspect("equal", adjustable="datalim")
@@ -71,7 +73,7 @@ def _points(axes: "Axes", clips: "pandas.DataFrame", points: np.ndarray, genres:
     return handles
 
 
-def _legend(figure: "Figure", handles: dict, title: str) -> None:
+def _draw_legend(figure: "Figure", handles: dict, title: str) -> None:
     # Given as arguments: matplotlib leaves out labels of artists that begin with "_".
     legend = figure.legend(handles.values(), handles, loc="outside right upper", frameon=False, title=title)
     for handle in filter(None, legend.legend_handles):
@@ -109,20 +111,20 @@ def draw_walk(
     with matplotlib.rc_context(palette.settings("light", [*genres, title])):
         figure = Figure(figsize=(9, 8.6), layout="constrained")
         above, distances, strip = figure.subplots(3, 1, height_ratios=(8, 2, 1))
-        handles = _points(above, clips, points, genres, alpha=0.35)
+        handles = _draw_points(above, clips, points, genres, alpha=0.35)
         handles["straight line"] = above.plot(*points[line.rows].T, "--", color=theme.muted, linewidth=1.2)[0]
         handles["principal path"] = above.plot(*points[path.rows].T, "-", color=theme.text, linewidth=1.6)[0]
         for row, marker, text in ((path.rows[0], ">", "start"), (path.rows[-1], "s", "end")):
             ends: dict = {"s": 150, "facecolors": "none", "edgecolors": theme.text, "linewidths": 2, "zorder": 6}
             handles[text] = above.scatter(*points[row], marker=marker, **ends)
         above.set_title(title, fontsize=12)
-        _distances(distances, path, line)
-        _strip(strip, clips, genres, {"principal path": path.rows, "straight line": line.rows})
-        _legend(figure, handles, "genre")
+        _draw_distances(distances, path, line)
+        _draw_strip(strip, clips, genres, {"principal path": path.rows, "straight line": line.rows})
+        _draw_legend(figure, handles, "genre")
     return figure
 
 
-def _distances(axes: "Axes", path: Walk, line: Walk) -> None:
+def _draw_distances(axes: "Axes", path: Walk, line: Walk) -> None:
     """Draw the distance of each waypoint to its nearest clip, of both walks on one scale."""
     theme = palette.THEMES["light"]
     axes.plot(line.distances, "--", color=theme.muted, linewidth=1.2)
@@ -130,12 +132,12 @@ def _distances(axes: "Axes", path: Walk, line: Walk) -> None:
     axes.set(ylabel="distance to\nnearest clip", xlim=(-0.5, len(path.rows) - 0.5), ylim=(0, None), xticks=[])
 
 
-def _strip(axes: "Axes", clips: "pandas.DataFrame", genres: Sequence[str], walks: dict[str, np.ndarray]) -> None:
+def _draw_strip(axes: "Axes", clips: "pandas.DataFrame", genres: Sequence[str], walks: dict[str, np.ndarray]) -> None:
     """Draw one row per walk: the genre of the nearest clip at each waypoint."""
     number = {genre: index for index, genre in enumerate(genres)}
     for height, rows in enumerate(walks.values()):
         colours = [palette.genre_style(number[clips["genre"].iloc[row]]).colour for row in rows]
-        axes.bar(range(len(rows)), 0.8, 1, bottom=height, color=colours)
+        axes.bar(range(len(rows)), 0.8, 1, bottom=height, color=colours, edgecolor=colours)
     axes.set_yticks([0.4, 1.4], list(walks))
     axes.set(xlabel="waypoint", xlim=(-0.5, len(rows) - 0.5))
     axes.invert_yaxis()

@@ -34,22 +34,8 @@ class Walk(NamedTuple):
 def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: Sequence[str]) -> int:
     """Find the row of the clip that an end of the walk names.
 
-    Parameters
-    ----------
-    text : str
-        A genre, for the clip nearest to its centroid; or a clip: its recording, its name, its id, or a part of its name
-        that no other clip has.
-    clips : pandas.DataFrame
-        As returned by `style_map.read`.
-    reduced : numpy.ndarray, shape (N, D)
-        Their principal components.
-    genres : sequence of str
-        The genres that occur.
-
-    Raises
-    ------
-    PipelineError
-        If there is no such genre or clip, or there are several clips; the message names some.
+    A genre is the clip nearest to its centroid. A clip is given by its recording, its name, its id, or a part of its
+    name that no other clip has. `reduced` are the principal components of the clips, shape (N, D).
     """
     genre = next((genre for genre in genres if search.composed(genre) == search.composed(text)), None)
     if genre is not None:
@@ -71,13 +57,7 @@ def _nearest(waypoints: np.ndarray, reduced: np.ndarray) -> Walk:
 
 
 def walk(reduced: np.ndarray, start: int, end: int) -> tuple[Walk, Walk]:
-    """Walk from one row to another along the principal path and along the straight line, with 52 waypoints each.
-
-    Raises
-    ------
-    PipelineError
-        If the ends are the same clip, or have equal features.
-    """
+    """Walk from one row to another along the principal path and along the straight line, with 52 waypoints each."""
     if (reduced[start] == reduced[end]).all():
         what = "are the same clip" if start == end else "have the same features"
         raise PipelineError(f"FROM and TO {what}: there is nothing between them. Give another genre or clip.")
@@ -89,11 +69,8 @@ def walk(reduced: np.ndarray, start: int, end: int) -> tuple[Walk, Walk]:
 def table(clips: "pandas.DataFrame", path: Walk, line: Walk) -> "pandas.DataFrame":
     """Return the walk as a table.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `waypoint` (from 0), `clip` (the nearest), `genre`, `distance`; for the straight line `line_clip`,
-        `line_genre`, `line_distance`.
+    It has the columns `waypoint` (from 0), `clip` (the nearest), `genre`, `distance`, and for the straight line
+    `line_clip`, `line_genre`, `line_distance`.
     """
     import pandas
 
