@@ -1,4 +1,4 @@
-"""The names of all artifacts, and their rules: whole or absent, made once, never mixed."""
+"""Define the names of all artifacts; write them whole or not at all, and never mix settings."""
 
 import contextlib
 import csv
@@ -46,7 +46,7 @@ UNFINISHED = ".unfinished-"  # begins the name of a file that is being written: 
 
 
 class PipelineError(Exception):
-    """Something the user can correct. The message says what is wrong, where, and what to do next."""
+    """An error that the user can correct: the message says what is wrong, where, and what to do next."""
 
 
 class _PathBelow:

@@ -1,4 +1,4 @@
-"""What the command lines of all scripts have in common: options, progress, errors."""
+"""Provide what the command lines of all scripts share: options, progress bars, error messages."""
 
 import argparse
 import errno
@@ -38,7 +38,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def progress(items: Iterable | None, total: int, unit: str) -> "tqdm":
-    """Pass items through with a progress bar on stderr; in a log file a line now and then."""
+    """Wrap items in a progress bar on stderr; in a log file it is a line now and then."""
     from tqdm import tqdm
 
     every = 0.2 if sys.stderr.isatty() else 30
@@ -132,7 +132,7 @@ def open_standard_streams() -> None:
 
 
 def explain(error: Exception) -> str:
-    """Say in one line what is wrong and what to do, of a PipelineError, OSError, MemoryError or ImportError."""
+    """Describe a PipelineError, OSError, MemoryError or ImportError in one line, and what to do."""
     if isinstance(error, OSError):
         return explain_os_error(error)
     if isinstance(error, MemoryError):
@@ -141,7 +141,7 @@ def explain(error: Exception) -> str:
 
 
 def explain_os_error(error: OSError) -> str:
-    """Say in one line what the operating system refused, where, and what to do."""
+    """Describe in one line what the operating system refused, where, and what to do."""
     advice = {
         errno.ENOSPC: "Free some space and run the same command again; what was finished is kept.",
         errno.EDQUOT: "The quota is used up; free some space and run the same command again.",

@@ -1,4 +1,4 @@
-"""The loop over clips on a Dask cluster. Any failure of the cluster ends the run with one line, within 30 s."""
+"""Process clips on a Dask cluster. Any failure of the cluster ends the run with one line, within 30 s."""
 
 import contextlib
 import itertools

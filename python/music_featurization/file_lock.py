@@ -1,4 +1,4 @@
-"""A lock file for one process at a time, which no longer counts when its process has ended in any way."""
+"""Lock a file for one process at a time; the lock ends with its process."""
 
 import contextlib
 import errno

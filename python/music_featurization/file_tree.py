@@ -1,4 +1,4 @@
-"""List the files below a folder: in order, at any depth, each real folder once; and report what is left out."""
+"""List the files below a folder in order, at any depth, each real folder once; and report what is skipped."""
 
 import os
 import re
@@ -28,7 +28,7 @@ class Skipped:
         return [f"{n} {what}{'s' * (n > 1)} {how}: {_some(names)}" for n, what, how, names in parts if n]
 
     def add(self, other: "Skipped", folder: str) -> None:
-        """Add what a listing of `folder` left out."""
+        """Add what a listing of `folder` skipped."""
         self.endings += other.endings
         self.unreadable |= {os.path.join(folder, name): reason for name, reason in other.unreadable.items()}
         self.links += [os.path.join(folder, name) for name in other.links]

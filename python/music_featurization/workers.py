@@ -1,4 +1,4 @@
-"""One loop over many clips in worker processes: a clip that kills its worker costs that clip, not the run.
+"""Process many clips in worker processes: a clip that kills its worker does not end the run.
 
 Locally the workers are joblib's (loky); with a Dask scheduler they are the cluster's.
 """
@@ -35,7 +35,7 @@ WORKER_DIED = (BrokenProcessPool, dask_cluster.WorkerDiedError)
 
 
 def cores() -> int:
-    """Number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     import warnings
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Recordings as mono samples at 16 kHz, as `librosa.load(path, sr=16000)` gives them, in bounded memory."""
+"""Decode recordings to mono samples at 16 kHz, as `librosa.load(path, sr=16000)` does, in bounded memory."""
 
 import itertools
 import math
@@ -94,7 +94,7 @@ def _refuse(reason: str) -> None:
 
 
 def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> Blocks:
-    """Pass on blocks up to `max_seconds`; refuse no audio, and sample rates that need much time or memory."""
+    """Pass on blocks up to `max_seconds`; refuse sample rates that need much time or memory, and empty recordings."""
     seconds = 0.0
     for rate, block in blocks:
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
@@ -110,7 +110,7 @@ def _limit(blocks: Blocks, max_seconds: float, note: Callable[[str], None]) -> B
 
 
 def _resample(blocks: Blocks) -> Iterator[np.ndarray]:
-    """Resample mono blocks to 16 kHz, in all as long as librosa's; the rate may change where recordings were joined."""
+    """Resample mono blocks to 16 kHz and librosa's length; the rate may change where recordings were joined."""
     for rate, segment in itertools.groupby(blocks, key=operator.itemgetter(0)):
         resample = _resampler(rate)
         read = resampled = 0

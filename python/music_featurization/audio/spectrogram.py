@@ -1,4 +1,4 @@
-"""The log-mel spectrogram that everything else builds on: librosa's values in a fraction of the time.
+"""Compute the log-mel spectrogram that everything else builds on: librosa's values in a fraction of the time.
 
 The reference is `librosa.feature.melspectrogram(y=y, sr=16000, n_fft=512, hop_length=256, n_mels=96)` (librosa 0.11),
 levelled and compressed. It is computed here because librosa's import takes seconds per process; tests compare the two.

@@ -79,7 +79,7 @@ class Page(NamedTuple):
 
 
 def after_tags(file: Part) -> Part:
-    """Leave out the ID3v2 tags before Ogg or chunks, which libsndfile would count as audio."""
+    """Skip the ID3v2 tags before Ogg or chunks, which libsndfile would count as audio."""
     file.seek(0)
     while tag := _id3v2_tag(head := file.read(12)):
         file.seek(tag.length - len(head), os.SEEK_CUR)

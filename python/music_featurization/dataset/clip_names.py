@@ -18,7 +18,7 @@ class ClipName(NamedTuple):
 
     @property
     def seconds(self) -> int | None:
-        """Length of the excerpt."""
+        """Return the length of the excerpt, None if the name does not give it."""
         return None if self.start is None or self.end is None else self.end - self.start
 
 

@@ -1,4 +1,4 @@
-"""MagnaTagATune itself: its standard split by folder, and how to recognise its clips."""
+"""Describe MagnaTagATune: its standard split by folder, and how to recognise its clips."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""A split that was published: the original's `{train,val,test}_files.txt` and `_labels.txt`."""
+"""Read a published split: the original's `{train,val,test}_files.txt` and `_labels.txt`."""
 
 from __future__ import annotations
 

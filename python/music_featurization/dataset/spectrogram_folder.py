@@ -1,4 +1,4 @@
-"""The folder of spectrograms: which clips are done, have failed or are to do; make and check the spectrograms."""
+"""Make and check the spectrograms; list which clips are done, have failed or are to do."""
 
 import csv
 import functools

@@ -1,4 +1,4 @@
-"""Train, validation and test: making the split (step 4) and reading it."""
+"""Split the clips into train, validation and test (step 4), and read the parts."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def by_folder(table: pandas.DataFrame) -> Parts:
 
 
 def _nearest_fold(table: pandas.DataFrame, groups: pandas.Series, share: float) -> pandas.DataFrame:
-    """Return the fold of about `share` that is nearest to its share of every genre, of several shuffles."""
+    """Return, of several shuffles, the fold of about `share` that is nearest to its share of every genre."""
     folds = round(1 / share)
     if groups.nunique() < folds:
         raise PipelineError(

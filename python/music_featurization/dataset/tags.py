@@ -1,4 +1,4 @@
-"""From annotations to one genre per clip: the tagged CSV of step 2 and the genre table of step 3."""
+"""Make the table of tags (step 2) and the table of one genre per clip (step 3)."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Layer(NamedTuple):
 
 
 class Style(NamedTuple):
-    """A way to compose."""
+    """The rules by which a piece is composed."""
 
     tags: tuple[str, ...]  # of MagnaTagATune; the first always applies, the others may
     tempo: tuple[float, float]  # range of beats per minute
@@ -107,7 +107,7 @@ class Score(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """Where a note is: its beat, its place within the chord, the chord, and the chord one beat later."""
+    """The place of a note: its beat, its place within the chord, the chord, and the chord one beat later."""
 
     beat: float
     place: int

@@ -1,4 +1,4 @@
-"""The demo data set: its pieces, their names and tags, and the files they are written to."""
+"""Make the demo data set: plan its pieces, name and tag them, and write the files."""
 
 import csv
 import hashlib
