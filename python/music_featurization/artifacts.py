@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,60 +48,46 @@ class PipelineError(Exception):
     """An error that the user can correct: the message says what is wrong, where, and what to do next."""
 
 
-class _PathBelow:
-    """A path below the root, as an attribute of `Artifacts`."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __get__(self, artifacts: "Artifacts", owner: type) -> Path:
-        return artifacts.root / self.path
-
-
-@dataclass(frozen=True)
 class Artifacts:
     """The paths of the pipeline's files under one root folder."""
 
-    root: Path = REPOSITORY
-
-    def __post_init__(self):
-        object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
-
-    # The input: written by the user or by step 0, never changed.
-    mp3_files = _PathBelow("datasets/mp3_files")
-    annotations = _PathBelow("datasets/annotations_final.csv")
-    demo_manifest = _PathBelow("datasets/demo_dataset.json")  # says that step 0 made the data set, and its settings
-    # Steps 1 to 4.
-    spectrograms = _PathBelow("datasets/spectrograms")
-    spectrogram_settings = _PathBelow(f"datasets/spectrograms/{SETTINGS_FILE}")
-    failures = _PathBelow("datasets/spectrograms/failures.csv")
-    tagged = _PathBelow("datasets/tagged_spectrograms.csv")
-    tagged_settings = _PathBelow("datasets/tagged_spectrograms.json")
-    genres = _PathBelow("datasets/six_genres.csv")
-    genres_settings = _PathBelow("datasets/six_genres.json")
-    split_folder = _PathBelow("datasets/train_test_val")
-    split_settings = _PathBelow(f"datasets/train_test_val/{SETTINGS_FILE}")
-    # Training.
-    embeddings = _PathBelow("datasets/embeddings")
-    models = _PathBelow("models")
-    history = _PathBelow(f"models/{HISTORY_FILE}")
-    training_settings = _PathBelow("models/training.json")
-    # Testing and the report.
-    results = _PathBelow("results")
-    prediction = _PathBelow("results/prediction.npy")
-    probabilities = _PathBelow("results/prediction_probabilities.npy")
-    test_features = _PathBelow("results/music_dataset_testing.csv")
-    testing_record = _PathBelow("results/testing.json")
-    music_dataset = _PathBelow("results/music_dataset.csv")
-    music_dataset_arrays = _PathBelow("results/music_dataset.npz")
-    report = _PathBelow("results/res.txt")
-    confusion_matrix = _PathBelow("results/conf_matr.png")
-    confusion_matrix_svg = _PathBelow("results/conf_matr.svg")
-    metrics = _PathBelow("results/metrics.json")
-    report_page = _PathBelow("results/report.html")
-    style_space_page = _PathBelow("results/style_space.html")
-    # One's own music.
-    features = _PathBelow("results/features.csv")
+    def __init__(self, root: str | os.PathLike = REPOSITORY):
+        self.root = root = Path(root).expanduser().absolute()
+        # The input: written by the user or by step 0, never changed.
+        self.mp3_files = root / "datasets/mp3_files"
+        self.annotations = root / "datasets/annotations_final.csv"
+        self.demo_manifest = root / "datasets/demo_dataset.json"  # says that step 0 made the data set, and its settings
+        # Steps 1 to 4.
+        self.spectrograms = root / "datasets/spectrograms"
+        self.spectrogram_settings = root / f"datasets/spectrograms/{SETTINGS_FILE}"
+        self.failures = root / "datasets/spectrograms/failures.csv"
+        self.tagged = root / "datasets/tagged_spectrograms.csv"
+        self.tagged_settings = root / "datasets/tagged_spectrograms.json"
+        self.genres = root / "datasets/six_genres.csv"
+        self.genres_settings = root / "datasets/six_genres.json"
+        self.split_folder = root / "datasets/train_test_val"
+        self.split_settings = root / f"datasets/train_test_val/{SETTINGS_FILE}"
+        # Training.
+        self.embeddings = root / "datasets/embeddings"
+        self.models = root / "models"
+        self.history = root / f"models/{HISTORY_FILE}"
+        self.training_settings = root / "models/training.json"
+        # Testing and the report.
+        self.results = root / "results"
+        self.prediction = root / "results/prediction.npy"
+        self.probabilities = root / "results/prediction_probabilities.npy"
+        self.test_features = root / "results/music_dataset_testing.csv"
+        self.testing_record = root / "results/testing.json"
+        self.music_dataset = root / "results/music_dataset.csv"
+        self.music_dataset_arrays = root / "results/music_dataset.npz"
+        self.report = root / "results/res.txt"
+        self.confusion_matrix = root / "results/conf_matr.png"
+        self.confusion_matrix_svg = root / "results/conf_matr.svg"
+        self.metrics = root / "results/metrics.json"
+        self.report_page = root / "results/report.html"
+        self.style_space_page = root / "results/style_space.html"
+        # One's own music.
+        self.features = root / "results/features.csv"
 
     def split(self, part: str) -> Path:
         """Return the CSV of one part of the split: `train`, `val` or `test`."""
