@@ -23,6 +23,7 @@ from music_featurization.dataset import genres
 from music_featurization.dataset.annotations import find_spectrograms
 from music_featurization.dataset.annotations import read as read_annotations
 from music_featurization.dataset.spectrogram_folder import list_spectrograms, spectrogram_name
+from music_featurization.file_tree import in_a_line
 
 if TYPE_CHECKING:
     import pandas
@@ -72,12 +73,13 @@ def _folder_tags(spectrograms: set[str]) -> pandas.DataFrame:
     loose = sorted(path for path in spectrograms if "/" not in path)
     if len(loose) == len(spectrograms):
         raise PipelineError(
-            f"{loose[0]} is in no folder that names its genre ({len(loose)} such clips). "
+            f"{in_a_line(loose[0])} is in no folder that names its genre ({len(loose)} such clips). "
             f"Put the clips into mp3_files/<genre>/ and run {STEP_1} again."
         )
     _name_some("in no folder that names a genre, skipped", loose, most=LISTED)
     table = folder_tag_table(spectrograms)
-    print("\n".join(f"{genre}: {count} clips" for genre, count in table["tag"].value_counts().sort_index().items()))
+    for genre, count in table["tag"].value_counts().sort_index().items():
+        print(f"{in_a_line(str(genre))}: {count} clips")
     return table
 
 
@@ -100,7 +102,8 @@ def _annotated_tags(artifacts: Artifacts, spectrograms: set[str], merge: bool) -
 
 def _name_some(what: str, names: Sequence[str] | pandas.Series, most: int = 3) -> None:
     if len(names):
-        print(f"{len(names)} clips {what}: {', '.join(list(names)[:most])}{', ...' if len(names) > most else ''}")
+        listed = in_a_line(", ".join(list(names)[:most]))
+        print(f"{len(names)} clips {what}: {listed}{', ...' if len(names) > most else ''}")
 
 
 def tag_table(clips: pandas.DataFrame, tags: pandas.DataFrame) -> pandas.DataFrame:
