@@ -91,7 +91,7 @@ def run(
             yield from _in_parallel(do_all, clips, unfinished)
         except WORKER_DIED:
             broken = True
-            failed_starts = 0 if unfinished else failed_starts + 1  # if there were no clips, none is the reason
+            failed_starts = 0 if unfinished else failed_starts + 1  # without clips, none is the reason
             if failed_starts == MOST_FAILED_STARTS:
                 raise PipelineError(
                     "Worker processes end as soon as they start, perhaps because memory is short. Give fewer --jobs, "
