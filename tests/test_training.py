@@ -15,7 +15,7 @@ import pytest
 from tiny_pipeline import contents, run_script
 from tiny_results import make_model, make_network, make_training_set
 
-from music_featurization.artifacts import FRONT_END, REPOSITORY, TESTING, TRAINING, Artifacts, PipelineError
+from music_featurization.artifacts import FRONT_END, REPOSITORY, TRAINING, Artifacts, PipelineError
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.evaluation import results
@@ -25,7 +25,6 @@ from music_featurization.network import (
     front_end,
     keras_backend,
     networks,
-    prediction,
     run_folder,
     training,
     training_run,
@@ -152,15 +151,6 @@ def test_killed_process_is_continued_to_the_same_bytes(trained, artifacts):
     done = subprocess.run([sys.executable, *script], capture_output=True, text=True)
     assert done.returncode == 0 and "2 epochs done, 1 to do" in done.stdout, done.stderr
     assert contents(artifacts.models) == contents(trained.models)
-
-
-def test_2_testing_uses_the_embeddings_and_agrees_with_spectrograms(trained):
-    assert run_script(TESTING, trained.root, "--overwrite") == 0
-    names = list(results.read_clips(trained, "test")["spectrogram"])
-    assert all((trained.embeddings / name).exists() for name in names)
-    model = checkpoints.load(checkpoints.best(trained)[0])
-    probabilities, _ = prediction.predict(model, [trained.spectrograms / name for name in names])
-    assert np.abs(np.load(trained.probabilities) - probabilities).max() < 2e-3
 
 
 def test_start_from_and_fine_tune(trained, artifacts):

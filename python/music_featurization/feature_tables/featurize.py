@@ -116,11 +116,8 @@ def _complete(
 ) -> FeatureTable | None:
     """Analyse the recordings that earlier runs did not, and join all rows, unless this run is a shard."""
     parts = table_run.parts(out)
-    old = (
-        []
-        if overwrite
-        else table_run.read_done([out, *parts], out, settings.model_fingerprint, settings.every, settings.tags)
-    )
+    files = [] if overwrite else [out, *parts]
+    old = table_run.read_done(files, out, settings.model_fingerprint, settings.every, settings.tags)
     done, to_do = table_run.compare(old, recordings, out)
     where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
     print(f"{len(recordings)} tracks{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do", flush=True)
