@@ -48,6 +48,11 @@ class PipelineError(Exception):
     """An error that the user can correct: the message says what is wrong, where, and what to do next."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, which can have many, or the name of its type if it is empty."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 class Artifacts:
     """The paths of the pipeline's files under one root folder."""
 
@@ -214,8 +219,7 @@ def _reading(path: Path, script: str, kind: str) -> Iterator[None]:
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # the header of an array or a zip file can raise almost anything if it is damaged
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise PipelineError(f"{path} is not {kind} ({reason}). Delete it and run {script} again.") from error
+        raise PipelineError(f"{path} is not {kind} ({first_line(error)}). Delete it and run {script} again.") from error
 
 
 def read_json(path: Path, script: str, **kinds: "type | UnionType") -> dict[str, Any]:

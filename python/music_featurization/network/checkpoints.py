@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from music_featurization.artifacts import PROVIDED_MODEL, TRAINING, Artifacts, PipelineError, replacing
+from music_featurization.artifacts import PROVIDED_MODEL, TRAINING, Artifacts, PipelineError, first_line, replacing
 from music_featurization.audio import spectrogram
 from music_featurization.network import history
-from music_featurization.network.keras_backend import first_line, load_keras
+from music_featurization.network.keras_backend import load_keras
 
 if TYPE_CHECKING:
     import keras

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from music_featurization.artifacts import FRONT_END, PipelineError
+from music_featurization.artifacts import FRONT_END, PipelineError, first_line
 from music_featurization.audio import spectrogram
-from music_featurization.network.keras_backend import first_line, load_keras
+from music_featurization.network.keras_backend import load_keras
 
 if TYPE_CHECKING:
     import keras

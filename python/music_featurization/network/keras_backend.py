@@ -72,11 +72,6 @@ def to_numpy(variable: Any) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or the name of its type: messages of Keras can have many lines."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
     """Discard what C++ prints to file descriptor 2, because no variable silences it."""

@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from music_featurization.artifacts import REPOSITORY, STEP_3, STEP_4, Artifacts, PipelineError, fingerprint
+from music_featurization.artifacts import REPOSITORY, STEP_3, STEP_4, Artifacts, PipelineError, fingerprint, first_line
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.dataset.split import PARTS, read_classes, read_part, training_fingerprint
@@ -176,8 +176,7 @@ def _tensorboard(model: "keras.Model", folder: Path | None) -> list["keras.callb
         callback = keras.callbacks.TensorBoard(log_dir=str(folder))
         callback.set_model(model)
     except Exception as error:  # TensorFlow has errors of its own; with another backend it may be missing
-        reason = keras_backend.first_line(error)
-        raise PipelineError(f"--tensorboard {folder}: logs cannot be written there ({reason}).") from error
+        raise PipelineError(f"--tensorboard {folder}: logs cannot be written there ({first_line(error)}).") from error
     return [callback]
 
 

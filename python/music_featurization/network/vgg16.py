@@ -3,9 +3,8 @@
 import numpy as np
 from keras import Input, KerasTensor, Model, layers, regularizers
 
-from music_featurization.artifacts import PipelineError
+from music_featurization.artifacts import PipelineError, first_line
 from music_featurization.network.checkpoints import FEATURE_LAYER, FEATURES
-from music_featurization.network.keras_backend import first_line
 
 IMAGE_SIZE = 216
 TOP = 4.0  # the log-mel value of the last colour; few values are larger
