@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import hostile_clips
+import joblib
 import pytest
 import tiny_music
 from tiny_pipeline import contents, error_line, run_script, start_script
@@ -78,6 +79,13 @@ def test_nothing_is_done_in_the_parent(jobs):
         process for _, process in workers.run(hostile_clips.name_process, [str(n) for n in range(60)], jobs=jobs)
     }
     assert str(os.getpid()) not in processes and 1 <= len(processes) <= jobs
+
+
+def test_joblib_can_be_used_beside():
+    """As in a notebook: joblib has one set of workers, which must not be ours."""
+    for _ in range(2):
+        assert outcomes(["fine-1"]) == {"fine-1": None}
+        assert joblib.Parallel(2)(joblib.delayed(int)() for _ in range(2)) == [0, 0]
 
 
 def test_one_thread_in_each_worker():

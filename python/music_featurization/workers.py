@@ -11,7 +11,6 @@ import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -120,13 +119,10 @@ def _in_parallel(do_all: Callable, clips: Iterator[str], unfinished: set[str]) -
 
 def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable | None) -> Iterator:
     """Yield `do(task)` of every task, from worker processes of this machine."""
-    from joblib.externals import loky  # joblib.Parallel would run a single job in this process
-
     _require_processes()
     filters = [text for text in os.environ.get("PYTHONWARNINGS", "").split(",") if text not in ("", QUIET_HELPER)]
     os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
-    start: dict[str, Any] = {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare), "env": ONE_THREAD}
-    executor = loky.get_reusable_executor(jobs, timeout=IDLE_SECONDS, kill_workers=True, **start)
+    executor = _executor(jobs, prepare)
     pending: set[Future] = set()
     try:
         with _ctrl_c_delayed():  # loky interrupted while it starts them prints tracebacks, or hangs
@@ -139,8 +135,28 @@ def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable |
                 yield from (future.result() for future in done)
         yield from (future.result() for future in as_completed(pending))
     except BaseException:  # interrupted, or a worker died
-        executor.shutdown(kill_workers=True)
+        _end_executor()
         raise
+
+
+_kept: list[tuple] = []  # the executor of the last loop, after its options; its workers wait for another loop
+
+
+def _executor(jobs: int, prepare: Callable | None) -> Any:
+    """Return the executor of the last loop if it has the same options, else a new one."""
+    from joblib.externals import loky  # joblib.Parallel would run a single job in this process
+
+    if not _kept or _kept[0][:2] != (jobs, prepare):
+        _end_executor()
+        start: dict[str, Any] = {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare), "env": ONE_THREAD}
+        _kept.append((jobs, prepare, loky.ProcessPoolExecutor(jobs, timeout=IDLE_SECONDS, **start)))
+    return _kept[0][2]
+
+
+def _end_executor() -> None:
+    if _kept:
+        _, _, executor = _kept.pop()
+        executor.shutdown(kill_workers=True)
 
 
 def _require_processes() -> None:
@@ -183,15 +199,13 @@ def _alone(do_all: Callable, clip: str, time_limit: float) -> Any:
 
 
 def end_workers() -> None:
-    """End the idle workers, which joblib keeps for another loop; a script calls this last.
+    """End the idle workers, which wait for another loop; a script calls this last.
 
-    Otherwise joblib waits for them when Python ends; for ever if one of them was killed meanwhile.
+    Otherwise Python waits for them when it ends; for ever if one of them was killed meanwhile.
     """
     for worker in multiprocessing.active_children():
-        worker.terminate()  # of a loop that was interrupted in a bad moment, joblib may have forgotten them
-    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
-    if loky and loky._executor:
-        loky._executor.shutdown(wait=True, kill_workers=True)
+        worker.terminate()  # also of a loop whose end was interrupted
+    _end_executor()
 
 
 def _do_task(function: Function, time_limit: float, clips: list[str]) -> list[tuple[str, str | None]]:
