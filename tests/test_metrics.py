@@ -112,7 +112,7 @@ def test_leakage_counts_songs_and_artists_of_train():
 
 
 @pytest.mark.parametrize(
-    ("trained", "said"),
+    ("trained", "sentence"),
     [
         (TESTED, "There is no test clip of a song that is not in train"),
         (None, "unknown"),
@@ -120,14 +120,14 @@ def test_leakage_counts_songs_and_artists_of_train():
         ([], "No test clip is of a song or an artist that"),
     ],
 )
-def test_everything_or_nothing_shared_is_said_once(trained, said):
+def test_everything_or_nothing_shared_is_said_once(trained, sentence):
     text = text_of(evaluate(), trained=trained)
-    assert said in text and "0.0%" not in text.replace("100.0%", "")
+    assert sentence in text and "0.0%" not in text.replace("100.0%", "")
     assert text.count("TOP_1") == 1 and text.count("support") == 1
 
 
 @pytest.mark.parametrize(
-    ("heard", "said"),
+    ("heard", "sentence"),
     [
         (0, "has heard none of the test clips in its own training (folders 0-c of MagnaTagATune)\n"),
         (2, "has heard in its own training (folders 0-c of MagnaTagATune): 2 (33.3%)\n"),
@@ -135,11 +135,11 @@ def test_everything_or_nothing_shared_is_said_once(trained, said):
         (None, "is unknown: there is no split\n"),
     ],
 )
-def test_clips_that_the_front_end_has_heard(heard, said):
+def test_clips_that_the_front_end_has_heard(heard, sentence):
     front_end = metrics.evaluate_unheard(PREDICTIONS, None if heard is None else np.arange(6) < heard)
     assert front_end["heard_clips"] == heard and front_end["heard_share"] == (None if heard is None else heard / 6)
     text = text_of(evaluate(), front_end=front_end)
-    assert said in text and text.count("TOP_1") == (2 if heard == 2 else 1)
+    assert sentence in text and text.count("TOP_1") == (2 if heard == 2 else 1)
     if heard == 2:
         unheard = evaluate(TRUTH[2:], PREDICTED[2:], PROBABILITIES[2:])
         assert front_end["other_clips"] == unheard

@@ -98,8 +98,8 @@ def test_tags_from_embeddings_are_the_front_ends(collection):
     tagger = keras.Model(network.inputs, network.get_layer("mtt_tags").output)
     names = [tag.replace(" ", "_") for tag in front_end.read_about()["tags"]["mtt"]]
     files = sorted((collection / "datasets/embeddings/d").iterdir())
-    found = tag_evaluation.predict_tags(files, names[::-1])
-    for row, file in zip(found, files, strict=True):
+    rows = tag_evaluation.predict_tags(files, names[::-1])
+    for row, file in zip(rows, files, strict=True):
         clip = np.load(collection / "datasets/spectrograms/d" / file.name)
         expected = tagger.predict_on_batch(front_end.windows(clip)).mean(axis=0)
         np.testing.assert_allclose(row, expected[::-1], atol=2e-3)  # embeddings are stored as float16

@@ -67,7 +67,7 @@ def make_spectrograms(artifacts, seed=1, frames=(40, 60)):
 
 
 def make_training_set(root, clips_per_class=(4, 1, 1)):
-    """Write the split and the spectrograms, of one or two windows each, of two classes that are easy to tell apart."""
+    """Write the split and the spectrograms, of one or two windows each, of two classes that differ clearly."""
     artifacts = make_split(root, ("low", "high"), clips_per_class)
     make_spectrograms(artifacts, frames=(150, 350))
     return artifacts
@@ -88,7 +88,7 @@ def make_network(n_classes, layer="activation_1", name="tiny"):
 
 
 def make_model(path, classes=GENRES, seed=1, settings=spectrogram.SETTINGS, layer="activation_1", **about):
-    """Write a `make_network`; `about` is stored in the file too."""
+    """Write a network of `make_network`; `about` is stored in the file too."""
     import keras
 
     from music_featurization.network import checkpoints
@@ -113,24 +113,24 @@ def make_history(artifacts, val_loss, **others):
     return history
 
 
-def make_results(artifacts, seed=1, classes=GENRES, model="0123", network=None, part="test", **about):
-    """Write what 2-testing.py writes, from random numbers, mostly right; returns the probabilities."""
+def make_results(artifacts, seed=1, classes=GENRES, model="0123", network=None, part="test", **record):
+    """Write what 2-testing.py writes, from random numbers, mostly right; return the probabilities."""
     rng = np.random.default_rng(seed)
     clips = results.read_clips(artifacts, part)
     logits = rng.normal(size=(len(clips), len(classes)))
     logits[np.arange(len(clips)), clips["label"]] += 1.5
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     features = rng.exponential(size=(len(clips), 512)).astype(np.float32)
-    about = {
+    record = {
         "split": part,
         "classes": list(classes),
         "model_file": "epoch_02_0.4100.h5",
         "model": model,
         "clips": "0",
         "network": network or {},
-        **about,
+        **record,
     }
-    results.write(artifacts, about, clips, probabilities.astype(np.float32), features)
+    results.write(artifacts, record, clips, probabilities.astype(np.float32), features)
     return probabilities
 
 
@@ -138,8 +138,8 @@ def make_track_table(paths, folder=".", size=4, classes=("x",), seed=0, **column
     """Make a table as featurize.py does, from random numbers."""
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.ones(len(classes)), len(paths)).astype(np.float32)
-    about = {"genre": [classes[label] for label in probabilities.argmax(axis=1)], "model": "m", "note": "", "bytes": 0}
-    numbers = {f"probability_{name}": column for name, column in zip(classes, probabilities.T, strict=True)}
-    rows = {"recording": paths, "seconds": 4.0, **about, "modified": "", **columns, **numbers}
+    genres = [classes[label] for label in probabilities.argmax(axis=1)]
+    rows = {"recording": paths, "seconds": 4.0, "genre": genres, "model": "m", "note": "", "bytes": 0, "modified": ""}
+    rows |= columns | {f"probability_{name}": column for name, column in zip(classes, probabilities.T, strict=True)}
     features = rng.normal(size=(len(paths), size)).astype(np.float32)
     return feature_table.FeatureTable(pandas.DataFrame(rows), features, Path(folder))

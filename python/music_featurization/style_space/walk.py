@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
-from music_featurization.dataset.clip_names import parse
+from music_featurization.dataset.clip_names import composed, parse
 from music_featurization.style_space import principal_path, search, style_map
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: 
     A genre is the clip nearest to its centroid. A clip is given by its recording, its name, its id, or a part of its
     name that no other clip has. `reduced` are the principal components of the clips, shape (N, D).
     """
-    genre = next((genre for genre in genres if search.composed(genre) == search.composed(text)), None)
+    genre = next((genre for genre in genres if composed(genre) == composed(text)), None)
     if genre is not None:
         return style_map.centroid_clips(clips, reduced, [genre])[genre]
     names = clips["name"].tolist()
