@@ -10,7 +10,6 @@ tags for the others are not, such as the tag harpsichord for baroque. It brings 
 MagnaTagATune and the Million Song Dataset about these tags into the head.
 """
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from music_featurization import command_line, workers
 from music_featurization.artifacts import FRONT_END, PROVIDED_MODEL, Artifacts, read_json
 from music_featurization.dataset.genres import GENRES
 from music_featurization.dataset.split import PARTS, read_classes, read_part
-from music_featurization.network import checkpoints, embeddings, front_end, networks, recipe, training
+from music_featurization.network import batches, checkpoints, embeddings, front_end, networks, recipe, training
 from music_featurization.network.keras_backend import load_keras
 
 if TYPE_CHECKING:
@@ -41,57 +40,62 @@ SPREAD = 0.8  # deviation of a virtual clip's values, as a share of that over th
 # Clips of each genre in MagnaTagATune's annotations, by the priority of step 3.
 CLIPS = {"classical": 3487, "baroque": 296, "opera": 1263, "medieval": 155, "jazz": 426, "rock": 2323}
 PRIOR_STRENGTH = 0.75
+VIRTUAL, EPOCHS = 600, 40  # virtual clips per genre, passes over all clips
 PENULTIMATE = front_end.PARTS["penultimate"]
 OFF = 1e12  # variance that turns a value of the embedding off
 
 
-def tag_directions(about: dict) -> np.ndarray:
-    """Return how the logit of each genre's tag depends on standardised penultimate values, shape (genres, 400)."""
-    import keras
+class LoadedClips(training.Clips):
+    """Clips whose `paths` are the embeddings themselves."""
 
-    network = keras.saving.load_model(FRONT_END, compile=False)
+    def load(self, path: np.ndarray) -> np.ndarray:
+        return path
+
+
+def tag_directions(tags: dict[str, list[str]]) -> np.ndarray:
+    """Return how the logit of each genre's tag depends on the penultimate values, shape (genres, 400)."""
+    network, half = checkpoints.load(FRONT_END), PENULTIMATE // 2
     directions = np.zeros((len(GENRES), PENULTIMATE))
     for row, genre in zip(directions, GENRES, strict=True):
         name, tag = TAGS[genre]
-        half = slice(0, PENULTIMATE // 2) if name == "mtt" else slice(PENULTIMATE // 2, None)
-        row[half] = network.get_layer(f"{name}_tags").get_weights()[0][:, about["tags"][name].index(tag)]
-    return directions * about["penultimate_statistics"]["deviation"]
+        start = 0 if name == "mtt" else half
+        row[start : start + half] = network.get_layer(f"{name}_tags").get_weights()[0][:, tags[name].index(tag)]
+    return directions
 
 
-def virtual_clips(label: int, count: int, directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Make virtual clips of a genre: standardised penultimate values, shape (count, 400).
+def virtual_clips(mean: np.ndarray, deviation: np.ndarray, directions: np.ndarray, seed: int) -> np.ndarray:
+    """Make the virtual clips of all genres in turn: embeddings of one window, shape (clips, 1, 1608).
 
-    Random values are moved by the least amount that gives all genres' tags the logits that are wanted.
+    Random values are moved by the least amount that gives all genres' tags the logits that are wanted. `directions` are
+    those of standardised values.
     """
-    values = rng.normal(0, SPREAD, (count, PENULTIMATE))
-    wanted = rng.normal(*ABSENT, (count, len(GENRES)))
-    wanted[:, label] = rng.uniform(*PRESENT, count)
-    return values + (wanted - values @ directions.T) @ np.linalg.pinv(directions).T
+    rng = np.random.default_rng(seed)
+    clips = np.zeros((len(GENRES), VIRTUAL, front_end.EMBEDDING), np.float32)
+    for label, embeddings_of_genre in enumerate(clips):
+        values = rng.normal(0, SPREAD, (VIRTUAL, PENULTIMATE))
+        wanted = rng.normal(*ABSENT, (VIRTUAL, len(GENRES)))
+        wanted[:, label] = rng.uniform(*PRESENT, VIRTUAL)
+        values += (wanted - values @ directions.T) @ np.linalg.pinv(directions).T
+        embeddings_of_genre[:, :PENULTIMATE] = mean + deviation * values
+    return clips.reshape(-1, 1, front_end.EMBEDDING)
 
 
-def write_virtual(folder: Path, per_genre: int, about: dict, seed: int) -> tuple[list[Path], list[int]]:
-    """Write virtual clips as files of embeddings of one window; return their paths and labels."""
-    rng, directions = np.random.default_rng(seed), tag_directions(about)
-    statistics = {key: np.array(values) for key, values in about["penultimate_statistics"].items()}
-    paths, labels = [], []
-    for label in range(len(GENRES)):
-        for i, values in enumerate(virtual_clips(label, per_genre, directions, rng)):
-            embedding = np.zeros((1, front_end.EMBEDDING), np.float32)
-            embedding[0, :PENULTIMATE] = statistics["mean"] + statistics["deviation"] * values
-            np.save(folder / f"{label}-{i:05d}.npy", embedding)
-            paths.append(folder / f"{label}-{i:05d}.npy")
-            labels.append(label)
-    return paths, labels
+def composed_clips(artifacts: Artifacts) -> tuple[list[np.ndarray], list[int]]:
+    """Return the embeddings and labels of a data set's clips, computing those that are missing."""
+    tables = [read_part(artifacts, part) for part in PARTS]
+    names = [name for table in tables for name in table["spectrogram"]]
+    embeddings.generate_missing(artifacts, names, jobs=workers.cores())
+    clips = [batches.load_embedding(artifacts.embeddings / name) for name in names]
+    return clips, [int(label) for table in tables for label in table["label"]]
 
 
-def standardise_by_training_music(model: "keras.Model", about: dict) -> None:
+def standardise(model: "keras.Model", penultimate_mean: np.ndarray, deviation: np.ndarray) -> None:
     """Standardise by the music that the front end was trained on, and turn the pooled values off.
 
     Of composed and of real music they differ more than the penultimate values: turned on, they cost 0.05 in accuracy.
     """
     mean, variance = np.zeros(front_end.EMBEDDING), np.full(front_end.EMBEDDING, OFF)
-    mean[:PENULTIMATE] = about["penultimate_statistics"]["mean"]
-    variance[:PENULTIMATE] = np.square(about["penultimate_statistics"]["deviation"])
+    mean[:PENULTIMATE], variance[:PENULTIMATE] = penultimate_mean, deviation**2
     model.get_layer("standardise").set_weights([mean, variance])
 
 
@@ -105,39 +109,32 @@ def shift_by_prior(model: "keras.Model") -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line.parser(__doc__)
-    add = parser.add_argument
-    add("--virtual", type=command_line.count, default=600, metavar="N", help="virtual clips per genre")
-    add("--epochs", type=command_line.positive, default=40, metavar="N", help="passes over all clips")
-    add("--seed", type=command_line.count, default=1, metavar="N", help="decides everything random")
-    add("--output", type=Path, default=PROVIDED_MODEL, metavar="FILE", help="where the network is written")
+    parser.add_argument("--seed", type=command_line.count, default=1, metavar="N", help="decides everything random")
+    about = "where the network is written"
+    parser.add_argument("--output", type=Path, default=PROVIDED_MODEL, metavar="FILE", help=about)
     args = parser.parse_args(argv)
-    artifacts, about = Artifacts(args.root), front_end.read_about()
-    classes, tables = list(read_classes(artifacts)), [read_part(artifacts, part) for part in PARTS]
-    names = [name for table in tables for name in table["spectrogram"]]
-    embeddings.generate_missing(artifacts, names, jobs=workers.cores())
-    keras = load_keras()
-    keras.utils.set_random_seed(args.seed)
-    model = networks.build_network("crnn", len(classes))
-    standardise_by_training_music(model, about)
-    composed = [artifacts.embeddings / name for name in names], [int(x) for table in tables for x in table["label"]]
-    settings = recipe.complete("crnn", {}, len(names))
-    made_with = read_json(artifacts.spectrogram_settings, "step 1")
-    with tempfile.TemporaryDirectory() as scratch:
-        virtual = write_virtual(Path(scratch), args.virtual, about, args.seed)
-        train = training.Clips(composed[0] + virtual[0], composed[1] + virtual[1], embedded=True)
-        training.fit(
-            model, train, training.Clips(*composed, embedded=True), Path(scratch), epochs=args.epochs, seed=args.seed,
-            settings=settings, keep="all", about={
-                "classes": classes, "spectrogram_settings": made_with, "network": "crnn", **settings,
-                "epochs": args.epochs, "seed": args.seed, "virtual_clips_per_genre": args.virtual,
-                "front_end": networks.describe_front_end("crnn", networks.PRETRAINED, fine_tune=False),
-                "trained_on": f"{len(names)} composed clips and {len(virtual[0])} virtual clips",
-            },
-        )  # fmt: skip
-        last = checkpoints.list_files(Path(scratch))[-1]
-        network, known = checkpoints.load(last), checkpoints.read_about(last)
+    artifacts, front = Artifacts(args.root), front_end.read_about()
+    mean, deviation = (np.array(front["penultimate_statistics"][key]) for key in ("mean", "deviation"))
+    clips, labels = composed_clips(artifacts)
+    load_keras().utils.set_random_seed(args.seed)
+    network = networks.build_network("crnn", len(GENRES))
+    standardise(network, mean, deviation)
+    settings = recipe.complete("crnn", {}, len(clips))
+    virtual = virtual_clips(mean, deviation, tag_directions(front["tags"]) * deviation, args.seed)
+    labels = labels + [label for label in range(len(GENRES)) for _ in range(VIRTUAL)]
+    train = LoadedClips([*clips, *virtual], labels, embedded=True)
+    head = training.trained_part(network, train, settings, EPOCHS, pretrained=True)
+    for epoch in range(1, EPOCHS + 1):
+        logs, _ = training.train_epoch(head, train, len(GENRES), settings, args.seed, epoch)
+        print(f"epoch {epoch}/{EPOCHS}  loss {logs['loss']:.4f}", flush=True)
     shift_by_prior(network)
-    checkpoints.save(network, args.output, known)
+    checkpoints.save(network, args.output, {
+        "classes": list(read_classes(artifacts)), "network": "crnn", **settings, "epochs": EPOCHS, "seed": args.seed,
+        "spectrogram_settings": read_json(artifacts.spectrogram_settings, "step 1"),
+        "front_end": networks.describe_front_end("crnn", networks.PRETRAINED, fine_tune=False),
+        "virtual_clips_per_genre": VIRTUAL,
+        "trained_on": f"{len(clips)} composed clips and {len(virtual)} virtual clips",
+    })  # fmt: skip
     print(args.output)
     return 0
 
