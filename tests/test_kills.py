@@ -30,7 +30,7 @@ from music_featurization.artifacts import (
     TESTING,
     WALK,
     Artifacts,
-)  # fmt: skip
+)
 from music_featurization.feature_tables import featurize
 from music_featurization.network import embeddings, networks, prediction
 

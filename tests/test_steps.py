@@ -187,6 +187,8 @@ def test_other_settings_are_refused_by_name(root):
     settings = root / "datasets/spectrograms/settings.json"
     settings.write_text(json.dumps(spectrogram.SETTINGS | {"n_mels": 128}))
     assert_refused(STEP_1, root, "n_mels = 128", "n_mels = 96", "--overwrite")
+    assert_refused(STEP_1, root, "n_mels = 128", args=["--overwrite", "--shard", "1/2"])
+    assert len(list(settings.parent.rglob("*.npy"))) == 32
     settings.unlink()
     assert_refused(STEP_1, root, "no settings.json", "--overwrite")
     assert run_script(STEP_1, root, "--overwrite") == 0

@@ -25,7 +25,7 @@ from music_featurization.artifacts import (
     TESTING,
     WALK,
     Artifacts,
-)  # fmt: skip
+)
 
 SCRIPTS = sorted(
     str(path.relative_to(REPOSITORY))

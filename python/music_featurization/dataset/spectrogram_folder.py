@@ -71,9 +71,12 @@ def generate_missing(
     """
     folder, clips_folder = artifacts.spectrograms, artifacts.mp3_files
     _require_clips(clips_folder)
-    for old_folder in (folder, artifacts.embeddings) if overwrite else ():
-        remove(old_folder, shard)
-    prepare(folder)
+    if shard or not overwrite:  # a shard keeps the settings: refuse other ones before anything is removed
+        prepare(folder)
+    if overwrite:
+        remove(folder, shard)
+        remove(artifacts.embeddings, shard)
+        prepare(folder)
     remove_unfinished(folder)
     earlier_failures = {} if retry_failed else read_failures(folder)
     skipped = file_tree.Skipped()
