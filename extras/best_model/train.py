@@ -6,7 +6,7 @@
 
 The head after the front end learns from two kinds of clips: composed pieces, and virtual clips that exist as embeddings
 only. A virtual clip of a genre is a random embedding in which the front end's own tag for that genre is present and its
-tags for the others are not, such as the tag harpsichord for baroque. It brings what the front end has learnt from
+tags for the others are not, such as the tag harpsichord for baroque. It brings what the front end has learned from
 MagnaTagATune and the Million Song Dataset about these tags into the head.
 """
 
