@@ -3,6 +3,7 @@
 import numpy as np
 import pandas
 import pytest
+from matplotlib.colors import to_rgb
 
 from music_featurization.artifacts import PipelineError
 from music_featurization.evaluation import figures, metrics, palette, taggram
@@ -78,3 +79,24 @@ def test_taggram_shows_the_likeliest_tags(tmp_path, tags, windows):
     assert palette.THEMES["dark"].background in (tmp_path / "t.svg").read_text()
     with pytest.raises(PipelineError, match=r"does not end in \.svg or \.png"):
         figures.save(figure, tmp_path / "t.jpg")
+
+
+def contrast(colour, other):
+    """Compute the contrast of two colours as WCAG 2 defines it, from 1 to 21."""
+    rgb = np.array([to_rgb(colour), to_rgb(other)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", palette.THEMES)
+def test_text_in_the_confusion_matrix_is_readable(theme):
+    truth = np.repeat(np.arange(21), 20)
+    predicted = np.where(np.arange(420) % 20 < truth, truth, 0)  # from 0 to 100 % of each genre are right
+    genres = [f"g{label}" for label in range(21)]
+    measured = metrics.evaluate(metrics.Predictions(truth, predicted, np.eye(21)[predicted], genres))
+    axes = figures.confusion_matrix(measured, genres, theme).axes[0]
+    cells = axes.images[0].cmap(axes.images[0].get_array())
+    for text in axes.texts:
+        column, row = np.rint(text.get_position()).astype(int)
+        assert contrast(text.get_color(), cells[row, column, :3]) > 4.5, (text.get_text(), row, column)
