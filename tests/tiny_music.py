@@ -34,7 +34,7 @@ def write_mp3(path, samples, rate=16000):
 
 
 def write_wav(path, seconds=4, seed=0):
-    """Write music in WAV format, whatever the ending of its name."""
+    """Write music in WAV format to a file of any name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, music(seconds, seed=seed), 16000, format="WAV")
     return path

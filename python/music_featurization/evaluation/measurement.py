@@ -3,7 +3,7 @@
 import json
 
 from music_featurization.artifacts import PREDICTION, Artifacts, PipelineError, fingerprint, read_json, write_json
-from music_featurization.dataset import magnatagatune
+from music_featurization.dataset import magnatagatune, split
 from music_featurization.evaluation import metrics, results
 from music_featurization.evaluation.results import TestSetResults
 
@@ -56,5 +56,5 @@ def _checksum(content: dict) -> str:
 
 
 def _sources(artifacts: Artifacts) -> str:
-    sources = [*results.files(artifacts), *map(artifacts.split, ("train", "val", "test"))]
+    sources = [*results.files(artifacts), *map(artifacts.split, split.PARTS)]
     return fingerprint(*(path for path in sources if path.exists() and path.suffix != ".npz"))

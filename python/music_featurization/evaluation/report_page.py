@@ -11,7 +11,7 @@ import numpy as np
 
 from music_featurization import templates
 from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, Artifacts, PipelineError, read_json
-from music_featurization.dataset import clip_names
+from music_featurization.dataset import clip_names, split
 from music_featurization.evaluation import commands, figures, palette, report, results, taggram
 from music_featurization.evaluation.metrics import normalise
 from music_featurization.evaluation.results import TestSetResults
@@ -187,7 +187,7 @@ def count_data_set(artifacts: Artifacts, classes: Sequence[str]) -> list[tuple[s
     """Count the clips, songs and artists of each genre, and of all, in train, val and test; [] without a split."""
     if not artifacts.split("test").exists():
         return []
-    parts = [results.read_clips(artifacts, part) for part in ("train", "val", "test")]
+    parts = [results.read_clips(artifacts, part) for part in split.PARTS]
     rows = [(genre, [part[part["genre"] == genre] for part in parts]) for genre in classes]
     return [(name, [count for clips in tables for count in _counts(clips)]) for name, tables in [*rows, ("all", parts)]]
 

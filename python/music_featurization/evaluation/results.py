@@ -88,7 +88,7 @@ def read_clips(artifacts: Artifacts, part: str) -> pandas.DataFrame:
 
 
 def _parts(part: str) -> tuple[str, ...]:
-    return ("train", "val", "test") if part == "all" else (part,)
+    return split.PARTS if part == "all" else (part,)
 
 
 def read_record(artifacts: Artifacts, part: str = "test") -> dict:
