@@ -48,15 +48,16 @@ def walk_style_space(*, start: str, end: str, root: Path = REPOSITORY, features:
     path, line = walk.walk(reduced, *rows)
     print(walk.summary(clips, path, line))
 
-    stem = artifacts.results / walk.file_name(start, end)
-    write_table(stem.with_name(f"{stem.name}.csv"), walk.table(clips, path, line))
-    write_playlist(stem.with_name(f"{stem.name}.m3u8"), *walk.playlist(clips, path.rows, artifacts.results))
+    name = walk.file_name(start, end)
+    table_file, playlist_file, picture_file = (artifacts.results / f"{name}.{kind}" for kind in ("csv", "m3u8", "svg"))
+    write_table(table_file, walk.table(clips, path, line))
+    print(f"table: {table_file}")
+    write_playlist(playlist_file, *walk.playlist(clips, path.rows, artifacts.results))
     map_file = style_map.files(artifacts, features).map
     points = style_map.read_map(map_file, values)
     points = style_map.make_map(map_file, values) if points is None else points
-    drawn = stem.with_name(f"{stem.name}.svg")
-    figures.save(picture.draw_walk(clips, points, genres, path, line, f"From {start} to {end}"), drawn)
-    print(f"picture: {drawn}")
+    figures.save(picture.draw_walk(clips, points, genres, path, line, f"From {start} to {end}"), picture_file)
+    print(f"picture: {picture_file}")
 
 
 def write_playlist(path: Path, text: str, played: int, missing: int) -> None:

@@ -34,18 +34,10 @@ def render(
     artifacts: Artifacts,
     root: Path | None = None,
 ) -> str:
-    """Write the page as HTML.
+    """Write the page as HTML: the results, and the metrics as returned by `measurement.measure`.
 
-    Parameters
-    ----------
-    test_set : TestSetResults
-    metrics : dict
-        As returned by `measurement.measure`.
-    drawings : dict of str to callable
-        Functions from a theme to a figure (or None) by name: `confusion`, `loss`, `accuracy` and `map`.
-    artifacts : Artifacts
-    root : Path, optional
-        The value of --root, for the commands.
+    `drawings` are functions from a theme to a figure (or None) by name: `confusion`, `loss`, `accuracy` and `map`;
+    `root` is the value of --root, for the commands.
     """
     confused, wrong = most_confused(test_set, artifacts)
     taggrams, no_taggrams = draw_taggrams(test_set, artifacts)

@@ -24,22 +24,10 @@ def render(
     description: str,
     folder: Path,
 ) -> str:
-    """Write the page as HTML.
+    """Write the page as HTML: clips as returned by `style_map.read`, with their map, shape (N, 2).
 
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-        As returned by `style_map.read`.
-    points : numpy.ndarray, shape (N, 2)
-        The map.
-    genres : sequence of str
-        In the order in which they are listed.
-    centres : dict of str to int
-        Row of the clip nearest to each genre's centroid.
-    description : str
-        A line for the head of the page.
-    folder : Path
-        The folder of the page: its players name recordings relative to it.
+    `centres` are the rows of the clips nearest to the genres' centroids, `description` is a line for the head of the
+    page, and the players name recordings relative to `folder`, where the page is stored.
     """
     labels = {genre: number for number, genre in enumerate(genres)}
     exists = set(filter(has_recording, clips["recording"]))

@@ -27,18 +27,7 @@ def draw_map(
     title: str,
     theme: str = "light",
 ) -> "Figure":
-    """Draw a point for each clip, and a star at the clip nearest to each genre's centroid.
-
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-        With a column `genre`.
-    points : numpy.ndarray, shape (N, 2)
-    genres : sequence of str
-        In the order of the legend.
-    centres : dict of str to int
-        As returned by `style_map.centroid_clips`.
-    """
+    """Draw the map, shape (N, 2): a point for each clip, and a star at the clip nearest to each genre's centroid."""
     import matplotlib
 
     with matplotlib.rc_context(palette.settings(theme, [*genres, title, "★"])):
