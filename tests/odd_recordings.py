@@ -75,14 +75,14 @@ def list_chunk():
     return b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.29.100\0"
 
 
-def video():
-    """Encode an mp4 of 75 pictures, with the tune as AAC."""
+def video(format_="mp4", pictures=75):
+    """Encode a video of 3 s, or as many pictures at 25 Hz, with the tune as AAC."""
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
+    with av.open(file, "w", format=format_) as container:
         picture, sound = container.add_stream("mpeg4", rate=25), container.add_stream("aac", rate=48000, layout="mono")
         picture.width = picture.height = 64
         picture.pix_fmt = "yuv420p"
-        for level in range(75):
+        for level in range(pictures):
             pixels = np.full((96, 64), level, np.uint8)
             container.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="yuv420p")))
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(tune(1, 48000).T), format="fltp", layout="mono")

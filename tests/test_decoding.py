@@ -129,6 +129,7 @@ LOSSLESS = {
     "ffmpeg's.flac": lambda: encoded("flac", "flac", 1),
     "flac.oga": lambda: encoded("ogg", "flac", 1),
     "alac.m4a": lambda: encoded("ipod", "alac", 1),
+    "flac.mka": lambda: encoded("matroska", "flac", 1),
     "wavpack.wv": lambda: encoded("wv", "wavpack", 1),
 }
 
@@ -181,6 +182,8 @@ LOSSY = {
     "vorbis.ogg": lambda: written("OGG", "VORBIS", 2),
     "random bytes after.ogg": lambda: written("OGG", "VORBIS") + junk(3),
     "pre-skip.opus": lambda: encoded("ogg", "libopus", rate=48000),
+    "opus.webm": lambda: encoded("webm", "libopus", rate=48000),
+    "of unknown length.webm": lambda: encoded("webm", "libopus", rate=48000, options={"live": "1"}),
     "chained.ogg": lambda: written("OGG", "VORBIS") * 2,
     "chained.opus": lambda: written("OGG", "OPUS", rate=48000) * 2,
     "chained flac.oga": lambda: encoded("ogg", "flac") * 2,
@@ -287,6 +290,7 @@ CUT = {
     "fragments.m4a": lambda: encoded("mp4", "aac", options=FRAGMENTED),
     "ok.wma": lambda: encoded("asf", "wmav2"),
     "wavpack.wv": lambda: encoded("wv", "wavpack"),
+    "opus.webm": lambda: encoded("webm", "libopus", rate=48000),
 }  # fmt: skip
 
 
@@ -359,7 +363,7 @@ NO_AUDIO = {
     "JPEG": b"\xff\xd8\xff\xe0\0\x10JFIF" + junk(4),
     "PDF": b"%PDF-1.4\n" + junk(5),
     "MIDI": b"MThd\0\0\0\6\0\1\0\1\0\x60MTrk" + bytes(50),
-    "Matroska": encoded("matroska", "libopus", rate=48000),
+    "Flash video": encoded("flv", "aac"),
 }
 
 
@@ -369,9 +373,10 @@ def test_no_audio_file(tmp_path, kind):
     assert reason(tmp_path / "clip.mp3", strict=False) == "not readable as audio"
 
 
-def test_video_with_sound(tmp_path):
-    """The sound of an mp4 is used."""
-    (tmp_path / "clip.m4a").write_bytes(odd.video())
+@pytest.mark.parametrize("video", [("mp4",), ("matroska",), ("matroska", 150)])
+def test_video_with_sound(tmp_path, video):
+    """The sound is used, also where the pictures last longer."""
+    (tmp_path / "clip.m4a").write_bytes(odd.video(*video))
     assert_whole(tmp_path / "clip.m4a", by_ffmpeg(tmp_path / "clip.m4a"))
 
 

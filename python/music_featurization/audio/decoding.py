@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16000
 FILE_ENDINGS = (
     ".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff", ".aif", ".aifc", ".au", ".caf",
-    ".mp2", ".rf64", ".w64", ".wv",
+    ".mp2", ".rf64", ".w64", ".wv", ".m4b", ".mka", ".webm",
 )  # fmt: skip
 MAX_SECONDS = 30 * 60  # a longer recording is not a clip
 LOWEST_RATE, HIGHEST_RATE = 4000, 1_000_000  # Hz
@@ -30,10 +30,11 @@ CHUNK = 1 << 14  # resampled at a time, and passed on while still in the cache
 # FFmpeg's demuxers for sound: playlists and others that open further files are not among them. Its decoders that look
 # into a file before decoding: a cover picture is not decoded.
 FFMPEG_OPTIONS = {
-    "format_whitelist": "mp3,wav,w64,aiff,au,caf,flac,ogg,mov,aac,asf,wv",
+    "format_whitelist": "mp3,wav,w64,aiff,au,caf,flac,ogg,mov,aac,asf,wv,matroska",
     "codec_whitelist": "mp3float,mp2float,mp1float,aac,alac,flac,vorbis,opus,wmav1,wmav2,wmapro,wmalossless,wavpack",
 }
 COUNTED = ("flac", "wv")  # their headers contain the exact number of samples
+MATROSKA = "matroska,webm"  # its header contains the duration
 TOLERANCE = 0.5  # seconds that a decoder may leave out at the beginning and the end of a lossy format
 
 Blocks = Iterator[tuple[int, np.ndarray]]  # sample rate, mono samples
@@ -220,12 +221,14 @@ def _by_ffmpeg(file: structure.Part, decoded: _Decoded, strict: bool) -> Decodin
                 declared = _require_end(structure.read_frames(file.part(0, file.size)), strict)
             elif name in COUNTED:
                 declared = declared._replace(seconds=float((track.duration or 0) * (track.time_base or 0)))
+            elif name == MATROSKA and len(container.streams) == 1:  # a video may be longer than its sound
+                declared = declared._replace(seconds=(container.duration or 0) / av.time_base)
             seconds, end, broken_off = yield from _ffmpeg_blocks(container, track, decoded.frames)
     except (av.FFmpegError, ValueError) as error:
         _require_end(decoded.declared, strict=True)
         raise UnreadableAudioError("not readable as audio") from error
     exactness = 0.5 / SAMPLE_RATE if name in COUNTED else TOLERANCE
-    if name in COUNTED and (end < declared.seconds - exactness if declared.seconds else broken_off):
+    if name in (*COUNTED, MATROSKA) and (end < declared.seconds - exactness if declared.seconds else broken_off):
         declared = _require_end(declared._replace(missing="the last frames are missing"), strict)
     complete = seconds >= declared.seconds - exactness
     return _Decoded(declared, 0, seconds, complete)
