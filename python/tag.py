@@ -6,11 +6,13 @@
 
 TRACK is a recording, or a folder with all recordings below it. The script prints one line per recording and network:
 the tags of MagnaTagATune and of the Million Song Dataset, each with its mean probability over the recording. --plot
-writes the taggram of each recording, tags over time in steps of 3 s, as <name>_<network>_<theme>.svg and .png. The
-script names recordings that cannot be read, and goes on; the exit status is 1 if it can read none.
+writes the taggram of each recording, tags over time in steps of 3 s, as <name>_<network>_<theme>.svg and .png. If
+several recordings have the same name, a digest of their path is added. The script names recordings that cannot be read,
+and goes on; the exit status is 1 if it can read none.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,9 +21,10 @@ try:
 except ImportError as error:
     raise SystemExit(f"error: {error}. Install the project first: pip install -r requirements.txt") from None
 
-from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError
+from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError, fingerprint
 
 NETWORKS = {"mtt_": "MagnaTagATune", "msd_": "Million Song Dataset"}
+LONGEST_NAME = 200  # bytes of a recording's name in those of its pictures: a file system allows 255
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +48,7 @@ def tag(
     recordings, skipped = tracks.find(paths, Path.cwd() / "tags")
     for line in skipped.lines():
         print(line)
-    failed = 0
+    failed, pictures = 0, name_pictures([track.path for track in recordings])
     for track in recordings:
         try:
             probabilities = tags(track.path)
@@ -53,9 +56,10 @@ def tag(
             for prefix, network in NETWORKS.items():
                 print(f"  {network}: {most_probable(probabilities, prefix, top)}")
             if plot:
-                print(f"  taggrams: {draw(track.path, output or Artifacts(root).results / 'taggrams')}")
+                name = (output or Artifacts(root).results / "taggrams") / pictures[track.path]
+                print(f"  taggrams: {draw(track.path, name)}")
         except PipelineError as error:
-            print(error, file=sys.stderr)
+            print(in_a_line(str(error)), file=sys.stderr)
             failed += 1
     return 1 if failed == len(recordings) else 0
 
@@ -68,21 +72,35 @@ def most_probable(probabilities: dict[str, float], prefix: str, top: int) -> str
     return ", ".join(f"{tag} {-value:.2f}" for value, tag in ranked[:top])
 
 
-def draw(recording: str, output: Path) -> Path:
-    """Draw the taggrams of a recording, one per network, light and dark; return the first."""
+def name_pictures(recordings: Sequence[str]) -> dict[str, str]:
+    """Return a name for the pictures of each recording: its own, with a digest of its path if that is ambiguous."""
+    from music_featurization.file_tree import in_a_line
+
+    names = {
+        recording: in_a_line(Path(recording).stem).encode()[:LONGEST_NAME].decode(errors="ignore")
+        for recording in recordings
+    }
+    counts = Counter(name.casefold() for name in names.values())
+    return {
+        recording: name if counts[name.casefold()] == 1 else f"{name}_{fingerprint(text=recording)[:8]}"
+        for recording, name in names.items()
+    }
+
+
+def draw(recording: str, name: Path) -> Path:
+    """Draw the taggrams of a recording, one per network, light and dark, as `<name>_...`; return the first."""
     from music_featurization import tags
     from music_featurization.dataset import clip_names
     from music_featurization.evaluation import figures, taggram
 
-    path = Path(recording)
     probabilities, seconds = tags(recording, every=3.0)
     for prefix, network in NETWORKS.items():
-        rows = {name.removeprefix(prefix): row for name, row in probabilities.items() if name.startswith(prefix)}
-        title = f"{clip_names.readable(path.name)}: tags of {network}"
+        rows = {tag.removeprefix(prefix): row for tag, row in probabilities.items() if tag.startswith(prefix)}
+        title = f"{clip_names.readable(Path(recording).name)}: tags of {network}"
         for theme in ("light", "dark"):
-            files = [output / f"{path.stem}_{prefix}{theme}{ending}" for ending in (".svg", ".png")]
+            files = [name.with_name(f"{name.name}_{prefix}{theme}{ending}") for ending in (".svg", ".png")]
             figures.save(taggram.draw(list(rows.values()), list(rows), seconds, theme=theme, title=title), *files)
-    return output / f"{path.stem}_mtt_light.svg"
+    return name.with_name(f"{name.name}_mtt_light.svg")
 
 
 if __name__ == "__main__":

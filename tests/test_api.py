@@ -2,7 +2,10 @@
 
 import doctest
 import itertools
+import os
 import shutil
+from pathlib import Path
+from xml.etree import ElementTree
 
 import keras
 import numpy as np
@@ -109,3 +112,17 @@ def test_tags_over_time_and_their_pictures(track, tmp_path):
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
         f"track_{network}_{theme}.{ending}" for network, theme, ending in parts
     ]
+
+
+def test_pictures_of_hostile_and_of_equal_names(track, tmp_path):
+    folder = tmp_path / "music"
+    for name in (b"a/song.wav", b"b/Song.wav", b"x" * 250 + b".wav", b"caf\xe9 $\\frac$\n.wav"):
+        path = Path(os.fsdecode(os.path.join(os.fsencode(folder), name)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(track, path)
+    assert run_script(TAG, tmp_path, folder, "--plot") == 0
+    pictures = list((tmp_path / "results/taggrams").iterdir())
+    assert len(pictures) == 4 * 8
+    for path in pictures:
+        if path.suffix == ".svg":
+            ElementTree.parse(path)

@@ -1,6 +1,8 @@
 """Test that exported networks give what Keras gives, without Keras, by the code that export.py prints."""
 
 import importlib.util
+import os
+import shutil
 import subprocess
 import sys
 
@@ -80,8 +82,27 @@ def test_what_cannot_be_exported_is_explained(tmp_path, capsys, monkeypatch, for
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("keep")
     assert "is not an exported network" in refused(PROVIDED_MODEL, "--overwrite")
+    mine = shutil.copy(PROVIDED_MODEL, tmp_path / "mine.h5")
+    assert "mine.h5 is not an exported network" in refused(mine, "--output", mine, "--overwrite")
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     assert "KERAS_BACKEND=tensorflow" in refused(PROVIDED_MODEL)
+
+
+def test_full_disk_leaves_the_earlier_export(tmp_path, capsys, monkeypatch):
+    import tensorflow as tf
+
+    def save(module, folder, **options):
+        os.makedirs(folder)
+        raise tf.errors.ResourceExhaustedError(None, None, f"{{SaveV2}} {folder}; No space left on device")
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/saved_model.pb").write_text("earlier")
+    before = contents(tmp_path)
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    arguments = ("--format", "savedmodel", "--output", tmp_path / "out", "--overwrite")
+    assert run_script(EXPORT, tmp_path, PROVIDED_MODEL, *arguments) == 1
+    assert "out cannot be written: No space left on device" in capsys.readouterr().err
+    assert contents(tmp_path) == before
 
 
 def test_missing_package_is_named_with_the_command(tmp_path, capsys, monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 from music_featurization.artifacts import PipelineError, replacing
 from music_featurization.evaluation import palette
 from music_featurization.evaluation.palette import BALANCED, TRAINING, VALIDATION
+from music_featurization.file_tree import in_a_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,8 @@ def render(figure: "Figure", kind: str) -> bytes:
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """Cut a name with an ellipsis where it is too long for a picture."""
+    """Cut a name with an ellipsis where it is too long for a picture; write what no font can draw as escapes."""
+    name = in_a_line(name)
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 

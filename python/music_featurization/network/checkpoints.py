@@ -152,7 +152,8 @@ def read_about(path: Path) -> dict:
     import h5py
 
     if not Path(path).is_file():
-        raise PipelineError(f"{path} does not exist. Give another file, or train a network with {TRAINING}.")
+        problem = "is not a file" if Path(path).exists() else "does not exist"
+        raise PipelineError(f"{path} {problem}. Give another file, or train a network with {TRAINING}.")
     try:
         with h5py.File(path, "r") as file:
             about = json.loads(file.attrs.get(ATTRIBUTE, "{}"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from music_featurization import file_lock
 from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError, make_folder, replacing
 from music_featurization.network import checkpoints
 from music_featurization.network.keras_backend import load_keras
@@ -96,8 +97,17 @@ def _require_free(output: Path, format: str, overwrite: bool) -> None:
         return
     if not overwrite:
         raise PipelineError(f"{output} exists. Give --overwrite to replace it, or another --output.")
-    if not (output.is_file() if format == "onnx" else (output / "saved_model.pb").is_file()):
+    if not (_is_onnx(output) if format == "onnx" else (output / "saved_model.pb").is_file()):
         raise PipelineError(f"{output} is not an exported network, and is not replaced. Give another --output.")
+
+
+def _is_onnx(path: Path) -> bool:
+    """Return whether a file begins as ONNX files of tf2onnx do: with the fields 1 (a number) and 2 (a text)."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        head = file.read(3)
+    return head[:1] == b"\x08" and head[2:] == b"\x12"
 
 
 def _serving_function(network: "keras.Model") -> Any:
@@ -131,10 +141,24 @@ def _write_saved_model(network: "keras.Model", output: Path) -> None:
 
     module, function = tf.Module(), _serving_function(network)
     module.network = network
-    unfinished = output.with_name(f".{output.name}-unfinished")
+    output = output.resolve()  # the target of a link is replaced
+    unfinished, old = (output.with_name(f".{output.name}-{what}") for what in ("unfinished", "old"))
     make_folder(output.parent)
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    tf.saved_model.save(module, str(unfinished), signatures={"serving_default": function})
-    if output.exists():
-        shutil.rmtree(output)
-    os.replace(unfinished, output)
+    with file_lock.locked(output.with_name(f".{output.name}.lock"), output):
+        _remove(unfinished, old)  # of a run that was killed
+        try:
+            tf.saved_model.save(module, str(unfinished), signatures={"serving_default": function})
+            if output.exists():
+                os.replace(output, old)
+            os.replace(unfinished, output)
+        except tf.errors.OpError as error:
+            reason = str(error).splitlines()[0].rpartition("; ")[2]  # before it are names of TensorFlow and of the file
+            raise PipelineError(f"{output} cannot be written: {reason}. Give another --output.") from error
+        finally:
+            _remove(unfinished)
+        _remove(old)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
