@@ -32,6 +32,8 @@ def test_replacing_is_invisible_until_it_is_whole(tmp_path):
         temporary.write_text("other")
         raise KeyboardInterrupt
     assert path.read_text() == "half" and os.listdir(path.parent) == ["x.csv"]
+    with pytest.raises(OSError, match=f"directory: '{path.parent}'$"), artifacts.replacing(path.parent) as temporary:
+        temporary.write_text("other")
 
 
 def test_unfinished_files_of_the_dead_are_removed(tmp_path):

@@ -252,6 +252,14 @@ def test_genre_with_one_clip_and_a_walk_between_clips(tmp_path):
     assert "same clip" in refused(WALK, artifacts, "jazz", first)
 
 
+def test_end_with_time_steps_is_the_one_nearest_to_their_centroid():
+    clips = pandas.DataFrame({"name": [*["a.mp3"] * 3, "b.mp3"], "genre": "rock", "recording": ""})
+    reduced = np.array([[0.0], [3.0], [5.0], [9.0]])
+    assert style_walk.find_end("a.mp3", clips, reduced, ["rock"]) == 1
+    with pytest.raises(PipelineError, match="fits 4 clips"):
+        style_walk.find_end("mp3", clips, reduced, ["rock"])
+
+
 def test_ends_that_are_no_ends(hostile):
     genre = HOSTILE_GENRES[2]
     assert "same clip" in refused(WALK, hostile, genre, genre)

@@ -160,6 +160,8 @@ def read(path: str | os.PathLike, classes: Sequence[str] = GENRES) -> FeatureTab
         table = _read_frame(path)
     else:
         table = _read_without_header(path, classes)
+    if table.features.shape[1] < 2:
+        raise _unreadable(path, "it lacks features")
     models = table.rows["model"].unique().tolist()
     if not models:
         raise PipelineError(f"{path} contains no row. Run {MADE_BY} again.")
@@ -208,8 +210,6 @@ def _read_frame(path: Path) -> FeatureTable:
         features = frame[names].to_numpy(np.float32)
     except (ValueError, KeyError, IndexError, TypeError, pandas.errors.ParserError) as error:
         raise _unreadable(path, error) from error
-    if not names:
-        raise _unreadable(path, "it lacks features")
     rows = frame.drop(columns=names)
     _require_columns(path, rows)
     return FeatureTable(rows, features, path.parent)

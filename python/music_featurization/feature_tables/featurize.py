@@ -22,7 +22,7 @@ from music_featurization.feature_tables.tracks import Track
 from music_featurization.network import checkpoints, front_end
 
 TIME_LIMIT = 3600  # seconds per track: there are recordings of a day
-TRACKS_PER_PART, SECONDS_PER_PART = 64, 60  # finished tracks are kept on disk at least this often
+TRACKS_PER_PART, SECONDS_PER_PART = 64, 10  # finished tracks are kept on disk at least this often
 
 
 class Settings(NamedTuple):
@@ -36,7 +36,7 @@ class Settings(NamedTuple):
 
 
 def featurize(
-    paths: Sequence[str | os.PathLike],
+    paths: str | os.PathLike | Iterable[str | os.PathLike],
     out: str | os.PathLike,
     *,
     model: str | os.PathLike = PROVIDED_MODEL,
@@ -51,7 +51,7 @@ def featurize(
 
     Parameters
     ----------
-    paths : sequence of path-like
+    paths : path-like or iterable of path-like
         Recordings, or folders that contain some.
     out : path-like
         The table: .csv, .npz or .parquet.
@@ -97,7 +97,7 @@ def featurize(
         raise PipelineError("--overwrite and --shard cannot be combined. Give another --out, or overwrite first.")
     track_features.require_step(every)
     settings = Settings(model, checkpoints.require_compatible(model), fingerprint(model), every, tags)
-    recordings, skipped = tracks.find(paths, out)
+    recordings, skipped = tracks.find([paths] if isinstance(paths, (str, os.PathLike)) else paths, out)
     for line in skipped.lines():
         print(line)
     recordings = [track for track in recordings if spectrogram_folder.in_shard(track.name, shard)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, fingerprint
+from music_featurization.artifacts import PROVIDED_MODEL, SECONDS_OF_A_DAY, PipelineError, fingerprint
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.network import checkpoints, front_end, networks, prediction
 
@@ -140,9 +140,11 @@ def _load_networks(model_file: Path, classes: tuple[str, ...], model_fingerprint
 
 
 def require_step(every: float | None) -> None:
-    """Raise a PipelineError if `every` is too short for a time step."""
-    if every is not None and not SHORTEST_SECONDS <= every < math.inf:
-        raise PipelineError(f"every={every:g} is not a number of seconds of {SHORTEST_SECONDS} or more.")
+    """Raise a PipelineError if `every` is too short or too long for a time step."""
+    if every is not None and not SHORTEST_SECONDS <= every <= SECONDS_OF_A_DAY:
+        raise PipelineError(
+            f"every={every:g} is not a number of seconds from {SHORTEST_SECONDS} to {SECONDS_OF_A_DAY}."
+        )
 
 
 def analyse(path: str | os.PathLike, loaded: Networks, every: float | None = None) -> TrackFeatures:
@@ -151,7 +153,7 @@ def analyse(path: str | os.PathLike, loaded: Networks, every: float | None = Non
     Raises
     ------
     PipelineError
-        If `every` is too short.
+        If `every` is too short or too long.
     decoding.UnreadableAudioError
         If the recording cannot be used, or is silent.
     """

@@ -170,6 +170,10 @@ def centroid_clips(clips: "pandas.DataFrame", reduced: np.ndarray, genres: Seque
     rows = {}
     for genre in genres:
         members = np.flatnonzero(clips["genre"] == genre)
-        distances = np.linalg.norm(reduced[members] - reduced[members].mean(axis=0), axis=1)
-        rows[genre] = int(members[distances.argmin()])
+        rows[genre] = int(members[central(reduced[members])])
     return rows
+
+
+def central(points: np.ndarray) -> int:
+    """Return the row of the point nearest to the centroid."""
+    return int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmin())

@@ -34,8 +34,9 @@ class Walk(NamedTuple):
 def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: Sequence[str]) -> int:
     """Find the row of the clip that an end of the walk names.
 
-    A genre is the clip nearest to its centroid. A clip is given by its recording, its name, its id, or a part of its
-    name that no other clip has. `reduced` are the principal components of the clips, shape (N, D).
+    A genre is the clip nearest to its centroid, and a recording with several time steps the one nearest to theirs. A
+    clip is given by its recording, its name, its id, or a part of its name that no other clip has. `reduced` are the
+    principal components of the clips, shape (N, D).
     """
     genre = next((genre for genre in genres if composed(genre) == composed(text)), None)
     if genre is not None:
@@ -43,8 +44,8 @@ def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: 
     names = clips["name"].tolist()
     rows = search.by_recording(text, clips["recording"].tolist()) if os.path.isfile(text) else []
     rows = rows or search.by_text(text, names, has_ids=True)
-    if len(rows) == 1:
-        return rows[0]
+    if rows and len({clips["recording"].iloc[row] or names[row] for row in rows}) == 1:  # time steps of one recording
+        return rows[style_map.central(reduced[rows])]
     suggestion = search.suggestion(text, [*genres, *names])
     if rows:
         raise PipelineError(f"{text!r} fits {len(rows)} clips: {search.some(rows, names)}.{suggestion}")
