@@ -291,6 +291,7 @@ CUT = {
     "ok.wma": lambda: encoded("asf", "wmav2"),
     "wavpack.wv": lambda: encoded("wv", "wavpack"),
     "opus.webm": lambda: encoded("webm", "libopus", rate=48000),
+    "video.mkv": lambda: odd.video("matroska"),
 }  # fmt: skip
 
 

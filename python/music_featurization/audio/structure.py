@@ -94,6 +94,8 @@ def read_declared(file: Part) -> Declared:
     if layout in (_AU, _AU_LITTLE_ENDIAN):
         begin, length = struct.unpack(layout.header, head.ljust(12, b"\0"))
         return _judge_chunk(begin, length, file.size)
+    if head[:4] == _MATROSKA:
+        return _judge_segment(file)
     return _walk_pages(file) if layout is _OGG else _walk_chunks(file, layout) if layout else Declared()
 
 
@@ -266,6 +268,7 @@ class _Layout(NamedTuple):
 
 
 _OGG = _Layout(0, "", b"OggS")
+_MATROSKA, _SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")  # identifiers of its first two elements
 _AU, _AU_LITTLE_ENDIAN = _Layout(0, ">4xII", b""), _Layout(0, "<4xII", b"")
 _RIFF = _Layout(12, "<4sI", b"data", alignment=2)
 _WAVE64 = _Layout(40, "<16sQ", b"data", alignment=8, size_has_header=True)
@@ -312,6 +315,27 @@ def _walk_chunks(file: Part, layout: _Layout) -> Declared:
             declared = declared._replace(libsndfile_suffices=begin + length + layout.alignment > size)
         position = -(-(begin + length) // layout.alignment) * layout.alignment
     return declared
+
+
+def _judge_segment(file: Part) -> Declared:
+    """Return whether the segment of a Matroska file, which contains all streams, ends in the file."""
+    file.seek(0)
+    head = file.read(4096)
+    begin, length = _element(head, 0)
+    if head[begin + length : begin + length + 4] != _SEGMENT:
+        return Declared()
+    return _judge_chunk(*_element(head, begin + length), file.size)
+
+
+def _element(data: bytes, at: int) -> tuple[int, int]:
+    """Return where the content of a Matroska element with an identifier of 4 bytes begins, and its length.
+
+    The length is 0 where it is unknown: in a live stream all bits of it are set.
+    """
+    first = data[at + 4] if at + 4 < len(data) else 0
+    width = 9 - first.bit_length()  # in bytes: as many as the leading zeros, and one
+    bits = int.from_bytes(data[at + 4 : at + 4 + width]) & ((1 << 7 * width) - 1)
+    return at + 4 + width, 0 if bits == (1 << 7 * width) - 1 else bits
 
 
 def _judge_chunk(begin: int, length: int, size: int) -> Declared:
