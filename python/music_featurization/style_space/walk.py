@@ -44,7 +44,9 @@ def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: 
     names = clips["name"].tolist()
     rows = search.by_recording(text, clips["recording"].tolist()) if os.path.isfile(text) else []
     rows = rows or search.by_text(text, names, has_ids=True)
-    if rows and len({clips["recording"].iloc[row] or names[row] for row in rows}) == 1:  # time steps of one recording
+    if len(rows) == 1:
+        return rows[0]
+    if rows and len(set(clips["recording"].iloc[rows])) == len({names[row] for row in rows}) == 1:  # its time steps
         return rows[style_map.central(reduced[rows])]
     suggestion = search.suggestion(text, [*genres, *names])
     if rows:
