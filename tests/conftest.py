@@ -6,10 +6,10 @@ import hypothesis
 import pytest
 import tiny_music
 import tiny_results
-from tiny_pipeline import call_script, run_script
+from tiny_pipeline import AFTER_TRAINING, DATA_STEPS, call_script, run_script
 
 from music_featurization import workers
-from music_featurization.artifacts import FEATURIZE, MAP, PREDICTION, REPORT, STEP_1
+from music_featurization.artifacts import FEATURIZE, MAP, PREDICTION, REPORT, STEP_1, Artifacts
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
 hypothesis.settings.load_profile("any machine")
@@ -86,6 +86,18 @@ def collection(_collection, tmp_path):
 def collection_with_spectrograms(_collection_with_spectrograms, tmp_path):
     """As `collection`, after step 1."""
     return shutil.copytree(_collection_with_spectrograms, tmp_path / "root")
+
+
+@pytest.fixture(scope="session")
+def _finished_root(_collection_with_spectrograms, tmp_path_factory):
+    """A root in which every script has run, with a tiny network instead of training."""
+    artifacts = Artifacts(shutil.copytree(_collection_with_spectrograms, tmp_path_factory.mktemp("finished") / "root"))
+    (artifacts.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
+    tiny_results.make_model(artifacts.models / "epoch_02_0.4100.h5")
+    tiny_results.make_history(artifacts, [1.5, 1.2, 1.3])
+    for script, *args in (*DATA_STEPS, *AFTER_TRAINING):
+        assert run_script(script, artifacts.root, *args) == 0
+    return artifacts.root
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import keras
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -20,6 +21,8 @@ from music_featurization.artifacts import FEATURIZE, FRONT_END, REPOSITORY, TAG,
 from music_featurization.dataset.genres import GENRES
 from music_featurization.feature_tables import featurize
 from music_featurization.network import front_end
+
+SINGER = REPOSITORY / "tests/data/vocadito_10.mp3"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,20 @@ def test_errors_name_the_recording(function, tmp_path):
         function(tmp_path / "gone.mp3")
 
 
+def test_real_recording_of_a_man_who_sings_alone():
+    samples, rate = librosa.load(SINGER, sr=16000, res_type="soxr_hq")
+    power = librosa.feature.melspectrogram(y=samples, sr=rate, n_fft=512, hop_length=256, n_mels=96)
+    expected, clip = np.log10(1 + 10000 * power * 0.3 / power.mean()), log_mel(SINGER)
+    assert abs(clip.shape[1] - expected.shape[1]) <= 1
+    frames = min(clip.shape[1], expected.shape[1]) - 2  # the last frames depend on how the decoder ends
+    np.testing.assert_allclose(clip[:, :frames], expected[:, :frames], atol=0.01)
+    probabilities, genres = tags(SINGER), predict(SINGER)
+    mtt = sorted((tag for tag in probabilities if tag.startswith("mtt_")), key=probabilities.get)
+    assert {"mtt_male vocal", "mtt_man"} <= set(mtt[-8:])
+    assert probabilities["mtt_male vocal"] > 5 * probabilities["mtt_female vocal"]
+    assert genres["opera"] > genres["classical"] + genres["baroque"]  # a voice without instruments
+
+
 @pytest.mark.parametrize("every", [0, 1e300, math.nan])
 def test_every_must_be_a_duration(track, every):
     with pytest.raises(PipelineError, match=r"is not a number of seconds from 0\.1 to 86400"):
@@ -81,7 +98,7 @@ def test_every_must_be_a_duration(track, every):
 
 
 def test_examples_in_docstrings(tmp_path, monkeypatch):
-    shutil.copy(REPOSITORY / "tests/data/vocadito_10.mp3", tmp_path / "song.mp3")
+    shutil.copy(SINGER, tmp_path / "song.mp3")
     monkeypatch.chdir(tmp_path)
     for module in (front_end, featurize, api):  # in this order: an example reads what another one writes
         result = doctest.testmod(module)

@@ -63,22 +63,6 @@ def test_tables_come_back_as_they_were_written(tmp_path_factory, rows):
     assert [tuple(row) for row in table.itertuples(index=False)] == rows
 
 
-def test_outputs_are_up_to_date_by_settings_and_inputs(tmp_path):
-    output, record = tmp_path / "out.csv", tmp_path / "out.json"
-    assert not artifacts.is_up_to_date([output], record, {"a": 1}, "x")
-    output.touch()
-    with artifacts.recording(record, {"a": 1}, "x"):
-        pass
-    assert artifacts.is_up_to_date([output], record, {"a": 1}, "x")
-    assert not artifacts.is_up_to_date([output], record, {"a": 1}, "y")
-    assert not artifacts.is_up_to_date([output], record, {"a": 2}, "x", overwrite=True)
-    with pytest.raises(PipelineError, match=r"a = 1\) than this run's \(a = 2"):
-        artifacts.is_up_to_date([output], record, {"a": 2}, "x")
-    record.write_text("{")
-    with pytest.raises(PipelineError, match=r"out\.json is not readable JSON"):
-        artifacts.is_up_to_date([output], record, {"a": 1}, "x")
-
-
 @pytest.mark.parametrize(
     "error, status, words",
     [

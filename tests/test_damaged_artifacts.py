@@ -70,23 +70,17 @@ def call(script, root, path=""):
 
 
 @pytest.fixture(scope="module")
-def finished(_collection_with_spectrograms, tmp_path_factory):
-    """A root in which every script has run."""
-    root = shutil.copytree(_collection_with_spectrograms, tmp_path_factory.mktemp("finished") / "root")
-    artifacts = Artifacts(root)
-    (artifacts.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
-    for step in (STEP_1, STEP_2, STEP_3, STEP_4):
-        assert run_script(step, root) == 0
-    tiny_results.make_model(artifacts.models / "epoch_02_0.4100.h5")
-    tiny_results.make_history(artifacts, [1.5, 1.2, 1.3])
+def finished(_finished_root, tmp_path_factory):
+    """A root in which every script has run, with tables of tracks in every format."""
+    artifacts = Artifacts(shutil.copytree(_finished_root, tmp_path_factory.mktemp("damaged") / "root"))
     artifacts.training_settings.write_text('{"settings": {"network": "crnn"}, "versions": {"keras": "3"}}')
     paths = [f"{letter}.mp3" for letter in "abcdef"]
     table = tiny_results.make_track_table(paths, artifacts.results, 512, ("jazz", "rock"))
     for ending in feature_table.FORMATS:
         feature_table.write(artifacts.results / f"features{ending}", table)
-    for script in (PLOT, TESTING, FORMAT, PREDICTION, REPORT, MAP):
-        assert call(script, root) == 0
-    return root
+    for script in (REPORT, MAP):
+        assert call(script, artifacts.root) == 0
+    return artifacts.root
 
 
 def outcome(reader, root, path, capfd):

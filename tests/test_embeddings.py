@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tracemalloc
 
 import h5py
@@ -13,23 +11,11 @@ import pytest
 from tiny_pipeline import contents, run_script
 from tiny_results import make_model, make_training_set
 
-from music_featurization.artifacts import FRONT_END, REPOSITORY, STEP_1, TRAINING, Artifacts, PipelineError
+from music_featurization.artifacts import FRONT_END, STEP_1, TRAINING, Artifacts, PipelineError
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.evaluation import results
 from music_featurization.network import embeddings, front_end, networks
-
-# Runs a script that kills itself with SIGKILL instead of replacing the third .npy file.
-KILLED = """
-import os, runpy, signal, sys
-replace, arrays = os.replace, []
-def replace_or_die(source, target):
-    arrays.append(str(target)) if str(target).endswith(".npy") else None
-    os.kill(os.getpid(), signal.SIGKILL) if len(arrays) == 3 else replace(source, target)
-os.replace = replace_or_die
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 class FakeFrontEnd:
@@ -183,18 +169,6 @@ def test_workers_make_the_same_and_record_failures(artifacts, names, monkeypatch
     assert embedded(artifacts) == sorted(set(names) - {names[5]})
     for name in embedded(artifacts):
         assert np.allclose(np.load(artifacts.embeddings / name), alone[name], rtol=2e-3, atol=2e-3)
-
-
-def test_after_a_kill_only_the_missing_are_made(artifacts, capsys):
-    command = [sys.executable, "-c", KILLED, REPOSITORY / TRAINING, "--root", artifacts.root, "--shard", "1/1"]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    assert done.returncode == -9, done.stderr
-    before = times(artifacts)
-    assert len(before) == 2 and len(list(artifacts.embeddings.rglob(".unfinished-*"))) == 1
-    generate(artifacts)
-    assert "embeddings of 12 clips: 2 done, 10 to do" in capsys.readouterr().out
-    assert len(embedded(artifacts)) == 12 and times(artifacts) | before == times(artifacts)
-    assert not list(artifacts.embeddings.rglob(".unfinished-*")) and not problems(artifacts)
 
 
 def test_more_than_an_hour_in_bounded_memory(artifacts, names, fake):

@@ -97,11 +97,6 @@ def test_workers_that_die_at_their_start_end_the_run():
         outcomes(["fine-1"], prepare=functools.partial(os._exit, 1))
 
 
-def test_an_error_of_the_system_ends_the_run():
-    with pytest.raises(OSError, match="No space left"):
-        outcomes([f"slow-{number}" for number in range(20)] + ["raises-1"])
-
-
 def test_clips_are_taken_as_they_are_needed():
     """A list of millions must not be read into memory at once."""
     taken = []

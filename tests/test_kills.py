@@ -1,6 +1,6 @@
 """Every script is killed before and after each change of a file and run again: the same bytes as without a kill.
 
-The changes are replaced and removed files. test_training.py does so with 1-training.py.
+The changes are replaced and removed files.
 """
 
 import contextlib
@@ -16,29 +16,17 @@ from tiny_music import music, write_mp3
 from tiny_pipeline import contents, run_script
 
 from music_featurization import artifacts, file_lock, workers
-from music_featurization.artifacts import (
-    FEATURIZE,
-    FORMAT,
-    MAP,
-    PLOT,
-    PREDICTION,
-    REPORT,
-    STEP_1,
-    STEP_2,
-    STEP_3,
-    STEP_4,
-    TESTING,
-    WALK,
-    Artifacts,
-)
 from music_featurization.feature_tables import featurize
-from music_featurization.network import embeddings, networks, prediction
+from music_featurization.network import embeddings, keras_backend, networks, prediction
 
 MODEL, OTHER_MODEL = "models/epoch_02_0.4100.h5", "models/other.h5"
 OWN = ("{root}/own", "--model", "{root}/" + MODEL, "--out", "{root}/own.csv", "--jobs", "1")
 FEW_CLIPS = ("datasets/mp3_files/[1-9a-f]", "datasets/spectrograms/[1-9a-f]")
 TESTED = ("results/testing.json", "results/prediction*.npy", "results/music_dataset_testing.*")
+MAPPED = ("results/style_space*",)
 REPORTED = ("results/res.txt", "results/conf_matr.*", "results/metrics.json")
+TINY = ("--weights", "none")
+HALF = (*TINY, "--epochs", "3", "--keep", "best", "--precision", "mixed_float16")
 DATE = re.compile(rb'"date": "[0-9-]+"')
 
 
@@ -51,29 +39,32 @@ class Case:
     removed: tuple = ()  # from the finished root, so that there is something to do
     then: tuple | None = None  # other arguments of the second run
     kills: int = 2  # at least so many
+    fixture: str = "tiny_model"
 
 
 CASES = {
-    "step 1": Case(STEP_1, ("--jobs", "1"), (*FEW_CLIPS, "datasets/spectrograms"), kills=8),
-    "step 1 overwrites": Case(STEP_1, ("--jobs", "1", "--overwrite"), FEW_CLIPS, ("--jobs", "1"), 15),
-    "step 2": Case(STEP_2, (), ("datasets/tagged_spectrograms.*",), kills=4),
-    "step 2 overwrites": Case(STEP_2, ("--merge-synonyms", "--overwrite"), (), (), 5),
-    "step 3": Case(STEP_3, (), ("datasets/six_genres.*",), kills=4),
-    "step 3 overwrites": Case(STEP_3, ("--genres", "rock,classical", "--overwrite"), (), (), 5),
-    "step 4": Case(STEP_4, (), ("datasets/train_test_val",), kills=8),
-    "step 4 overwrites": Case(STEP_4, ("--split-by", "folder", "--overwrite"), (), (), 9),
-    "2-testing": Case(TESTING, (), TESTED, kills=10),
-    "2-testing overwrites": Case(TESTING, ("--model", "{root}/" + OTHER_MODEL), (), (), 11),
-    "2-testing embeds": Case(TESTING, (), TESTED, kills=20),
-    "3-format_dataset": Case(FORMAT, (), ("results/music_dataset.*",), kills=4),
-    "3-format_dataset overwrites": Case(FORMAT, ("--split", "val"), (), (), 5),
-    "manage_prediction": Case(PREDICTION, (), REPORTED, kills=8),
-    "plot_loss_accuracy_curves": Case(PLOT, (), ("results/loss.svg", "results/accuracy.svg"), kills=4),
-    "plot_style_space": Case(MAP, (), ("results/style_space*",), kills=6),
-    "walk_style_space": Case(WALK, ("classical", "rock"), ("results/walk_*", "results/style_space*"), kills=8),
-    "make_report": Case(REPORT, (), ("results/report.html",), kills=2),
-    "featurize": Case(FEATURIZE, OWN, ("own.*",), kills=8),
-    "featurize overwrites": Case(FEATURIZE, (*OWN, "--overwrite"), (), OWN, 8),
+    "step 1": Case(artifacts.STEP_1, ("--jobs", "1"), (*FEW_CLIPS, "datasets/spectrograms"), kills=8),
+    "step 1 overwrites": Case(artifacts.STEP_1, ("--jobs", "1", "--overwrite"), FEW_CLIPS, ("--jobs", "1"), 15),
+    "step 2": Case(artifacts.STEP_2, (), ("datasets/tagged_spectrograms.*",), kills=4),
+    "step 2 overwrites": Case(artifacts.STEP_2, ("--merge-synonyms", "--overwrite"), (), (), 5),
+    "step 3": Case(artifacts.STEP_3, (), ("datasets/six_genres.*",), kills=4),
+    "step 3 overwrites": Case(artifacts.STEP_3, ("--genres", "rock,classical", "--overwrite"), (), (), 5),
+    "step 4": Case(artifacts.STEP_4, (), ("datasets/train_test_val",), kills=8),
+    "step 4 overwrites": Case(artifacts.STEP_4, ("--split-by", "folder", "--overwrite"), (), (), 9),
+    "1-training": Case(artifacts.TRAINING, (*TINY, "--epochs", "2"), ("models/*",), kills=14, fixture="trains"),
+    "1-training keeps the best": Case(artifacts.TRAINING, HALF, ("models/*",), kills=20, fixture="trains"),
+    "2-testing": Case(artifacts.TESTING, (), TESTED, kills=10),
+    "2-testing overwrites": Case(artifacts.TESTING, ("--model", "{root}/" + OTHER_MODEL), (), (), 11),
+    "2-testing embeds": Case(artifacts.TESTING, (), TESTED, kills=20, fixture="embeds"),
+    "3-format_dataset": Case(artifacts.FORMAT, (), ("results/music_dataset.*",), kills=4),
+    "3-format_dataset overwrites": Case(artifacts.FORMAT, ("--split", "val"), (), (), 5),
+    "manage_prediction": Case(artifacts.PREDICTION, (), REPORTED, kills=8),
+    "plot_loss_accuracy_curves": Case(artifacts.PLOT, (), ("results/loss.svg", "results/accuracy.svg"), kills=4),
+    "plot_style_space": Case(artifacts.MAP, (), MAPPED, kills=6),
+    "walk_style_space": Case(artifacts.WALK, ("classical", "rock"), ("results/walk_*", *MAPPED), kills=8),
+    "make_report": Case(artifacts.REPORT, (), ("results/report.html",), kills=2),
+    "featurize": Case(artifacts.FEATURIZE, OWN, ("own.*",), kills=8),
+    "featurize overwrites": Case(artifacts.FEATURIZE, (*OWN, "--overwrite"), (), OWN, 8),
 }
 
 
@@ -145,28 +136,32 @@ def embeds(monkeypatch):
     monkeypatch.setattr(prediction, "predict", predict_spectrograms)
 
 
+@pytest.fixture
+def trains(monkeypatch):
+    """Train a network that needs no compilation."""
+    monkeypatch.setattr(
+        networks, "build_network", lambda name, n_classes, **_: tiny_results.make_network(n_classes, name=name)
+    )
+    yield
+    keras_backend.use_precision("float32")
+
+
 def call(script, root, args):
     """Run a script as a process of its own would; returns the exit status."""
     artifacts._sweep.cache_clear()
+    keras_backend.load_keras().utils.clear_session(free_memory=False)  # so that layers get the same names
     return run_script(script, root, *(arg.format(root=root) for arg in args))
 
 
 @pytest.fixture(scope="module")
-def finished(_collection_with_spectrograms, tmp_path_factory):
-    """A root in which every script has run."""
-    root = shutil.copytree(_collection_with_spectrograms, tmp_path_factory.mktemp("finished") / "root")
-    (root / "datasets/mp3_files/0/bad.mp3").write_bytes(b"no music" * 99)
+def finished(_finished_root, tmp_path_factory):
+    """A root in which every script has run, also on recordings of one's own and on the validation part."""
+    root = shutil.copytree(_finished_root, tmp_path_factory.mktemp("finished") / "root")
     for seconds in (4, 5):
         write_mp3(root / f"own/{seconds}.mp3", music(seconds))
     (root / "own/bad.mp3").write_bytes(b"no music" * 99)
-    tiny_results.make_model(root / MODEL)
     tiny_results.make_model(root / OTHER_MODEL, seed=2)
-    tiny_results.make_history(Artifacts(root), [1.5, 1.2, 1.3])
-    commands = [
-        (STEP_1,), (STEP_2,), (STEP_3,), (STEP_4,), (TESTING, "--split", "val"), (TESTING,), (FORMAT,), (PLOT,),
-        (PREDICTION,), (REPORT,), (MAP,), (WALK, "classical", "rock"), (FEATURIZE, *OWN),
-    ]  # fmt: skip
-    for script, *args in commands:
+    for script, *args in ((artifacts.TESTING, "--split", "val"), (artifacts.FEATURIZE, *OWN)):
         assert call(script, root, args) == 0
     return root
 
@@ -181,8 +176,7 @@ def comparable(root):
 @pytest.mark.parametrize("name", CASES)
 def test_killed_at_every_change_and_run_again(finished, tmp_path, name, request):
     case, start, root = CASES[name], tmp_path / "start", tmp_path / "root"
-    if name == "2-testing embeds":
-        request.getfixturevalue("embeds")
+    request.getfixturevalue(case.fixture)
 
     def restart(source):
         shutil.rmtree(root, ignore_errors=True)

@@ -8,14 +8,10 @@ import pytest
 import tiny_music
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_pipeline import refused, run_script
+from tiny_pipeline import refused, run_script, table
 
 from music_featurization.artifacts import STEP_2, STEP_3, STEP_4, PipelineError
 from music_featurization.dataset import annotations, clip_names, genres, split, tags
-
-
-def table(root, name):
-    return pandas.read_csv(root / "datasets" / name, dtype=str, keep_default_na=False)
 
 
 @pytest.fixture

@@ -9,26 +9,12 @@ import numpy as np
 import pandas
 import pytest
 import tiny_music
-from tiny_pipeline import contents, run_script
+from tiny_pipeline import AFTER_TRAINING, DATA_STEPS, contents, run_script
 
-from music_featurization import artifacts
-from music_featurization.artifacts import Artifacts
+from music_featurization.artifacts import TRAINING, Artifacts
 from music_featurization.dataset.genres import STYLE_SPACE_CODES
 
-SCRIPTS = (
-    (artifacts.STEP_1,),
-    (artifacts.STEP_2,),
-    (artifacts.STEP_3,),
-    (artifacts.STEP_4,),
-    (artifacts.TRAINING, "--epochs", 2),
-    (artifacts.PLOT,),
-    (artifacts.TESTING,),
-    (artifacts.FORMAT,),
-    (artifacts.PREDICTION,),
-    (artifacts.MAP,),
-    (artifacts.REPORT,),
-    (artifacts.WALK, "classical", "rock"),
-)
+SCRIPTS = (*DATA_STEPS, (TRAINING, "--epochs", 2), *AFTER_TRAINING)
 CLIPS = 72
 
 

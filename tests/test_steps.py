@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import tiny_music
 from tiny_music import clip_path
-from tiny_pipeline import contents, refused, run_script
+from tiny_pipeline import DATA_STEPS, contents, refused, run_script, table
 
 from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4
 from music_featurization.audio import spectrogram
@@ -22,12 +22,8 @@ PARTS = ("train", "val", "test")
 
 
 def run_all(root, *steps):
-    for step, *args in steps or ((STEP_2,), (STEP_3,), (STEP_4,)):
+    for step, *args in steps or DATA_STEPS[1:]:
         assert run_script(step, root, *args) == 0
-
-
-def table(root, name):
-    return pandas.read_csv(root / "datasets" / name, dtype=str, keep_default_na=False)
 
 
 def failures(root):

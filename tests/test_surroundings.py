@@ -4,35 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
-import unicodedata
 
 import pytest
 import tiny_music
 import tiny_results
-from tiny_pipeline import contents, error_line
+from tiny_pipeline import AFTER_TRAINING, contents, error_line
 
-from music_featurization.artifacts import (
-    FORMAT,
-    MAP,
-    PLOT,
-    PREDICTION,
-    REPORT,
-    REPOSITORY,
-    STEP_1,
-    STEP_2,
-    STEP_3,
-    STEP_4,
-    TESTING,
-    WALK,
-    Artifacts,
-)
+from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4, Artifacts
 
 SCRIPTS = sorted(
     str(path.relative_to(REPOSITORY))
     for folder in ("datasets_utils", "python", "results_utils")
     for path in (REPOSITORY / folder).glob("*.py")
 )
-AFTER_TRAINING = (PLOT, TESTING, FORMAT, PREDICTION, REPORT, MAP, WALK)
 NO_SHARED_MEMORY = """
 import _multiprocessing
 class Refused(_multiprocessing.SemLock):
@@ -113,21 +97,10 @@ def test_root_that_is_not_utf8(collection_with_spectrograms, tmp_path):
         assert process.returncode == 0, process.stderr.decode()
     tiny_results.make_model(Artifacts(root).models / "epoch_02_0.4100.h5")
     tiny_results.make_history(Artifacts(root), [1.5, 1.2, 1.3])
-    for script in AFTER_TRAINING:
-        process = start(script, root, *(["classical", "rock"] if "walk" in script else []))
+    for script, *args in AFTER_TRAINING:
+        process = start(script, root, *args)
         assert process.returncode == 0, (script, process.stderr.decode())
     one_line(start(STEP_3, root, "--genres", "rock,jazz"), "r\\udcff\\udcfet/datasets/six_genres.csv")
-
-
-def test_searches_find_names_in_any_normal_form_of_unicode(tmp_path):
-    import pandas
-
-    from music_featurization.style_space import neighbours, walk
-
-    names = [unicodedata.normalize("NFD", name) for name in ("1_café", "2_flûte")]
-    for typed in (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")):
-        assert neighbours.find(typed, names) == 0
-        assert walk.find_end(typed, pandas.DataFrame({"name": names}), None, []) == 0
 
 
 # Python, packages and the machine
@@ -185,18 +158,3 @@ def test_keras_that_cannot_start(tmp_path, backend, settings, words):
     env = os.environ | with_site(tmp_path / "site", "import sys; sys.modules['jax'] = None")
     env |= {"HOME": str(tmp_path / "home")} | ({"KERAS_BACKEND": backend} if backend else {})
     one_line(subprocess.run([sys.executable, "-c", code], capture_output=True, env=env), "Keras cannot start", *words)
-
-
-def test_temporary_files_of_killed_runs_are_swept_wherever_a_script_writes(collection_with_spectrograms):
-    root = collection_with_spectrograms
-    code = (
-        "import os, sys; from music_featurization import artifacts\n"
-        "with artifacts.replacing(sys.argv[1]) as path: path.touch(); os._exit(9)"
-    )
-    folders = [root / "datasets", root / "datasets/train_test_val"]
-    for folder in folders:
-        subprocess.run([sys.executable, "-c", code, folder / "x.csv"])
-        assert list(folder.glob(".unfinished-*"))
-    for step in (STEP_2, STEP_3, STEP_4):
-        assert start(step, root).returncode == 0
-    assert not [path for folder in folders for path in folder.glob(".*")]

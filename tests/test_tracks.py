@@ -192,39 +192,25 @@ def test_no_path_is_a_formula(featurize_here, tmp_path):
 # Only one run makes a table
 
 
-def test_second_run_is_refused(featurize_here, refused_run, tmp_path):
-    song, out = write_wav(tmp_path / "a.wav"), tmp_path / "f.csv"
-    with table_run.owned(out):
-        message = refused_run(song, "--out", out)
-        featurize_here(song, "--out", tmp_path / "other.csv")
-    assert f"{out} is being made by another run (process {os.getpid()} on " in message and "--out" in message
-    featurize_here(song, "--out", out)
-    assert sorted(os.listdir(tmp_path)) == ["a.wav", "f.csv", "other.csv"]
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from music_featurization import file_lock
-with file_lock.locked(Path(sys.argv[1]), Path("table")):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_lock_ends_with_its_process(tmp_path):
-    lock = tmp_path / "f.lock"
-    owner = subprocess.Popen([sys.executable, "-c", HOLD, lock], stdout=subprocess.PIPE, text=True)
-    assert owner.stdout.readline() == "locked\n"
-    message = rf"table is being made by another run \(process {owner.pid} on "
-    with pytest.raises(PipelineError, match=message), file_lock.locked(lock, Path("table")):
-        pass
-    owner.kill()
-    owner.wait()
-    assert lock.exists()
-    with file_lock.locked(lock, Path("table")):
-        assert lock.read_text().startswith(f"process {os.getpid()} ")
-    assert not lock.exists()
+def test_second_run_is_refused_until_the_first_is_killed(featurize_here, refused_run, tiny_model, tmp_path):
+    for number in range(3):
+        write_wav(tmp_path / f"m/{number}.wav", 100, seed=number)
+    music, out = tmp_path / "m", tmp_path / "f.csv"
+    command = [sys.executable, REPOSITORY / FEATURIZE, music, "--model", tiny_model, "--jobs", "1", "--out", out]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not (tmp_path / "f.csv.lock").exists():
+        assert time.monotonic() < end and first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    message = refused_run(music, "--out", out)
+    assert f"{out} is being made by another run (process {first.pid} on " in message and "--out" in message
+    featurize_here(music / "0.wav", "--out", tmp_path / "other.csv")
+    first.kill()
+    first.wait()
+    assert "3 tracks: 0 done, 3 to do" in featurize_here(music, "--out", out)
+    assert names(out) == ["m/0.wav", "m/1.wav", "m/2.wav"]
+    assert sorted(os.listdir(tmp_path)) == ["f.csv", "m", "other.csv"]
 
 
 def test_lock_file_that_its_owner_removes_is_not_enough(tmp_path, monkeypatch):
@@ -244,28 +230,6 @@ def test_lock_file_that_its_owner_removes_is_not_enough(tmp_path, monkeypatch):
         assert len(attempts) == 2
         with pytest.raises(PipelineError), file_lock.locked(lock, Path("table")):
             pass
-
-
-def test_second_real_run_and_a_kill(tiny_model, tmp_path):
-    for number in range(3):
-        write_wav(tmp_path / f"m/{number}.wav", 600, seed=number)
-    command = [sys.executable, REPOSITORY / FEATURIZE, tmp_path / "m", "--model", tiny_model, "--jobs", "1"]
-    command += ["--out", tmp_path / "f.csv"]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 60
-    while not (tmp_path / "f.csv.lock").exists():
-        assert time.monotonic() < end and first.poll() is None
-        time.sleep(0.01)
-    first.send_signal(signal.SIGSTOP)
-    second = subprocess.run(command, capture_output=True, text=True)
-    assert second.returncode == 1
-    assert second.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/f.csv is being made")
-    first.kill()
-    first.wait()
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert again.returncode == 0 and "3 tracks: 0 done, 3 to do" in again.stdout
-    assert names(tmp_path / "f.csv") == ["m/0.wav", "m/1.wav", "m/2.wav"]
-    assert sorted(os.listdir(tmp_path)) == ["f.csv", "m"]
 
 
 def test_files_of_killed_runs_are_removed(featurize_here, tmp_path):

@@ -8,10 +8,17 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pandas
 import pytest
 
-from music_featurization import command_line
+from music_featurization import artifacts, command_line
 from music_featurization.artifacts import REPOSITORY, Artifacts, PipelineError
+
+DATA_STEPS = ((artifacts.STEP_1,), (artifacts.STEP_2,), (artifacts.STEP_3,), (artifacts.STEP_4,))
+AFTER_TRAINING = (
+    (artifacts.PLOT,), (artifacts.TESTING,), (artifacts.FORMAT,), (artifacts.PREDICTION,), (artifacts.MAP,),
+    (artifacts.REPORT,), (artifacts.WALK, "classical", "rock"),
+)  # fmt: skip
 
 
 def load_script(script: str) -> ModuleType:
@@ -61,6 +68,11 @@ def error_line(stderr: str | bytes) -> str:
     lines = [line for line in text.splitlines() if line.strip() and "clip/s" not in line]
     assert len(lines) == 1 and lines[0].startswith("error: "), text
     return lines[0]
+
+
+def table(root: Path, name: str) -> pandas.DataFrame:
+    """Read a table below `datasets`, every value as text."""
+    return pandas.read_csv(root / "datasets" / name, dtype=str, keep_default_na=False)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
