@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from tiny_pipeline import contents, run_script
+from tiny_pipeline import contents, refused, run_script
 
 from music_featurization.artifacts import STEP_0, Artifacts, read_json
 from music_featurization.dataset import clip_names
@@ -103,12 +103,9 @@ def test_continues_where_it_was_interrupted(root, capsys):
     [(["--pieces", 1], ("pieces = 3", "pieces = 1", "--overwrite")),
      (["--pieces", PIECES, "--seed", 11], ("seed = 10", "seed = 11"))],
 )  # fmt: skip
-def test_other_settings_are_refused(root, options, message, capsys):
-    before = contents(root)
-    assert run_script(STEP_0, root, *options) == 1
-    error = capsys.readouterr().err
-    assert all(words in error for words in message)
-    assert contents(root) == before
+def test_other_settings_are_refused(root, options, message):
+    before, error = contents(root), refused(STEP_0, root, *options)
+    assert all(words in error for words in message) and contents(root) == before
 
 
 def test_overwrite_replaces_its_own_clips_only_and_sound_fonts_are_recorded(root):
@@ -124,29 +121,28 @@ def test_overwrite_replaces_its_own_clips_only_and_sound_fonts_are_recorded(root
 
 
 @pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
-def test_a_data_set_it_did_not_make_is_left_alone(tmp_path, overwrite, capsys):
+def test_a_data_set_it_did_not_make_is_left_alone(tmp_path, overwrite):
     file = Artifacts(tmp_path).mp3_files / "mine.mp3"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"mine")
-    assert run_script(STEP_0, tmp_path, "--pieces", 1, *overwrite) == 1
-    assert "was not made by this script" in capsys.readouterr().err
+    assert "was not made by this script" in refused(STEP_0, tmp_path, "--pieces", 1, *overwrite)
     assert contents(tmp_path) == {"datasets/mp3_files/mine.mp3": b"mine"}
 
 
-def test_annotations_put_in_place_of_its_own_are_left_alone(root, capsys):
+def test_annotations_put_in_place_of_its_own_are_left_alone(root):
     text = '"clip_id"\t"rock"\t"mp3_path"\n"1"\t"1"\t"a/real.mp3"\n'
     Artifacts(root).annotations.write_text(text)
-    assert run_script(STEP_0, root, "--pieces", PIECES, "--overwrite") == 1
-    assert "annotations_final.csv was not made by this script" in capsys.readouterr().err
+    message = refused(STEP_0, root, "--pieces", PIECES, "--overwrite")
+    assert "annotations_final.csv was not made by this script" in message
     assert Artifacts(root).annotations.read_text() == text
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "There is no sound font"), ("x", "is not a SoundFont 2 file")])
-def test_bad_sound_fonts(tmp_path, text, message, capsys):
+def test_bad_sound_fonts(tmp_path, text, message):
     if text:
         (tmp_path / "font.sf2").write_text(text)
-    assert run_script(STEP_0, tmp_path / "root", "--soundfont", tmp_path / "font.sf2") == 1
-    assert message in capsys.readouterr().err and not (tmp_path / "root").exists()
+    assert message in refused(STEP_0, tmp_path / "root", "--soundfont", tmp_path / "font.sf2")
+    assert not (tmp_path / "root").exists()
 
 
 def test_the_default_plan_has_enough_of_everything():

@@ -16,7 +16,7 @@ import hostile_clips
 import joblib
 import pytest
 import tiny_music
-from tiny_pipeline import contents, error_line, run_script, start_script
+from tiny_pipeline import contents, fails_with_one_line, run_script, start_script
 
 from music_featurization import workers
 from music_featurization.artifacts import REPOSITORY, STEP_1, PipelineError
@@ -224,15 +224,6 @@ def test_ctrl_c(many_clips, uninterrupted, tmp_path, when):
 # The disk
 
 
-def ends_with_one_line(process, *words):
-    out, err = process.communicate(timeout=60)
-    message = error_line(err)
-    assert process.returncode == 1
-    for word in words:
-        assert word in message
-    return out
-
-
 def test_full_disk(many_clips, tmp_path, uninterrupted):
     """A small file system of its own where that is allowed, else a limit on the size of a file."""
     root, folder = tmp_path / "root", tmp_path / "root/datasets/spectrograms"
@@ -241,10 +232,10 @@ def test_full_disk(many_clips, tmp_path, uninterrupted):
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))}
-        ends_with_one_line(start_script(STEP_1, root, **limit), os.strerror(errno.EFBIG), "run the same command again")
+        fails_with_one_line(start_script(STEP_1, root, **limit), os.strerror(errno.EFBIG), "run the same command again")
         return
     try:
-        out = ends_with_one_line(
+        out = fails_with_one_line(
             start_script(STEP_1, root), os.strerror(errno.ENOSPC), "Free some space", "what was finished"
         )
         written = contents(folder)
@@ -260,10 +251,10 @@ def test_full_disk(many_clips, tmp_path, uninterrupted):
 
 def test_output_that_cannot_be_written(collection):
     (collection / "datasets/spectrograms").write_text("a file, where a folder should be")
-    ends_with_one_line(start_script(STEP_1, collection), "spectrograms", "run the same command again")
+    fails_with_one_line(start_script(STEP_1, collection), "spectrograms", "run the same command again")
     (collection / "datasets/spectrograms").unlink()
     (collection / "datasets/spectrograms").symlink_to("/proc/self")  # where not even root may make files
-    ends_with_one_line(start_script(STEP_1, collection))
+    fails_with_one_line(start_script(STEP_1, collection))
 
 
 def test_input_that_vanishes(many_clips, tmp_path, uninterrupted):
@@ -271,7 +262,7 @@ def test_input_that_vanishes(many_clips, tmp_path, uninterrupted):
     process = start_script(STEP_1, root, "--jobs", 2)
     wait_until(lambda: some_done(root), 10)
     (root / "datasets/mp3_files").rename(root / "datasets/elsewhere")
-    ends_with_one_line(process, "mp3_files", "run the same command again")
+    fails_with_one_line(process, "mp3_files", "run the same command again")
     assert_whole(root, uninterrupted)
     (root / "datasets/elsewhere").rename(root / "datasets/mp3_files")
     assert run_script(STEP_1, root, "--retry-failed") == 0

@@ -117,10 +117,8 @@ def test_run_again_adds_what_is_missing(featurize_here, folder, tmp_path):
     assert (kept.features == before.features).all()
 
 
-def test_interrupted_run_keeps_what_is_finished(folder, tiny_model, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "f.csv"
-    command = (FEATURIZE, None, folder, "--model", tiny_model, "--out", out, "--jobs", "1")
-    outcomes = workers.run
+def test_interrupted_run_keeps_what_is_finished(featurize_here, folder, tmp_path, monkeypatch):
+    out, outcomes = tmp_path / "f.csv", workers.run
 
     def interrupted(*args, **options):
         for number, outcome in enumerate(outcomes(*args, **options)):
@@ -130,11 +128,9 @@ def test_interrupted_run_keeps_what_is_finished(folder, tiny_model, tmp_path, mo
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(workers, "run", interrupted)
-        call_script(*command)
+        featurize_here(folder, "--out", out)
     assert not out.exists() and table_run.parts(out)
-    capsys.readouterr()
-    call_script(*command)
-    assert re.search("7 tracks: [1-4] done, [3-6] to do", capsys.readouterr().out)
+    assert re.search("7 tracks: [1-4] done, [3-6] to do", featurize_here(folder, "--out", out))
     assert len(feature_table.read(out).rows) == 4
     assert not table_run.partial_folder(out).exists()
 

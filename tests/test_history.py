@@ -47,16 +47,7 @@ def test_histories_of_python_2(artifacts):
 
 
 def test_only_lists_of_numbers_are_read(artifacts):
-    odd = {
-        "loss": (1, True),
-        "lr": 0.1,
-        "name": "abc",
-        "text": ["a"],
-        "none": [None],
-        "empty": [],
-        "map": {1: 2},
-        3: [1],
-    }
+    odd = {"loss": (1, True), "lr": 0.1, "name": "abc", "text": ["a"], "none": [None], "map": {1: 2}, 3: [1], "e": []}
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert read_pickled(artifacts, odd, protocol=protocol) == {"loss": [1.0, 1.0]}
     for content in ({}, {"lr": 0.1}, [1.0], "text", None):

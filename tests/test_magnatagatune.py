@@ -5,7 +5,7 @@ import shutil
 import pandas
 import pytest
 import tiny_music
-from tiny_pipeline import run_script
+from tiny_pipeline import refused, run_script, table
 
 from music_featurization.artifacts import REPOSITORY, STEP_2, STEP_3, STEP_4
 from music_featurization.dataset import clip_names, magnatagatune, split
@@ -14,15 +14,7 @@ from music_featurization.demo import demo_dataset
 SHARED = REPOSITORY.parent / "shared"
 TAG_TABLE = SHARED / "magnatagatune/annotations_23tags.csv"
 IMITATION = SHARED / "real_music/datasets/annotations_final.csv"
-
-
-def paths_of(annotations):
-    return list(pandas.read_csv(annotations, sep="\t", usecols=["mp3_path"])["mp3_path"])
-
-
-def parts_of(root):
-    folder = root / "datasets/train_test_val"
-    return {part: pandas.read_csv(folder / f"{part}.csv", dtype=str) for part in split.PARTS}
+SONGS = [f"{n % 16:x}/artist-album-01-song {n % 16:x}-{n // 16}-{n // 16 + 29}.mp3" for n in range(32)]
 
 
 def after_step_3(root, paths, capsys):
@@ -35,47 +27,43 @@ def after_step_3(root, paths, capsys):
     return root
 
 
-def hex_paths(folders="0123456789abcdef"):
-    return [
-        f"{folder}/artist-album-01-song {folder}-{start}-{start + 29}.mp3" for folder in folders for start in (0, 9)
-    ]
+def paths_of_parts(root):
+    return {part: table(root, f"train_test_val/{part}.csv")["spectrogram"] for part in split.PARTS}
 
 
 # --split-by folder
 
 
 def test_split_by_folder(tmp_path, capsys):
-    root = after_step_3(tmp_path, hex_paths(), capsys)
+    root = after_step_3(tmp_path, SONGS, capsys)
     assert run_script(STEP_4, root, "--split-by", "folder") == 0
     assert "note: 32 of 32 clips are of no MagnaTagATune album: not its standard split" in capsys.readouterr().out
-    folders = {part: "".join(table["spectrogram"].str[0].unique()) for part, table in parts_of(root).items()}
+    folders = {part: "".join(paths.str[0].unique()) for part, paths in paths_of_parts(root).items()}
     assert folders == {"train": "0123456789ab", "val": "c", "test": "def"}
     assert run_script(STEP_4, root, "--split-by", "folder") == 0
     assert "is up to date, nothing to do" in capsys.readouterr().out
-    assert run_script(STEP_4, root, "--group-by", "song") == 1
-    assert "split_by = folder" in capsys.readouterr().err
+    assert "split_by = folder" in refused(STEP_4, root, "--group-by", "song")
+
+
+OTHERS = "MagnaTagATune's folders 0-9 and a-f; 1 of 33 clips are in other folders"
 
 
 @pytest.mark.parametrize(
-    "path", ["jazz/artist-album-01-song-0-29.mp3", "g/artist-album-01-song-0-29.mp3", "10/song.mp3", "loose-0-29.mp3"]
+    "paths, words",
+    [
+        ([*SONGS, "jazz/artist-album-01-song-0-29.mp3"], (OTHERS, "jazz/artist-album-01-song-0-29.npy")),
+        ([*SONGS, "g/artist-album-01-song-0-29.mp3"], (OTHERS, "g/artist-album-01-song-0-29.npy")),
+        ([*SONGS, "10/song.mp3"], (OTHERS, "10/song.npy", "--group-by song")),
+        ([*SONGS, "loose-0-29.mp3"], (OTHERS, "loose-0-29.npy")),
+        ([path for path in SONGS if path[0] < "d"], ("No clip with a genre is in the folders of test (d-f)",)),
+        ([path for path in SONGS if path[0] != "c"], ("No clip with a genre is in the folders of val (c)",)),
+    ],
 )
-def test_split_by_folder_is_refused_for_other_folders(tmp_path, capsys, path):
-    root = after_step_3(tmp_path, [*hex_paths(), path], capsys)
-    assert run_script(STEP_4, root, "--split-by", "folder") == 1
-    message = capsys.readouterr().err
-    assert (
-        message.count("\n") == 1
-        and "MagnaTagATune's folders 0-9 and a-f; 1 of 33 clips are in other folders" in message
-    )
-    assert path.replace(".mp3", ".npy") in message and "--group-by song" in message
+def test_split_by_folder_is_refused_for_other_folders(tmp_path, capsys, paths, words):
+    root = after_step_3(tmp_path, paths, capsys)
+    message = refused(STEP_4, root, "--split-by", "folder")
+    assert all(word in message for word in words) and "\n" not in message
     assert not (root / "datasets/train_test_val").exists()
-
-
-@pytest.mark.parametrize("folders, lacking", [("0123456789abc", "test (d-f)"), ("0123abdef", "val (c)")])
-def test_split_by_folder_is_refused_where_a_part_would_be_empty(tmp_path, capsys, folders, lacking):
-    root = after_step_3(tmp_path, hex_paths(folders), capsys)
-    assert run_script(STEP_4, root, "--split-by", "folder") == 1
-    assert f"No clip with a genre is in the folders of {lacking}" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not TAG_TABLE.exists(), reason="the real tag table is not part of the project")
@@ -85,9 +73,9 @@ def test_split_by_folder_of_the_real_tag_table(tmp_path, capsys):
     for step, *args in ((STEP_2,), (STEP_3,), (STEP_4, "--split-by", "folder")):
         assert run_script(step, tmp_path, *args) == 0
     assert "note:" not in capsys.readouterr().out
-    parts = parts_of(tmp_path)
-    assert {part: len(table) for part, table in parts.items()} == {"train": 5798, "val": 551, "test": 1601}
-    songs = [{clip_names.parse(path).song for path in table["spectrogram"]} for table in parts.values()]
+    parts = paths_of_parts(tmp_path)
+    assert {part: len(paths) for part, paths in parts.items()} == {"train": 5798, "val": 551, "test": 1601}
+    songs = [{clip_names.parse(path).song for path in paths} for paths in parts.values()]
     assert not (songs[0] & songs[1] or songs[0] & songs[2] or songs[1] & songs[2])
 
 
@@ -118,6 +106,8 @@ def test_no_clip_of_the_demo_was_heard():
 
 @pytest.mark.skipif(not SHARED.exists(), reason="real tag tables are not part of the project")
 def test_clips_of_the_archive_differ_from_an_imitation():
-    real, imitation = paths_of(TAG_TABLE), paths_of(IMITATION)
+    real, imitation = (
+        pandas.read_csv(path, sep="\t", usecols=["mp3_path"])["mp3_path"] for path in (TAG_TABLE, IMITATION)
+    )
     assert all(map(magnatagatune.is_clip, real)) and not any(map(magnatagatune.is_clip, imitation))
     assert [magnatagatune.was_heard(path) for path in real] == [path[0] < "d" for path in real]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from tiny_music import SINGER
 
 from music_featurization.dataset.genres import GENRES
 
 EXTRAS = Path(__file__).parent.parent / "extras"
-RECORDING = Path(__file__).parent / "data/vocadito_10.mp3"
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def cells(tmp_path_factory):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     folder = tmp_path_factory.mktemp("music")
-    samples, rate = soundfile.read(RECORDING)
+    samples, rate = soundfile.read(SINGER)
     for number in range(4):
         piece = samples[number * len(samples) // 4 : (number + 1) * len(samples) // 4]
         soundfile.write(folder / f"piece-{number}.wav", piece, rate)

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 import soundfile
+from tiny_music import SINGER
 from tiny_pipeline import REPOSITORY, load_script
 
 TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-RECORDING = REPOSITORY / "tests/data/vocadito_10.mp3"
 SCRIPTS = {
     path.name: path
     for folder in ("datasets_utils", "python", "results_utils", "extras")
@@ -52,13 +52,13 @@ def folder(tmp_path_factory):
     """A folder with the recordings that the examples name, where the commands on own music have been run in order."""
     pytest.importorskip("tf2onnx")
     folder = tmp_path_factory.mktemp("own")
-    samples, rate = soundfile.read(RECORDING)
+    samples, rate = soundfile.read(SINGER)
     for number, name in enumerate(TRACKS):
         track = folder / "Music" / f"{name}.mp3"
         track.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(track, samples[number * rate : (number + 4) * rate], rate)
     for name in ("song.mp3", "one.mp3", "two.flac", "new recording.mp3"):
-        shutil.copy(RECORDING, folder / name)
+        shutil.copy(SINGER, folder / name)
     (folder / "models").symlink_to(REPOSITORY / "models")
     lines = [line[2:] for text in blocks("console") for line in text.splitlines() if line.startswith("$ python3")]
     assert len(lines) >= 7

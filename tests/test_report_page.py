@@ -62,12 +62,6 @@ def test_names_are_escaped_and_nothing_points_outside(hostile):
     assert len(players) + text.count("recording missing") == 10
 
 
-def test_report_repeats_byte_for_byte(hostile):
-    first = hostile.report_page.read_bytes()
-    write_report(hostile)
-    assert hostile.report_page.read_bytes() == first
-
-
 def test_data_set_is_counted_and_what_is_missing_is_said(artifacts):
     text = write_report(artifacts)
     rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
@@ -178,8 +172,6 @@ def test_given_options_are_those_that_differ_from_the_defaults(tmp_path):
 
 
 def test_report_takes_its_numbers_from_metrics_json(artifacts):
-    message = refused(REPORT, artifacts)
-    assert "metrics.json does not exist. Run results_utils/manage_prediction.py" in message
     write_report(artifacts)
     recorded = json.loads(artifacts.metrics.read_text())
     artifacts.metrics.write_text(json.dumps({**recorded, "matthews": 0.98765}))

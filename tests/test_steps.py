@@ -14,7 +14,21 @@ import tiny_music
 from tiny_music import clip_path
 from tiny_pipeline import DATA_STEPS, contents, refused, run_script, table
 
-from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4
+from music_featurization.artifacts import (
+    FORMAT,
+    MAP,
+    PLOT,
+    PREDICTION,
+    REPORT,
+    REPOSITORY,
+    STEP_1,
+    STEP_2,
+    STEP_3,
+    STEP_4,
+    TESTING,
+    TRAINING,
+    WALK,
+)
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 
@@ -133,6 +147,11 @@ def test_second_run_makes_only_what_is_missing(split_root, capsys):
     run_all(split_root, (STEP_1,))
     assert "32 clips: 5 done, 27 to do" in capsys.readouterr().out
     assert contents(split_root) == before and paths[0].stat().st_mtime_ns == changed
+    paths[0].write_bytes(b"damaged")
+    run_all(split_root, (STEP_1,))
+    assert paths[0].read_bytes() == b"damaged"
+    run_all(split_root, (STEP_1, "--overwrite"))
+    assert contents(split_root) == before
 
 
 def test_changed_input_is_noticed(split_root):
@@ -141,28 +160,26 @@ def test_changed_input_is_noticed(split_root):
     assert set(table(split_root, "train_test_val/train.csv")["genre"]) == {"jazz", "rock"}
 
 
-def test_overwrite_makes_all_again(root):
-    path = root / "datasets/spectrograms" / clip_path(0).replace(".mp3", ".npy")
-    whole = path.read_bytes()
-    path.write_bytes(b"damaged")
-    assert run_script(STEP_1, root) == 0 and path.read_bytes() == b"damaged"
-    assert run_script(STEP_1, root, "--overwrite") == 0 and path.read_bytes() == whole
-
-
 # The order of steps
 
 
 @pytest.mark.parametrize(
     "step, words",
     [
-        (STEP_1, ("mp3_files does not exist", "MagnaTagATune", "make demo")),
-        (STEP_2, ("annotations_final.csv does not exist", "make demo", "--genres-from-folders")),
-        (STEP_3, ("tagged_spectrograms.csv does not exist", STEP_2)),
-        (STEP_4, ("six_genres.csv does not exist", STEP_3)),
+        ((STEP_1,), ("mp3_files does not exist", "MagnaTagATune", "make demo")),
+        ((STEP_1, "--check"), (STEP_1,)),
+        ((STEP_2,), ("annotations_final.csv does not exist", "make demo", "--genres-from-folders")),
+        ((STEP_3,), ("tagged_spectrograms.csv does not exist", STEP_2)),
+        ((STEP_4,), ("six_genres.csv does not exist", STEP_3)),
+        ((TESTING,), (f"Run {STEP_4} first",)),
+        ((PLOT,), (f"Run {TRAINING} first",)),
+        *(((script,), (f"Run {TESTING} first",)) for script in (PREDICTION, FORMAT, MAP)),
+        ((WALK, "jazz", "rock"), (f"Run {TESTING} first",)),
+        ((REPORT,), ("metrics.json does not exist", PREDICTION)),
     ],
 )
 def test_missing_input(tmp_path, step, words):
-    assert_refused(step, tmp_path, *words)
+    assert_refused(step[0], tmp_path, *words, args=step[1:])
     assert not list(tmp_path.rglob("*.*"))
 
 
@@ -362,15 +379,12 @@ def test_genre_absent_from_train(root, capsys):
 
 
 def test_too_few_clips(root):
-    annotate(root, lambda _: "jazz", numbers=[1])
-    run_all(root, (STEP_2,), (STEP_3,))
-    assert_refused(STEP_4, root, "1 clips are too few to split: at least 10")
-
-
-def test_too_few_clips_to_keep_together(root):
     run_all(root, (STEP_2,), (STEP_3,))
     words = ("No genre has 10 of the 21 clips", "without --group-by")
     assert_refused(STEP_4, root, *words, args=["--group-by", "song"])
+    annotate(root, lambda _: "jazz", numbers=[1])
+    run_all(root, (STEP_2,), (STEP_3,))
+    assert_refused(STEP_4, root, "1 clips are too few to split: at least 10")
     two_genres(root)
     run_all(root, (STEP_2,), (STEP_3,))
     assert_refused(STEP_4, root, "4 songs or artists are too few", "by song", args=["--group-by", "artist"])
@@ -449,11 +463,6 @@ def test_check_names_every_wrong_table(split_root, capsys, damage, name, problem
     assert run_script(STEP_1, split_root, "--check") == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if f"{name}.csv: " in line]
     assert lines and problem in lines[0], lines
-
-
-def test_check_without_spectrograms(tmp_path):
-    assert_refused(STEP_1, tmp_path, STEP_1, args=["--check"])
-    assert not list(tmp_path.iterdir())
 
 
 # The command line

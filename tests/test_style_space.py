@@ -145,11 +145,6 @@ def test_features_of_another_network_than_the_predictions_are_refused(tmp_path):
         assert "different runs" in message and "another" in message and "2-testing.py --overwrite" in message
 
 
-def test_step_before_is_named(tmp_path):
-    for script, args in ((MAP, ()), (WALK, ("a", "b"))):
-        assert "2-testing.py" in refused(script, tmp_path, *args)
-
-
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY"])
 def test_damaged_map_is_not_used(content, tmp_path):
     features = np.random.default_rng(0).normal(size=(6, 512)).astype(np.float32)

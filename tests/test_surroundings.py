@@ -8,7 +8,7 @@ import sys
 import pytest
 import tiny_music
 import tiny_results
-from tiny_pipeline import AFTER_TRAINING, contents, error_line
+from tiny_pipeline import AFTER_TRAINING, contents, fails_with_one_line, run_script
 
 from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4, Artifacts
 
@@ -33,14 +33,6 @@ def start(script, root, *args, streams="", env=None):
         ["sh", "-c", command, "sh", sys.executable, REPOSITORY / script, *(["--root", root] if root else []), *args],
         env={**os.environ, **(env or {})}, capture_output=True, timeout=120,
     )  # fmt: skip
-
-
-def one_line(process, *words):
-    """The process must have ended with status 1 and one line on stderr that has these words."""
-    message = error_line(process.stderr)
-    assert process.returncode == 1
-    for word in words:
-        assert word in message
 
 
 def with_site(folder, code):
@@ -84,7 +76,7 @@ def test_names_beyond_ascii_in_any_locale(tmp_path, locale):
     for step, *args in steps:
         process = start(step, root, *args, env=env)
         assert process.returncode == 0, process.stderr.decode()
-    one_line(start(STEP_3, root, "--genres", "forró,dub", env=env), "was made with other settings")
+    fails_with_one_line(start(STEP_3, root, "--genres", "forró,dub", env=env), "was made with other settings")
     settings = (root / "datasets/six_genres.json").read_text(encoding="utf-8")
     assert "forró" in settings and "flûte" in settings
 
@@ -98,9 +90,8 @@ def test_root_that_is_not_utf8(collection_with_spectrograms, tmp_path):
     tiny_results.make_model(Artifacts(root).models / "epoch_02_0.4100.h5")
     tiny_results.make_history(Artifacts(root), [1.5, 1.2, 1.3])
     for script, *args in AFTER_TRAINING:
-        process = start(script, root, *args)
-        assert process.returncode == 0, (script, process.stderr.decode())
-    one_line(start(STEP_3, root, "--genres", "rock,jazz"), "r\\udcff\\udcfet/datasets/six_genres.csv")
+        assert run_script(script, root, *args) == 0, script
+    fails_with_one_line(start(STEP_3, root, "--genres", "rock,jazz"), "r\\udcff\\udcfet/datasets/six_genres.csv")
 
 
 # Python, packages and the machine
@@ -115,7 +106,7 @@ def test_without_the_installation(script):
     command = [sys.executable, "-S", REPOSITORY / script, "--help"]  # -S: without site-packages
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     process = subprocess.run(command, capture_output=True, env=env)
-    one_line(process, "No module named", "Install the project first: pip install -r requirements.txt")
+    fails_with_one_line(process, "No module named", "Install the project first: pip install -r requirements.txt")
 
 
 def test_missing_package(collection, tmp_path):
@@ -128,12 +119,12 @@ def test_missing_package(collection, tmp_path):
 
 def test_joblib_without_processes(collection):
     process = start(STEP_1, collection, env={"JOBLIB_MULTIPROCESSING": "0"})
-    one_line(process, "Worker processes cannot be started", "Unset JOBLIB_MULTIPROCESSING")
+    fails_with_one_line(process, "Worker processes cannot be started", "Unset JOBLIB_MULTIPROCESSING")
 
 
 def test_no_shared_memory(collection, tmp_path):
     env = with_site(tmp_path / "site", NO_SHARED_MEMORY)
-    one_line(start(STEP_1, collection, env=env), "Worker processes cannot be started", "mount /dev/shm")
+    fails_with_one_line(start(STEP_1, collection, env=env), "Worker processes cannot be started", "mount /dev/shm")
 
 
 @pytest.mark.parametrize(
@@ -157,4 +148,6 @@ def test_keras_that_cannot_start(tmp_path, backend, settings, words):
     )
     env = os.environ | with_site(tmp_path / "site", "import sys; sys.modules['jax'] = None")
     env |= {"HOME": str(tmp_path / "home")} | ({"KERAS_BACKEND": backend} if backend else {})
-    one_line(subprocess.run([sys.executable, "-c", code], capture_output=True, env=env), "Keras cannot start", *words)
+    fails_with_one_line(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, env=env), "Keras cannot start", *words
+    )

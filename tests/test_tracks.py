@@ -1,6 +1,5 @@
 """Test the identity of tracks, the lock of a table, and the surroundings of featurize.py: links, permissions, kills."""
 
-import builtins
 import csv
 import os
 import signal
@@ -269,19 +268,6 @@ def test_folder_without_permission_is_named(refused_run, tmp_path, monkeypatch, 
     monkeypatch.setattr(table_run.tempfile, "TemporaryFile", refuse)
     message = refused_run(song, "--out", tmp_path / "out/f.csv")
     assert f"cannot be written: Permission denied ({tmp_path / folder})" in message
-
-
-def test_recording_that_cannot_be_opened(featurize_here, tmp_path, monkeypatch):
-    song, really = str(write_wav(tmp_path / "a.wav")), builtins.open
-
-    def refuse(path, *args, **options):
-        if path == song:
-            raise PermissionError(13, "Permission denied", path)
-        return really(path, *args, **options)
-
-    monkeypatch.setattr(builtins, "open", refuse)
-    featurize_here(song, "--out", tmp_path / "f.csv", status=1)
-    assert "a.wav,cannot be read: Permission denied" in (tmp_path / "f.failures.csv").read_text()
 
 
 def test_recording_given_as_model(tmp_path):

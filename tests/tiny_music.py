@@ -2,6 +2,7 @@
 
 import csv
 
+import librosa
 import numpy as np
 import soundfile
 
@@ -9,6 +10,8 @@ from music_featurization.artifacts import REPOSITORY
 
 MP3 = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.84}
 REAL_CLIP = REPOSITORY.parent / "shared/magnatagatune/joram-moments_of_clarity-08-solipsism-59-88.mp3"
+
+SINGER = REPOSITORY / "tests/data/vocadito_10.mp3"  # a man sings unaccompanied
 
 TAGS = ("classical", "baroque", "opera", "medieval", "jazz", "rock", "hard rock", "jazzy", "piano", "no piano")
 # Tags of the clips in turn; several genres, synonyms, and none of the six.
@@ -24,6 +27,13 @@ def music(seconds, rate=16000, seed=0):
     pitch = random.uniform(80, 800)
     tones = np.sin(2 * np.pi * pitch * time * (1 + 0.1 * time)) + 0.3 * np.sin(2 * np.pi * 3.01 * pitch * time)
     return (0.2 * tones + 0.02 * random.standard_normal(len(time)) * (1 + np.sin(3 * time))).astype(np.float32)
+
+
+def log_mel_of_librosa(path):
+    """Compute DESIGN section 4 with librosa alone."""
+    samples, rate = librosa.load(path, sr=16000)
+    power = librosa.feature.melspectrogram(y=samples, sr=rate, n_fft=512, hop_length=256, n_mels=96)
+    return np.log10(1 + 10000 * power * 0.3 / power.mean())
 
 
 def write_mp3(path, samples, rate=16000):

@@ -62,12 +62,24 @@ def _receive_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def error_line(stderr: str | bytes) -> str:
-    """Return the error on stderr, which must be a single line beside the progress bar."""
+def error_line(stderr: str | bytes, *words: str) -> str:
+    """Return the error on stderr, which must be a single line, beside the progress bar, with these words."""
     text = stderr.decode() if isinstance(stderr, bytes) else stderr
     lines = [line for line in text.splitlines() if line.strip() and "clip/s" not in line]
     assert len(lines) == 1 and lines[0].startswith("error: "), text
+    assert all(word in lines[0] for word in words), text
     return lines[0]
+
+
+def fails_with_one_line(process: subprocess.Popen | subprocess.CompletedProcess, *words: str) -> str:
+    """Wait for the end of a process, which must be status 1 and a line with these words; return its stdout."""
+    if isinstance(process, subprocess.Popen):
+        out, err = process.communicate(timeout=60)
+    else:
+        out, err = process.stdout, process.stderr
+    error_line(err, *words)
+    assert process.returncode == 1
+    return out
 
 
 def table(root: Path, name: str) -> pandas.DataFrame:
