@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 import tiny_music
 import tiny_results
-from tiny_pipeline import AFTER_TRAINING, DATA_STEPS, call_script, run_script
+from tiny_pipeline import AFTER_TRAINING, DATA_STEPS, call_script, run_all
 
 from music_featurization import workers
 from music_featurization.artifacts import FEATURIZE, MAP, PREDICTION, REPORT, STEP_1, Artifacts
@@ -72,7 +72,7 @@ def _collection(tmp_path_factory):
 def _collection_with_spectrograms(_collection, tmp_path_factory):
     root = tmp_path_factory.mktemp("spectrograms") / "root"
     shutil.copytree(_collection, root)
-    assert run_script(STEP_1, root) == 0
+    run_all(root, (STEP_1,))
     return root
 
 
@@ -95,8 +95,7 @@ def _finished_root(_collection_with_spectrograms, tmp_path_factory):
     (artifacts.mp3_files / "0/bad.mp3").write_bytes(b"no music" * 99)
     tiny_results.make_model(artifacts.models / "epoch_02_0.4100.h5")
     tiny_results.make_history(artifacts, [1.5, 1.2, 1.3])
-    for script, *args in (*DATA_STEPS, *AFTER_TRAINING):
-        assert run_script(script, artifacts.root, *args) == 0
+    run_all(artifacts.root, *DATA_STEPS, *AFTER_TRAINING)
     return artifacts.root
 
 

@@ -5,7 +5,7 @@ import re
 import joblib
 import pytest
 from sklearn.metrics import balanced_accuracy_score
-from tiny_pipeline import run_script
+from tiny_pipeline import run_all
 
 from music_featurization.artifacts import PROVIDED_MODEL, STEP_2, STEP_3, STEP_4, Artifacts
 from music_featurization.audio import spectrogram
@@ -34,8 +34,7 @@ def test_provided_network_is_as_good_as_its_card_says(provided, tmp_path):
     artifacts = Artifacts(tmp_path)
     pieces = demo_dataset.plan(120, 10)
     demo_dataset.write_annotations(artifacts.annotations, pieces)
-    for step, *args in ((STEP_2,), (STEP_3,), (STEP_4, "--group-by", "song")):
-        assert run_script(step, tmp_path, *args) == 0
+    run_all(tmp_path, (STEP_2,), (STEP_3,), (STEP_4, "--group-by", "song"))
     test = split.read_part(artifacts, "test")
     paths = {name.removesuffix(".npy") + ".mp3" for name in test["spectrogram"]}
     fonts = [synthesis.default_soundfont()]

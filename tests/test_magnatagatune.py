@@ -5,7 +5,7 @@ import shutil
 import pandas
 import pytest
 import tiny_music
-from tiny_pipeline import refused, run_script, table
+from tiny_pipeline import refused, run_all, run_script, table
 
 from music_featurization.artifacts import REPOSITORY, STEP_2, STEP_3, STEP_4
 from music_featurization.dataset import clip_names, magnatagatune, split
@@ -70,8 +70,7 @@ def test_split_by_folder_is_refused_for_other_folders(tmp_path, capsys, paths, w
 def test_split_by_folder_of_the_real_tag_table(tmp_path, capsys):
     (tmp_path / "datasets").mkdir()
     shutil.copy(TAG_TABLE, tmp_path / "datasets/annotations_final.csv")
-    for step, *args in ((STEP_2,), (STEP_3,), (STEP_4, "--split-by", "folder")):
-        assert run_script(step, tmp_path, *args) == 0
+    run_all(tmp_path, (STEP_2,), (STEP_3,), (STEP_4, "--split-by", "folder"))
     assert "note:" not in capsys.readouterr().out
     parts = paths_of_parts(tmp_path)
     assert {part: len(paths) for part, paths in parts.items()} == {"train": 5798, "val": 551, "test": 1601}

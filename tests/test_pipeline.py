@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import tiny_music
-from tiny_pipeline import AFTER_TRAINING, DATA_STEPS, contents, run_script, table
+from tiny_pipeline import AFTER_TRAINING, DATA_STEPS, contents, run_all, table
 
 from music_featurization.artifacts import TRAINING, Artifacts
 from music_featurization.dataset.genres import STYLE_SPACE_CODES
@@ -20,8 +20,7 @@ CLIPS = 72
 def finished(tmp_path_factory):
     """A root in which every script has run once."""
     root = tiny_music.make_collection(tmp_path_factory.mktemp("pipeline"), CLIPS, seconds=4)
-    for script, *args in SCRIPTS:
-        assert run_script(script, root, *args) == 0, script
+    run_all(root, *SCRIPTS)
     return Artifacts(root)
 
 
@@ -48,8 +47,7 @@ def test_every_script_uses_what_the_one_before_wrote(finished):
 
 def test_second_run_changes_nothing(finished):
     before = contents(finished.root)
-    for script, *args in SCRIPTS:
-        assert run_script(script, finished.root, *args) == 0, script
+    run_all(finished.root, *SCRIPTS)
     after = contents(finished.root)
     assert sorted(after) == sorted(before)
     assert [name for name in before if after[name] != before[name]] == []

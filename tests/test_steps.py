@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import tiny_music
 from tiny_music import clip_path
-from tiny_pipeline import DATA_STEPS, contents, refused, run_script, table
+from tiny_pipeline import DATA_STEPS, contents, refused, run_all, run_script, table
 
 from music_featurization.artifacts import (
     FORMAT,
@@ -32,12 +32,8 @@ from music_featurization.artifacts import (
 from music_featurization.audio import spectrogram
 from music_featurization.dataset import spectrogram_folder
 
+STEPS_2_TO_4 = DATA_STEPS[1:]
 PARTS = ("train", "val", "test")
-
-
-def run_all(root, *steps):
-    for step, *args in steps or DATA_STEPS[1:]:
-        assert run_script(step, root, *args) == 0
 
 
 def failures(root):
@@ -68,7 +64,7 @@ def root(collection_with_spectrograms):
 @pytest.fixture
 def split_root(root):
     """A root after step 4."""
-    run_all(root)
+    run_all(root, *STEPS_2_TO_4)
     return root
 
 
@@ -156,7 +152,7 @@ def test_second_run_makes_only_what_is_missing(split_root, capsys):
 
 def test_changed_input_is_noticed(split_root):
     annotate(split_root, lambda number: "jazz" if number % 2 else "rock")
-    run_all(split_root)
+    run_all(split_root, *STEPS_2_TO_4)
     assert set(table(split_root, "train_test_val/train.csv")["genre"]) == {"jazz", "rock"}
 
 
@@ -205,7 +201,7 @@ def test_other_settings_are_refused_by_name(root):
     settings.unlink()
     assert_refused(STEP_1, root, "no settings.json", "--overwrite")
     assert run_script(STEP_1, root, "--overwrite") == 0
-    run_all(root)
+    run_all(root, *STEPS_2_TO_4)
     assert_refused(STEP_4, root, "group_by = None", "group_by = song", args=["--group-by", "song"])
     assert_refused(STEP_2, root, "merge_synonyms = False", args=["--merge-synonyms"])
     assert_refused(STEP_3, root, "genres = ['classical'", "['jazz', 'rock']", args=["--genres", "jazz,rock"])
@@ -361,7 +357,7 @@ def test_clips_missing_on_either_side_are_named(root, capsys):
 def test_path_that_leads_out_of_the_root(root):
     rewrite(root, lambda text: text.replace(clip_path(0).encode(), b"../../x.mp3"))
     before = set(contents(root.parent))
-    run_all(root)
+    run_all(root, *STEPS_2_TO_4)
     new = set(contents(root.parent)) - before
     assert new and all(path.startswith("root/datasets/") for path in new)
     assert not table(root, "tagged_spectrograms.csv")["spectrogram"].str.contains("..", regex=False).any()
@@ -372,7 +368,7 @@ def test_path_that_leads_out_of_the_root(root):
 
 def test_genre_absent_from_train(root, capsys):
     annotate(root, lambda number: "jazz" if number else "opera")
-    run_all(root)
+    run_all(root, *STEPS_2_TO_4)
     printed = capsys.readouterr().out
     assert "no clip at all: classical, baroque, medieval, rock" in printed
     assert "is in train: a network cannot learn it" in printed

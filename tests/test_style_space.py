@@ -180,7 +180,7 @@ def test_walk_from_genre_to_genre(tmp_path, capsys):
     artifacts = make_space(tmp_path, classes=("jazz", "rock", "folk & co"), artist="{genre}, the\nband")
     call_script(WALK, artifacts, "jazz", "folk & co")
     files = [artifacts.results / f"walk_jazz_folk_co.{kind}" for kind in ("csv", "svg")]
-    before, rows = [path.read_bytes() for path in files], read_walk(files[0])
+    rows, picture = read_walk(files[0]), files[1].read_bytes()
     assert [int(row["waypoint"]) for row in rows] == list(range(52))
     assert (rows[0]["genre"], rows[-1]["genre"]) == ("jazz", "folk & co")
     assert [float(rows[end][column]) for end in (0, -1) for column in ("distance", "line_distance")] == [0] * 4
@@ -190,9 +190,7 @@ def test_walk_from_genre_to_genre(tmp_path, capsys):
     centre = style_map.centroid_clips(clips, style_map.pca(features), ["jazz"])["jazz"]
     assert clips["name"][centre] == rows[0]["clip"]
     assert "genres by waypoint: jazz" in capsys.readouterr().out
-    assert b"principal path" in before[1] and b"straight line" in before[1]
-    call_script(WALK, artifacts, "jazz", "folk & co")
-    assert [path.read_bytes() for path in files] == before
+    assert b"principal path" in picture and b"straight line" in picture
 
 
 def test_walk_follows_the_music_where_the_straight_line_leaves_it():

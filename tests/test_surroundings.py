@@ -8,7 +8,7 @@ import sys
 import pytest
 import tiny_music
 import tiny_results
-from tiny_pipeline import AFTER_TRAINING, contents, fails_with_one_line, run_script
+from tiny_pipeline import AFTER_TRAINING, contents, fails_with_one_line, run_all
 
 from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4, Artifacts
 
@@ -89,8 +89,7 @@ def test_root_that_is_not_utf8(collection_with_spectrograms, tmp_path):
         assert process.returncode == 0, process.stderr.decode()
     tiny_results.make_model(Artifacts(root).models / "epoch_02_0.4100.h5")
     tiny_results.make_history(Artifacts(root), [1.5, 1.2, 1.3])
-    for script, *args in AFTER_TRAINING:
-        assert run_script(script, root, *args) == 0, script
+    run_all(root, *AFTER_TRAINING)
     fails_with_one_line(start(STEP_3, root, "--genres", "rock,jazz"), "r\\udcff\\udcfet/datasets/six_genres.csv")
 
 

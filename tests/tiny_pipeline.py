@@ -43,6 +43,12 @@ def run_script(script: str, root: Path | Artifacts | None, *args: object) -> int
         return end.code
 
 
+def run_all(root: Path, *commands: tuple) -> None:
+    """Run scripts, each with its arguments, in this process; all must succeed."""
+    for script, *args in commands:
+        assert run_script(script, root, *args) == 0, script
+
+
 def refused(script: str, root: Path | Artifacts | None, *args: object) -> str:
     """Return the message with which a script refuses its arguments or what is under the root."""
     with pytest.raises(PipelineError) as error:
