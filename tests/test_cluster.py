@@ -211,6 +211,8 @@ def test_dask_process_killed_in_the_middle(cluster, victim, monkeypatch):
     processes = {"scheduler": cluster.scheduler(), "worker": cluster.worker("--no-nanny")}
     outcomes = workers.run(hostile_clips.do, [f"slow-{n}" for n in range(400)], jobs=1, dask=cluster.address)
     next(outcomes)
+    for name in ("SECONDS_TO_WAIT", "SECONDS_OF_SILENCE"):
+        monkeypatch.setattr(dask_cluster, name, 1)
     os.killpg(processes[victim].pid, signal.SIGKILL)
     began = time.monotonic()
     message = "connection to the Dask scheduler.*run the same command" if victim == "scheduler" else "has no workers"
