@@ -172,6 +172,8 @@ def test_given_options_are_those_that_differ_from_the_defaults(tmp_path):
 
 
 def test_report_takes_its_numbers_from_metrics_json(artifacts):
+    message = refused(REPORT, artifacts)
+    assert "metrics.json does not exist. Run results_utils/manage_prediction.py" in message
     write_report(artifacts)
     recorded = json.loads(artifacts.metrics.read_text())
     artifacts.metrics.write_text(json.dumps({**recorded, "matthews": 0.98765}))
