@@ -66,7 +66,7 @@ def write_playlist(path: Path, text: str, played: int, missing: int) -> None:
         print(f"{missing} recordings are missing; the playlist is without them")
     if played:
         write_text(path, text)
-        print(f"playlist of {played} clips: {path}")
+        print(f"playlist of {played} entries: {path}")
     else:
         path.unlink(missing_ok=True)
         print("no playlist: none of the recordings exists")

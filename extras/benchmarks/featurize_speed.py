@@ -10,6 +10,7 @@ that of `pip download --no-deps musicnn==0.1.0`. Writes results/featurize_speed.
 """
 
 import argparse
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -94,10 +95,12 @@ def _start_ours() -> Callable[[str], object]:
 
 
 def _start_original(wheel: Path, scratch: Path) -> Callable[[str], object]:
-    sys.path.insert(0, str(FOLDER.parent / "front_end"))
     import librosa
     import numpy as np
-    import original
+
+    spec = importlib.util.spec_from_file_location("original", FOLDER.parent / "front_end" / "original.py")
+    original = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(original)
 
     folder = scratch / str(os.getpid())
     folder.mkdir()

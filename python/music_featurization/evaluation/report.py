@@ -106,12 +106,16 @@ def _front_end(front_end: dict | None) -> Iterator[list[str]]:
 
 
 def heard_by_front_end(front_end: dict) -> str:
-    """Say in one line how many test clips were in the pre-trained front end's own training."""
+    """Say in one line how many test clips were in the pre-trained front end's own training.
+
+    Which songs of the Million Song Dataset its second network was trained on is not published.
+    """
     training = "in its own training (folders 0-c of MagnaTagATune)"
+    unknown = "whether the Million Song Dataset, its other training data, contains them is not known"
     if front_end["heard_clips"] is None:
         return f"How many test clips the pre-trained front end has heard {training} is unknown: there is no split"
     if not front_end["heard_clips"]:
-        return f"The pre-trained front end has heard none of the test clips {training}"
+        return f"The pre-trained front end has heard none of the test clips {training}; {unknown}"
     return (
         f"Test clips that the pre-trained front end has heard {training}: "
         f"{front_end['heard_clips']} ({front_end['heard_share']:.1%})"

@@ -39,7 +39,10 @@ def find(track: str, names: Sequence[str], recordings: Sequence[str] = ()) -> in
         raise PipelineError(f"{track!r} fits {len(rows)} tracks: {search.some(rows, names)}.")
     if rows:
         return rows[0]
-    raise PipelineError(f"{track!r} is neither in the features file nor a recording.{search.suggestion(track, names)}")
+    raise PipelineError(
+        f"{track!r} is neither in the table of features nor a recording.{search.suggestion(track, names)} "
+        "Give a recording, or a part of a name in the table."
+    )
 
 
 def similar(

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from music_featurization.dataset.clip_names import composed
+from music_featurization.dataset.clip_names import composed, stem
 from music_featurization.feature_tables import tracks
 from music_featurization.file_tree import in_a_line
 
@@ -44,6 +44,7 @@ def some(rows: Sequence[int], names: Sequence[str]) -> str:
 
 def suggestion(text: str, names: Sequence[str]) -> str:
     """Ask whether a similar name is meant, for a message; "" if no name is similar."""
-    folded = {_folded(name): name for name in names}
+    folded = {_folded(stem(name)): name for name in names} | {_folded(name): name for name in names}
     close = difflib.get_close_matches(_folded(text), list(folded), n=SUGGESTED, cutoff=0.6)
-    return f" Did you mean {' or '.join(in_a_line(folded[name]) for name in close)}?" if close else ""
+    meant = dict.fromkeys(in_a_line(folded[name]) for name in close)
+    return f" Did you mean {' or '.join(meant)}?" if close else ""

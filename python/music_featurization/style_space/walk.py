@@ -125,7 +125,7 @@ def summary(clips: "pandas.DataFrame", path: Walk, line: Walk) -> str:
     ):
         stages = [f"{genre} {len(list(group))}" for genre, group in groupby(clips["genre"].to_numpy()[rows])]
         genres = f"genres by waypoint: {', '.join(stages)}"
-        lines.append(f"{name + ':':<16}{len(set(rows)):>3} clips, mean distance {distance:.2f}; {genres}")
+        lines.append(f"{name + ':':<16}{len(set(rows)):>3} different clips, mean distance {distance:.2f}; {genres}")
     lines.append(
         "mean distance: from a waypoint to its nearest clip, in the principal components of the features; the smaller, "
         "the closer the walk stays to the music"
