@@ -248,7 +248,7 @@ def test_damaged_feature_tables(tmp_path, content, message):
     st.sampled_from(SONGS),
     st.from_regex(r"[0-9]{1,6}", fullmatch=True),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1),
-    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=4),
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=4),
 )
 def test_any_name_and_number_survive_the_csv(tmp_path_factory, genre, clip_id, name, numbers):
     path = tmp_path_factory.mktemp("table") / "table.csv"
