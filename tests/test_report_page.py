@@ -270,3 +270,22 @@ def test_page_fits_a_phone(hostile, open_page, width):
     wide = """[...document.querySelectorAll("body *")].filter(element => element.scrollWidth > element.clientWidth + 1
         && ["auto", "scroll"].includes(getComputedStyle(element).overflowX)).map(element => element.className)"""
     assert set(page.evaluate(wide)) == {"scroll"}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_phone_shows_whole_pictures_and_enlarges_one_on_a_tap(hostile, open_page, theme):
+    page = open_page(hostile.report_page.as_uri())
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.emulate_media(color_scheme=theme)
+    pictures, boxes = page.locator("img"), page.locator("input.enlarge")
+    widths = "() => [...document.images].map(image => [image.getBoundingClientRect().right, image.width])"
+    whole = page.evaluate(widths)
+    assert len(whole) == boxes.count() == 4 and all(right <= 390 and width > 300 for right, width in whole)
+    pictures.first.click()
+    full_width = pictures.first.evaluate("image => image.naturalWidth")
+    assert page.evaluate(widths)[0][1] == full_width > 1.3 * whole[0][1]
+    assert page.evaluate(widths)[1:] == whole[1:]
+    boxes.first.press("Space")  # by keyboard as well
+    assert page.evaluate(widths) == whole
+    page.set_viewport_size({"width": 1300, "height": 850})
+    assert not boxes.first.is_visible()
