@@ -8,7 +8,7 @@ import sys
 import pytest
 import tiny_music
 import tiny_results
-from tiny_pipeline import AFTER_TRAINING, contents, fails_with_one_line, run_all
+from tiny_pipeline import AFTER_TRAINING, DATA_STEPS, contents, fails_with_one_line, run_all
 
 from music_featurization.artifacts import REPOSITORY, STEP_1, STEP_2, STEP_3, STEP_4, Artifacts
 
@@ -84,9 +84,9 @@ def test_names_beyond_ascii_in_any_locale(tmp_path, locale):
 def test_root_that_is_not_utf8(collection_with_spectrograms, tmp_path):
     root = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff\xfet")
     shutil.copytree(collection_with_spectrograms, root)
-    for step in (STEP_1, STEP_2, STEP_3, STEP_4):
-        process = start(step, root)
-        assert process.returncode == 0, process.stderr.decode()
+    process = start(STEP_1, root)
+    assert process.returncode == 0, process.stderr.decode()
+    run_all(root, *DATA_STEPS[1:])
     tiny_results.make_model(Artifacts(root).models / "epoch_02_0.4100.h5")
     tiny_results.make_history(Artifacts(root), [1.5, 1.2, 1.3])
     run_all(root, *AFTER_TRAINING)
