@@ -202,11 +202,13 @@ def test_second_run_is_refused_until_the_first_is_killed(featurize_here, refused
         assert time.monotonic() < end and first.poll() is None
         time.sleep(0.01)
     first.send_signal(signal.SIGSTOP)
-    message = refused_run(music, "--out", out)
+    try:
+        message = refused_run(music, "--out", out)
+        featurize_here(music / "0.wav", "--out", tmp_path / "other.csv")
+    finally:
+        first.kill()
+        first.wait()
     assert f"{out} is being made by another run (process {first.pid} on " in message and "--out" in message
-    featurize_here(music / "0.wav", "--out", tmp_path / "other.csv")
-    first.kill()
-    first.wait()
     assert "3 tracks: 0 done, 3 to do" in featurize_here(music, "--out", out)
     assert names(out) == ["m/0.wav", "m/1.wav", "m/2.wav"]
     assert sorted(os.listdir(tmp_path)) == ["f.csv", "m", "other.csv"]
