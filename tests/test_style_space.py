@@ -361,6 +361,25 @@ def test_search_by_artist(page):
     assert page.evaluate("() => map.data[0].selectedpoints ?? null") is None
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_map_stays_whole_on_a_phone_while_searching_and_playing(page, hostile, theme):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.emulate_media(color_scheme=theme)
+    places = "() => ['map', 'search', 'found', 'clip'].map(id => document.getElementById(id).getBoundingClientRect())"
+    page.wait_for_function("() => map._fullLayout.width === map.clientWidth && map.clientWidth <= 390")
+    before, ranges = page.evaluate(places), page.evaluate("() => map._fullLayout.xaxis.range")
+    page.fill("#search", "o")
+    page.wait_for_selector("#found button")
+    page.locator("#found button").last.click()  # scrolls the list
+    page.wait_for_selector("#player:not([hidden]), #missing:not([hidden])")
+    after = page.evaluate(places)
+    assert after[0] == before[0] and after[0]["height"] > 300 and after[2]["height"] > 400
+    assert before[0]["bottom"] <= before[1]["top"] and after[0]["bottom"] < after[3]["top"]
+    assert page.evaluate("() => map._fullLayout.xaxis.range") == ranges
+    assert page.evaluate("() => [scrollY, document.documentElement.scrollHeight, innerHeight]") == [0, 800, 800]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_selection_can_be_removed(page):
     page.fill("#search", "rock & roll")
     page.wait_for_selector("#hits:not(:empty)")
