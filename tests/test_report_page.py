@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import os
+import platform
 import re
 import shutil
 import threading
@@ -212,7 +213,7 @@ def test_clips_that_the_front_end_has_heard(tmp_path):
     artifacts = make_split(tmp_path, artist="joram-moments_of_clarity-08-solipsism")
     make_results(artifacts, network={"front_end": {"pretrained": True}})
     text = write_report(artifacts)
-    assert "<td>front_end</td><td>pretrained: True</td>" in text
+    assert "<td>front end</td><td>pre-trained</td>" in text
     assert "its own training (folders 0-c of MagnaTagATune): 9 (75.0%)." in text
     assert ">not heard by the front end</th>" in text
 
@@ -223,7 +224,29 @@ def test_date_and_version(artifacts):
     make_results(artifacts, date="2026-02-03")
     text = write_report(artifacts)
     assert f"Tested on 2026-02-03, reported by MusicFeaturization {version('music_featurization')}." in text
-    assert f"<td>music_featurization</td><td>{version('music_featurization')}</td>" in text
+
+
+def test_settings_are_readable_and_each_package_has_one_row(artifacts):
+    front_end = {"pretrained": True, "fine_tuned": False, "file": "0f", "heard": "songs"}
+    used = {"keras": "3.0", "music_featurization": "1.9", "python": "3.9.1", "backend": "torch"}
+    network = {"early_stop": 0, "class_weights": True, "fine_tune": False, "front_end": front_end, "versions": used}
+    make_results(artifacts, network=network)
+    artifacts.models.mkdir()
+    artifacts.training_settings.write_text(json.dumps({"settings": {}, "versions": {"keras": "of another run"}}))
+    text = write_report(artifacts)
+    text, versions = text[text.index("<h2>Settings") :].split("<h2>Versions")
+    settings = dict(re.findall("<td>(.*?)</td><td>(.*?)</td>", text))
+    expected = {
+        "early stop": "never", "class weights": "on", "fine-tuning": "off", "backend": "torch",
+        "front end": "pre-trained, not fine-tuned, fingerprint: 0f, trained on: songs", "FFT size": "512", "group by": "–",
+    }  # fmt: skip
+    assert settings.items() >= expected.items() and settings.keys().isdisjoint({"versions", "keras", "python"})
+    rows = re.findall("<td>(.*?)</td><td>(.*?)</td><td>(.*?)</td>", versions)
+    by_package = {package: (training, report) for package, training, report in rows}
+    assert len(by_package) == len(rows) and "backend" not in by_package
+    assert by_package["music_featurization"] == ("1.9", version("music_featurization"))
+    assert by_package["python"] == ("3.9.1", platform.python_version())
+    assert by_package["keras"] == ("3.0", version("keras")) and by_package["numpy"] == ("–", version("numpy"))
 
 
 # In a real browser.

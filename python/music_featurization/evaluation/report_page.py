@@ -25,6 +25,12 @@ CONFUSED, TAGGRAMS = 10, 3  # clips shown
 PACKAGES = (
     "music_featurization", "tensorflow", "keras", "jax", "torch", "librosa", "numpy", "scikit-learn", "matplotlib",
 )  # fmt: skip
+# Names on the page that are not the recorded ones with spaces.
+NAMES = {
+    "n_fft": "FFT size", "n_mels": "mel bands", "f_max": "highest frequency", "fine_tune": "fine-tuning",
+    "fine_tuned": "fine-tuned", "pretrained": "pre-trained", "heard": "trained on", "file": "fingerprint",
+    "split": "fingerprint of the split",
+}  # fmt: skip
 
 
 def render(
@@ -57,7 +63,7 @@ def render(
         no_taggrams=no_taggrams,
         data_set=count_data_set(artifacts, test_set.classes),
         settings=settings(artifacts, test_set.record),
-        versions=list(versions(artifacts)),
+        versions=versions(artifacts, test_set.record),
         commands=commands.lines(artifacts, root),
     )
 
@@ -192,39 +198,60 @@ def _counts(clips: "pandas.DataFrame") -> tuple[int, int, int]:
 def settings(artifacts: Artifacts, record: dict) -> dict[str, dict[str, str]]:
     """Return the settings of the network, the spectrograms and the split, as far as they are known."""
     network = dict(record.get("network") or {})
+    if network.pop("versions", None):
+        network["backend"] = _training_versions(artifacts, record).get("backend")
+    if network.get("early_stop") == 0:
+        network["early_stop"] = "never"
     spectrograms = network.pop("spectrogram_settings", None)
     if not isinstance(spectrograms, dict):
         spectrograms = _optional(artifacts.spectrogram_settings, STEP_1)
     tables = {
-        "Network": {"file": record.get("model_file"), "fingerprint": record.get("model"), **network},
+        "Network": {"checkpoint": record.get("model_file"), "fingerprint": record.get("model"), **network},
         "Spectrograms": spectrograms,
         "Split": commands.recorded_settings(artifacts.split_settings, STEP_4),
     }
     return {
-        caption: {key: _plain(value) for key, value in content.items()}
+        caption: {_name(key): _plain(value) for key, value in content.items()}
         for caption, content in tables.items()
         if any(content.values())
     }
 
 
+def _name(key: str) -> str:
+    return NAMES.get(key, key.replace("_", " "))
+
+
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_plain(content)}" for key, content in value.items())
+        return ", ".join(_part(_name(key), content) for key, content in value.items() if content is not None)
     return "–" if value is None else str(value)
+
+
+def _part(name: str, value: object) -> str:
+    """Write an entry of a setting that has several; one that is true or false as its name, or "not" and its name."""
+    if isinstance(value, bool):
+        return name if value else f"not {name}"
+    return f"{name}: {_plain(value)}"
 
 
 def _optional(path: Path, made_by: str, **kinds: Any) -> dict:
     return read_json(path, made_by, **kinds) if path.exists() else {}
 
 
-def versions(artifacts: Artifacts) -> Iterator[tuple[str, str, str]]:
-    """Yield package, version and use: of the training, as it recorded them, and of this report."""
-    training = _optional(artifacts.training_settings, TRAINING, versions=dict | None).get("versions") or {}
-    for name, version in training.items():
-        yield name, str(version), "training"
-    yield "python", platform.python_version(), "report"
-    for package in PACKAGES:
-        if version := _version(package):
-            yield package, version, "report"
+def versions(artifacts: Artifacts, record: dict) -> dict[str, tuple[str, str]]:
+    """Return the version of each package in the training, as it was recorded, and in this report."""
+    training = {name: version for name, version in _training_versions(artifacts, record).items() if name != "backend"}
+    report_versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    both = {name: (training.get(name), report_versions.get(name)) for name in [*report_versions, *training]}
+    return {name: (_plain(first), _plain(second)) for name, (first, second) in both.items() if first or second}
+
+
+def _training_versions(artifacts: Artifacts, record: dict) -> dict:
+    recorded = (record.get("network") or {}).get("versions")
+    if isinstance(recorded, dict):
+        return recorded
+    return _optional(artifacts.training_settings, TRAINING, versions=dict | None).get("versions") or {}
