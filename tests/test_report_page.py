@@ -238,7 +238,8 @@ def test_settings_are_readable_and_each_package_has_one_row(artifacts):
     settings = dict(re.findall("<td>(.*?)</td><td>(.*?)</td>", text))
     expected = {
         "early stop": "never", "class weights": "on", "fine-tuning": "off", "backend": "torch",
-        "front end": "pre-trained, not fine-tuned, fingerprint: 0f, trained on: songs", "FFT size": "512", "group by": "–",
+        "front end": "pre-trained, not fine-tuned, fingerprint: 0f, trained on: songs", "FFT size": "512",
+        "group by": "–",
     }  # fmt: skip
     assert settings.items() >= expected.items() and settings.keys().isdisjoint({"versions", "keras", "python"})
     rows = re.findall("<td>(.*?)</td><td>(.*?)</td><td>(.*?)</td>", versions)
