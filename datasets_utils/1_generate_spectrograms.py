@@ -46,21 +46,28 @@ def check(artifacts: Artifacts) -> int:
     """List every spectrogram, embedding and table that is wrong; the exit status is 1 if there is any."""
     spectrogram_folder.require_our_settings(artifacts.spectrograms)
     spectrograms = dict(spectrogram_folder.check(artifacts))
-    wrong = list_wrong("spectrograms", spectrograms, ": delete them and run step 1 again")
+    orphans = {path for path, problem in spectrograms.items() if problem == spectrogram_folder.RECORDING_MISSING}
+    for path in sorted(orphans):
+        print(f"{path}: {spectrograms[path]}")
+    if orphans:
+        count = command_line.plural(len(orphans), "spectrogram")
+        print(f"{count} without a recording: restore the recordings, or delete the spectrograms")
+    others = {path: problem for path, problem in spectrograms.items() if path not in orphans}
+    wrong = len(orphans) + list_wrong("spectrogram", others, ": delete them and run step 1 again")
     embedded = dict(embeddings.check(artifacts))
     if embedded:
-        wrong += list_wrong("files of embeddings", embedded, f": delete them and run {TRAINING} again")
+        wrong += list_wrong("embedding", embedded, f": delete them and run {TRAINING} again")
     tables = dict(table_check.check(artifacts, spectrograms))
     if tables:
-        wrong += list_wrong("tables", tables)
+        wrong += list_wrong("table", tables)
     return 1 if wrong or not spectrograms else 0
 
 
-def list_wrong(kind: str, problems: dict[str, str | None] | dict[Path, str | None], advice: str = "") -> int:
+def list_wrong(noun: str, problems: dict[str, str | None] | dict[Path, str | None], advice: str = "") -> int:
     wrong = {path: problem for path, problem in problems.items() if problem}
     for path, problem in wrong.items():
         print(f"{path}: {problem}")
-    print(f"{len(problems)} {kind} checked, {len(wrong)} wrong{advice if wrong else ''}")
+    print(f"{command_line.plural(len(problems), noun)} checked, {len(wrong)} wrong{advice if wrong else ''}")
     return len(wrong)
 
 

@@ -41,6 +41,10 @@ def genre_list(text: str) -> list[str]:
             names = Path(text).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise argparse.ArgumentTypeError(f"{text} is not a readable text file ({error})") from error
+    elif len(names) == 1:
+        raise argparse.ArgumentTypeError(
+            f"there is no file {text}, and one genre is too few: give two or more, separated by commas, or a text file"
+        )
     chosen = [genres.tag_name(name) for name in names if name.strip()]
     if len(chosen) < 2 or len(set(chosen)) < len(chosen):
         raise argparse.ArgumentTypeError(f"{text}: two or more different genres are needed, or a file that lists them")

@@ -50,7 +50,8 @@ def plot_style_space(
     clips, values = style_map.read(artifacts, features)
     genres = style_map.genres_of(clips, results.classes_of(artifacts))
     points = None if overwrite else style_map.read_map(files.map, values, method)
-    print(f"{len(clips)} clips, map {'made before, drawn again' if points is not None else 'to be made'}: {files.map}")
+    state = "to be made" if points is None else "made before, drawn again"
+    print(f"{command_line.plural(len(clips), 'clip')}, map {state}: {files.map}")
     if points is None:
         if len(clips) > LONG:
             print("this takes a minute or more", flush=True)
@@ -62,7 +63,7 @@ def plot_style_space(
     figures.save(picture.draw_map(clips, points, genres, centres, f"Style space: {description}"), files.picture)
     write_text(files.page, page.render(clips, points, genres, centres, description, artifacts.results))
     if missing := sum(not style_map.has_recording(recording) for recording in clips["recording"]):
-        print(f"{missing} of {len(clips)} recordings are missing; the page says so in place of a player")
+        print(f"{command_line.plural(missing, 'recording')} missing; the page says so in place of a player")
     print(f"picture: {files.picture}\npage: {files.page}")
 
 

@@ -63,7 +63,7 @@ def walk_style_space(*, start: str, end: str, root: Path = REPOSITORY, features:
 def write_playlist(path: Path, text: str, played: int, missing: int) -> None:
     """Write the playlist; if no recording exists, remove one of an earlier walk instead."""
     if missing:
-        print(f"{missing} recordings are missing; the playlist is without them")
+        print(f"{command_line.plural(missing, 'recording')} missing from the playlist")
     if played:
         write_text(path, text)
         print(f"playlist of {played} entries: {path}")

@@ -133,7 +133,7 @@ def test_dask_makes_the_embeddings(scheduler, tmp_path):
     artifacts = tiny_results.make_training_set(tmp_path)
     names = list(tiny_results.results.read_clips(artifacts, "test")["spectrogram"])
     (artifacts.spectrograms / names[1]).write_bytes(b"junk")
-    with pytest.raises(PipelineError, match=r"1 clips have no embedding .*is not a readable spectrogram"):
+    with pytest.raises(PipelineError, match=r"1 clip without an embedding .*is not a readable spectrogram"):
         embeddings.generate_missing(artifacts, names, jobs=1, dask=scheduler)
     assert list(spectrogram_folder.list_spectrograms(artifacts.embeddings)) == names[:1]
     assert [problem for _, problem in embeddings.check(artifacts)] == [None]

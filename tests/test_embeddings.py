@@ -125,7 +125,7 @@ def test_failures_are_recorded_and_the_others_made(artifacts, names, fake, capsy
     np.save(artifacts.spectrograms / names[2], np.ones((64, 200), np.float16))
     (artifacts.spectrograms / names[3]).unlink()
     message = refused(artifacts)
-    assert message.startswith("4 clips have no embedding (") and "failures.csv" in message
+    assert message.startswith("4 clips without an embedding (") and "failures.csv" in message
     assert embedded(artifacts) == sorted(names[4:])
     failures = spectrogram_folder.read_failures(artifacts.embeddings)
     reasons = ("not a readable spectrogram", "contains NaN", "has the shape (64, 200)", "No such file")
@@ -165,7 +165,7 @@ def test_workers_make_the_same_and_record_failures(artifacts, names, monkeypatch
     shutil.rmtree(artifacts.embeddings)
     (artifacts.spectrograms / names[5]).write_bytes(b"junk")
     monkeypatch.setattr(embeddings, "FEW", 0)
-    assert "1 clips have no embedding " in refused(artifacts, jobs=2)
+    assert "1 clip without an embedding " in refused(artifacts, jobs=2)
     assert embedded(artifacts) == sorted(set(names) - {names[5]})
     for name in embedded(artifacts):
         assert np.allclose(np.load(artifacts.embeddings / name), alone[name], rtol=2e-3, atol=2e-3)
@@ -208,7 +208,7 @@ def test_check_finds_what_is_wrong(artifacts, names, fake, capsys):
     assert all(reason in problems(artifacts)[name] for name, (_, reason) in zip(spoiled, ways, strict=True))
     assert run_script(STEP_1, artifacts.root, "--check") == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "12 files of embeddings checked, 7 wrong: delete them and run python/1-training.py again" in lines
+    assert "12 embeddings checked, 7 wrong: delete them and run python/1-training.py again" in lines
     assert all(any(line.startswith(f"{name}: ") for line in lines) for name in spoiled)
 
 

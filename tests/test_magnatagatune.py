@@ -37,7 +37,7 @@ def paths_of_parts(root):
 def test_split_by_folder(tmp_path, capsys):
     root = after_step_3(tmp_path, SONGS, capsys)
     assert run_script(STEP_4, root, "--split-by", "folder") == 0
-    assert "note: 32 of 32 clips are of no MagnaTagATune album: not its standard split" in capsys.readouterr().out
+    assert "note: not the standard split: 32 of 32 clips from no MagnaTagATune album" in capsys.readouterr().out
     folders = {part: "".join(paths.str[0].unique()) for part, paths in paths_of_parts(root).items()}
     assert folders == {"train": "0123456789ab", "val": "c", "test": "def"}
     assert run_script(STEP_4, root, "--split-by", "folder") == 0
@@ -45,7 +45,7 @@ def test_split_by_folder(tmp_path, capsys):
     assert "split_by = folder" in refused(STEP_4, root, "--group-by", "song")
 
 
-OTHERS = "MagnaTagATune's folders 0-9 and a-f; 1 of 33 clips are in other folders"
+OTHERS = "MagnaTagATune's folders 0-9 and a-f. In other folders: 1 of 33 clips"
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def test_published_split_is_taken_over(six_genres, tmp_path, capsys):
         result = table(six_genres, f"train_test_val/{part}.csv")
         assert list(result["clip_id"]) == [row.clip_id for row in rows[:-1][number::3]]
     printed = capsys.readouterr().out
-    assert "train: 1 of 10 listed clips are not at hand, such as 999_gone-0-29" in printed
-    assert "1 clips at hand are in no part of the published split" in printed
+    assert "train: 1 of 10 listed clips not at hand, such as 999_gone-0-29" in printed
+    assert "left out, in no part of the published split: 1 clip\n" in printed
 
 
 def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, capsys):
@@ -53,7 +53,7 @@ def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, caps
     write_published(tmp_path / "published", changed)
     assert run_script(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
     assert re.search(
-        r"clips are listed with another genre \(.*: jazz there, baroque here\); ours is kept", capsys.readouterr().out
+        r"clips listed with another genre \(.*: jazz there, baroque here\); ours is kept", capsys.readouterr().out
     )
     assert set(table(six_genres, "train_test_val/train.csv")["genre"]) == set(genres.GENRES)
 
@@ -120,7 +120,7 @@ def folders_named_by_genre(root, *folders, clips=4):
 def test_genres_from_folders(tmp_path, capsys):
     folders_named_by_genre(tmp_path, "drum and bass/some album", "tango", clips=15)
     assert "drum_and_bass: 15 clips\ntango: 15 clips" in capsys.readouterr().out
-    assert "Genres there are: drum_and_bass, tango" in refused(STEP_3, tmp_path)
+    assert "The genres that exist are: drum_and_bass, tango" in refused(STEP_3, tmp_path)
     assert run_script(STEP_3, tmp_path, "--genres", "tango, drum and bass") == run_script(STEP_4, tmp_path) == 0
     parts = pandas.concat(table(tmp_path, f"train_test_val/{part}.csv") for part in split.PARTS)
     assert set(zip(parts["genre"], parts["label"], strict=True)) == {("tango", "0"), ("drum_and_bass", "1")}
@@ -133,10 +133,10 @@ def test_files_outside_a_folder_are_listed_and_skipped(tmp_path, capsys):
     for name in ("loose\n1.npy", "loose 2.npy"):
         (folder / name).touch()
     message = refused(STEP_2, tmp_path, "--genres-from-folders")
-    assert "loose\\n1.npy is in no folder that names its genre (2 such clips)" in message
+    assert "loose\\n1 is in no folder that names its genre (2 such clips)" in message
     assert "mp3_files/<genre>/" in message
     folders_named_by_genre(tmp_path, "tango", "salsa", clips=1)
-    assert "2 clips in no folder that names a genre, skipped: loose\\n1.npy, loose 2.npy\n" in capsys.readouterr().out
+    assert "2 clips in no folder that names a genre, skipped: loose\\n1, loose 2\n" in capsys.readouterr().out
     result = table(tmp_path, "tagged_spectrograms.csv")
     assert list(result["spectrogram"]) == ["salsa/0.npy", "tango/0.npy"] and list(result["clip_id"]) == ["1", "2"]
 
@@ -157,10 +157,22 @@ def test_genres_from_a_file(tmp_path, capsys):
     result = table(tmp_path, "six_genres.csv")
     assert set(zip(result["genre"], result["label"], strict=True)) == {("rock,_live", "0"), ("drum_and_bass", "1")}
     assert run_script(STEP_3, tmp_path, "--genres", ",".join(f"genre {number}" for number in range(99))) == 1
+    assert run_script(STEP_3, tmp_path, "--genres", tmp_path / "missing.txt") == 2
+    assert f"there is no file {tmp_path / 'missing.txt'}" in capsys.readouterr().err
     for content, message in ((b"rock, live\n", "two or more different genres"), (b"\xff\xfe", "not a readable text")):
         listed.write_bytes(content)
         assert run_script(STEP_3, tmp_path, "--genres", listed) == 2
         assert message in capsys.readouterr().err
+
+
+def test_genre_that_no_clip_has_is_refused(tmp_path, capsys):
+    folders_named_by_genre(tmp_path, "rock", "jazz", "bolero, slow")
+    message = refused(STEP_3, tmp_path, "--genres", "rock,jazz,bolero, slow")
+    assert "No clip has the genre bolero or slow" in message and "are: bolero,_slow, jazz, rock. " in message
+    assert "comma in a text file, one genre a line" in message
+    assert not (tmp_path / "datasets/six_genres.csv").exists()
+    assert run_script(STEP_3, tmp_path) == 0  # the six of MagnaTagATune may be incomplete
+    assert "no clip at all: classical, baroque, opera, medieval\n" in capsys.readouterr().out
 
 
 def test_other_genres_and_their_priority(collection_with_spectrograms):
@@ -234,6 +246,38 @@ def test_annotations_of_any_bytes_are_read_or_refused(tmp_path_factory, content)
 # The split
 
 
+def clips_of(counts, group=1):
+    """Return a table of clips by genre: `group` clips of each song by an artist of its own."""
+    rows = [(genre, number) for genre, count in counts.items() for number in range(count)]
+    paths = [f"{genre}/{genre} {n // group}-album-01-song-{n}-{n + 29}.npy" for genre, n in rows]
+    return pandas.DataFrame({"spectrogram": paths, "genre": [genre for genre, _ in rows]})
+
+
+def counts_of(parts):
+    """Return the number of clips in train, val and test by genre."""
+    counts = {part: clips["genre"].value_counts() for part, clips in parts.items()}
+    return {genre: tuple(int(counts[part].get(genre, 0)) for part in split.PARTS) for genre in parts["train"]["genre"]}
+
+
+@pytest.mark.parametrize(
+    "counts, group, expected",
+    [
+        ({"tango": 10, "salsa": 10, "bolero": 10}, 1, [(7, 1, 2)] * 3),
+        ({"tango": 10, "salsa": 10, "bolero": 10}, 2, [(6, 2, 2)] * 3),
+        ({"tango": 5, "salsa": 4, "bolero": 3}, 1, [(3, 1, 1), (2, 1, 1), (1, 1, 1)]),
+        ({"tango": 100, "salsa": 2, "bolero": 1}, 1, [(72, 8, 20), (1, 0, 1), (1, 0, 0)]),
+    ],
+)
+def test_every_part_of_a_small_collection_has_every_genre(counts, group, expected):
+    clips = clips_of(counts, group)
+    splits = [split.grouped_split(clips, way) for way in ("song", "artist")]
+    for parts in splits if group > 1 else [*splits, split.random_split(clips)]:
+        assert counts_of(parts) == dict(zip(counts, expected, strict=True))
+        assert sorted(pandas.concat(parts.values())["spectrogram"]) == sorted(clips["spectrogram"])
+        artists = [{clip_names.parse(path).artist for path in part["spectrogram"]} for part in parts.values()]
+        assert sum(map(len, artists)) == clips["spectrogram"].map(lambda path: clip_names.parse(path).artist).nunique()
+
+
 @settings(max_examples=6)
 @given(
     songs=st.lists(st.tuples(st.integers(0, 40), st.sampled_from(genres.GENRES)), min_size=120, max_size=200),
@@ -245,7 +289,7 @@ def test_groups_are_kept_together_whatever_they_are(songs):
     try:
         parts = split.grouped_split(clips, "song")
     except PipelineError as error:
-        assert "too few" in str(error)
+        assert "no genre has clips of more than" in str(error)
         return
     assert sorted(pandas.concat(parts.values())["clip_id"]) == sorted(clips["clip_id"])
     result = [{clip_names.parse(path).song for path in part["spectrogram"]} for part in parts.values()]

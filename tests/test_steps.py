@@ -85,7 +85,7 @@ def test_steps_2_to_4_write_what_design_says(collection, split_root):
     assert genre.loc["103", "spectrogram"] == clip_path(3).replace(".mp3", ".npy")
     assert "106" not in genre.index and "108" not in genre.index  # hard rock only; none of the six
     parts = [table(split_root, f"train_test_val/{part}.csv") for part in PARTS]
-    assert [len(part) for part in parts] == [18, 3, 6]
+    assert [len(part) for part in parts] == [15, 6, 6]
     assert sorted(pandas.concat(parts)["clip_id"]) == sorted(genre.index)
     assert all(list(part["clip_id"]) == sorted(part["clip_id"]) for part in parts)
     unchanged = contents(collection / "datasets")  # the input
@@ -95,6 +95,8 @@ def test_steps_2_to_4_write_what_design_says(collection, split_root):
 def test_split_is_the_originals(split_root):
     from sklearn.model_selection import train_test_split
 
+    annotate(split_root, lambda number: "jazz" if number % 2 else "rock")
+    run_all(split_root, *STEPS_2_TO_4)
     clips = table(split_root, "six_genres.csv")["clip_id"]
     others, test = train_test_split(clips, test_size=0.2, random_state=10)
     val = train_test_split(others, test_size=0.1, random_state=10)[1]
@@ -338,8 +340,8 @@ def test_clips_missing_on_either_side_are_named(root, capsys):
     rewrite(root, lambda text: b"\n".join(line for line in text.split(b"\n") if not line.startswith(b'"105"')))
     run_all(root, (STEP_2,))
     printed = capsys.readouterr().out
-    assert f"1 clips annotated, but without a spectrogram, skipped: {clip_path(0)}" in printed
-    assert f"1 clips with a spectrogram, but not annotated, skipped: {not_annotated}" in printed
+    assert f"1 clip annotated, but without a spectrogram, skipped: {clip_path(0)}" in printed
+    assert f"1 clip with a spectrogram, but not annotated, skipped: {not_annotated.removesuffix('.npy')}\n" in printed
     assert not {"100", "105"} & set(table(root, "tagged_spectrograms.csv")["clip_id"])
 
 
@@ -364,15 +366,18 @@ def test_genre_absent_from_train(root, capsys):
 
 
 def test_too_few_clips(root):
-    run_all(root, (STEP_2,), (STEP_3,))
-    words = ("No genre has 10 of the 21 clips", "without --group-by")
-    assert_refused(STEP_4, root, *words, args=["--group-by", "song"])
     annotate(root, lambda _: "jazz", numbers=[1])
     run_all(root, (STEP_2,), (STEP_3,))
-    assert_refused(STEP_4, root, "1 clips are too few to split: at least 10")
-    two_genres(root)
+    assert_refused(STEP_4, root, "1 clip, too few to split: at least 10")
+
+
+def test_too_few_clips_to_keep_together(root):
+    annotate(root, lambda number: ("jazz", "rock")[number // 2 % 2])  # two artists each
+    run_all(root, (STEP_2,), (STEP_3,), (STEP_4, "--group-by", "song"))
+    annotate(root, lambda number: "jazz", [number for number in range(32) if number // 2 % 4 < 2])
     run_all(root, (STEP_2,), (STEP_3,))
-    assert_refused(STEP_4, root, "4 songs or artists are too few", "by song", args=["--group-by", "artist"])
+    words = ("3 artists or more", "no genre has clips of more than 2 artists", "or by song")
+    assert_refused(STEP_4, root, *words, args=["--overwrite", "--group-by", "artist"])
 
 
 # --check
@@ -406,8 +411,9 @@ def test_check_names_every_wrong_spectrogram(split_root, capsys):
         damage(path)
     assert run_script(STEP_1, root, "--check") == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "32 spectrograms checked, 10 wrong: delete them and run step 1 again" in lines
-    for line, path, problem in zip(lines, paths, damaged, strict=False):
+    assert "31 spectrograms checked, 9 wrong: delete them and run step 1 again" in lines
+    assert lines[1] == "1 spectrogram without a recording: restore the recordings, or delete the spectrograms"
+    for line, path, problem in zip([*lines[2:11], lines[0]], paths, damaged, strict=False):
         assert line.startswith(str(path.relative_to(folder))) and problem in line
 
 
@@ -439,7 +445,7 @@ def repeat_rows(path):
         (lambda data: repeat_rows(data / "train_test_val/train.csv"), "train", "is there twice"),
         (lambda data: (data / "train_test_val/val.csv").unlink(), "train", "val.csv does not exist"),
         (lambda data: replace_text(data / "train_test_val/test.csv", ",rock,5", ",jazz,4"), "train", "not the same"),
-        (lambda data: next(data.glob("spectrograms/*/*.npy")).unlink(), "tagged_spectrograms", "no spectrogram"),
+        (lambda data: next(data.glob("spectrograms/*/*.npy")).unlink(), "tagged_spectrograms", "without a spectrogram"),
     ],
 )
 def test_check_names_every_wrong_table(split_root, capsys, damage, name, problem):

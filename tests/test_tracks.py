@@ -43,9 +43,9 @@ def test_one_file_by_many_ways_is_one_track(featurize_here, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     relative = ("link.wav", "music/song.wav", "music/../music/song.wav", "a/song.wav", "c/../song.wav", "hard.wav")
     ways = (*relative, song, "a", "b", "music")
-    assert "1 tracks: 0 done, 1 to do" in featurize_here(*ways, "--out", out)
+    assert "1 track: 0 done, 1 to do" in featurize_here(*ways, "--out", out)
     for way in ways:
-        assert "1 tracks: 1 done, 0 to do" in featurize_here(way, "--out", out)
+        assert "1 track: 1 done, 0 to do" in featurize_here(way, "--out", out)
     assert names(out) == [str(song)]
 
 
@@ -63,7 +63,7 @@ def test_same_names_on_two_disks_are_two_tracks(featurize_here, tmp_path, monkey
     for number, disk in enumerate(("disk1", "disk2")):
         write_wav(tmp_path / disk / "music/song.wav", seconds=4 + number, seed=number)
         monkeypatch.chdir(tmp_path / disk)
-        assert "1 tracks: 0 done, 1 to do" in featurize_here("music", "--out", out)
+        assert "1 track: 0 done, 1 to do" in featurize_here("music", "--out", out)
     table = feature_table.read(out)
     assert table.names == [str(tmp_path / disk / "music/song.wav") for disk in ("disk1", "disk2")]
     assert table.rows["seconds"].tolist() == [4, 5]

@@ -334,6 +334,21 @@ def test_data_that_cannot_be_used_are_refused_and_nothing_deleted(finished, monk
     assert "checkpoints need" in error_line(capsys.readouterr().err) and contents(finished.root) == before
 
 
+@pytest.mark.parametrize(
+    "epoch, seconds, end",
+    [
+        (1, [30.0], "balanced 0.4000"),  # with compilation: no estimate
+        (2, [30.0, 2.0], "9 clips/s  16 s left"),
+        (2, [30.0, 30.0], "9 clips/s  4.0 min left"),
+        (10, [30.0, 2.0], "9 clips/s"),
+    ],
+)
+def test_progress_line_ends_with_the_time_left(epoch, seconds, end):
+    logs = dict.fromkeys(("loss", "categorical_accuracy", "val_loss", "val_categorical_accuracy"), 0.5)
+    line = training.progress_line(epoch, 10, logs | {"val_balanced_accuracy": 0.4}, 9.0, seconds)
+    assert line.split("accuracy 0.5000  ")[-1].removeprefix("balanced 0.4000  ") == end
+
+
 def test_class_without_clips():
     with pytest.raises(PipelineError, match="No training clip is high"):
         training_run.check_classes([0] * 4, [0], CLASSES)

@@ -45,6 +45,11 @@ def progress(items: Iterable | None, total: int, unit: str) -> "tqdm":
     return tqdm(items, total=total, unit=unit, mininterval=every, miniters=1, dynamic_ncols=True, smoothing=0.05)
 
 
+def plural(number: int, noun: str) -> str:
+    """Return a number and a noun, which gets an "s" unless the number is 1."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def positive(text: str) -> int:
     """Convert an argument that is a whole number of 1 or more."""
     return _whole_number(text, 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import PipelineError
+from music_featurization.command_line import plural
 from music_featurization.dataset import clip_names, genres
 
 if TYPE_CHECKING:
@@ -43,17 +44,17 @@ def read(table: pandas.DataFrame, folder: Path) -> tuple[dict[str, pandas.DataFr
         remarks += [f"{part}: {remark}" for remark in _differences(listed, row_of, table["genre"])]
     left_over = len(table) - sum(map(len, parts.values()))
     if left_over:
-        remarks.append(f"{left_over} clips at hand are in no part of the published split; they are left out")
+        remarks.append(f"left out, in no part of the published split: {plural(left_over, 'clip')}")
     return parts, remarks
 
 
 def _differences(listed: dict[str, str], row_of: dict[str, int], ours: pandas.Series) -> list[str]:
     remarks = []
     if missing := [key for key in listed if key not in row_of]:
-        remarks.append(f"{len(missing)} of {len(listed)} listed clips are not at hand, such as {missing[0]}")
+        remarks.append(f"{len(missing)} of {plural(len(listed), 'listed clip')} not at hand, such as {missing[0]}")
     if other := [key for key in listed if key in row_of and listed[key] != ours[row_of[key]]]:
         example = f"{other[0]}: {listed[other[0]]} there, {ours[row_of[other[0]]]} here"
-        remarks.append(f"{len(other)} clips are listed with another genre ({example}); ours is kept")
+        remarks.append(f"{plural(len(other), 'clip')} listed with another genre ({example}); ours is kept")
     return remarks
 
 

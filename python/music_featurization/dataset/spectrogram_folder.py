@@ -29,6 +29,7 @@ from music_featurization.artifacts import (
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import clip_names
 
+RECORDING_MISSING = "its recording is missing"  # of a spectrogram, as `check` says
 LARGEST = 12.0  # log-mel: all of the power of an hour in one bin of one frame gives 11
 SECONDS_MISSING = 1.0  # an excerpt shorter by this than its name says has lost its end
 SECONDS_BETWEEN_LISTS = 1.0  # failures.csv is written again at most this often
@@ -119,7 +120,9 @@ def _plan(counts: Counter, shard: Shard | None, failed_before: int) -> str:
     failed = f", {failed_before} failed before (--retry-failed tries them again)" if failed_before else ""
     if unusable := counts["failed"] - failed_before:
         failed += f", {unusable} with names that cannot be used"
-    return f"{counts.total()} clips{part}: {counts['done']} done, {counts['to do']} to do{failed}"
+    return (
+        f"{command_line.plural(counts.total(), 'clip')}{part}: {counts['done']} done, {counts['to do']} to do{failed}"
+    )
 
 
 def _record(outcomes: Iterable, failures: dict[str, str], folder: Path, shard: Shard | None) -> None:
@@ -298,13 +301,13 @@ def remove(folder: Path, shard: Shard | None = None) -> None:
 def check(artifacts: Artifacts) -> Iterator[tuple[str, str | None]]:
     """Yield the path of every spectrogram, and what is wrong with it, or None.
 
-    A missing recording is wrong, unless there are no recordings at all.
+    A missing recording (RECORDING_MISSING) is wrong, unless there are no recordings at all.
     """
     clips = list_clips(artifacts.mp3_files) if artifacts.mp3_files.is_dir() else ()
     expected = set(map(spectrogram_name, clips))
     for path in list_spectrograms(artifacts.spectrograms):
-        problem = problem_of(artifacts.spectrograms / path)
-        yield path, problem or ("its recording is missing" if expected and path not in expected else None)
+        orphan = bool(expected) and path not in expected
+        yield path, RECORDING_MISSING if orphan else problem_of(artifacts.spectrograms / path)
 
 
 # The clips that failed

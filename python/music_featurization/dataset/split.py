@@ -20,6 +20,7 @@ from music_featurization.artifacts import (
     require,
     write_table,
 )
+from music_featurization.command_line import plural
 from music_featurization.dataset import clip_names, magnatagatune, published_split
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
@@ -37,6 +38,11 @@ WITHOUT_GENRE = {
     "test": "the report cannot measure it",
 }
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all clips; of the others
+SHARES = {
+    "train": (1 - TEST_SHARE) * (1 - VALIDATION_SHARE),
+    "test": TEST_SHARE,
+    "val": (1 - TEST_SHARE) * VALIDATION_SHARE,
+}
 RANDOM_STATE = 10  # the original's
 # Few groups need many shuffles: a genre with three songs is easily missed. With many the first is near enough.
 SHUFFLES, NEAR_ENOUGH = 20, 0.05
@@ -115,11 +121,11 @@ def _make(table: pandas.DataFrame, group_by: str | None, split_by: str | None, s
         print("".join(f"{remark}\n" for remark in remarks), end="")
         return parts
     if len(table) < FEWEST_CLIPS:
-        raise PipelineError(f"{len(table)} clips are too few to split: at least {FEWEST_CLIPS} are needed.")
+        raise PipelineError(f"{plural(len(table), 'clip')}, too few to split: at least {FEWEST_CLIPS} are needed.")
     if split_by:
         parts = by_folder(table)
         if foreign := (~table["spectrogram"].map(magnatagatune.is_clip)).sum():
-            print(f"note: {foreign} of {len(table)} clips are of no MagnaTagATune album: not its standard split")
+            print(f"note: not the standard split: {foreign} of {len(table)} clips from no MagnaTagATune album")
         return parts
     if not group_by:
         return random_split(table)
@@ -129,27 +135,77 @@ def _make(table: pandas.DataFrame, group_by: str | None, split_by: str | None, s
 
 
 def random_split(table: pandas.DataFrame) -> Parts:
-    """Split clip by clip, as the original did: 20 % test, then 10 % of the others validation."""
+    """Split clip by clip, as the original did: 20 % test, then 10 % of the others validation.
+
+    If a part lacks a genre that has enough clips, each genre is split on its own.
+    """
     from sklearn.model_selection import train_test_split
 
-    return _split_twice(table, lambda clips, share: train_test_split(clips, test_size=share, random_state=RANDOM_STATE))
+    parts = _split_twice(
+        table, lambda clips, share: train_test_split(clips, test_size=share, random_state=RANDOM_STATE)
+    )
+    return _with_every_genre(parts, table, table["spectrogram"])
 
 
 def grouped_split(table: pandas.DataFrame, group_by: str) -> Parts:
-    """Split so that all clips of a song or artist are in one part, each genre as near to its share as that allows."""
+    """Split so that all clips of a song or artist are in one part, each genre as near to its share as that allows.
+
+    If a part lacks a genre that has enough songs or artists, each genre is split on its own.
+    """
     groups = table["spectrogram"].map(lambda path: getattr(clip_names.parse(path), group_by))
 
     def divide(clips: pandas.DataFrame, share: float) -> tuple[pandas.DataFrame, pandas.DataFrame]:
         fold = _nearest_fold(clips, groups[clips.index], share)
         return clips.drop(index=fold.index), fold
 
-    return _split_twice(table, divide)
+    parts = _with_every_genre(_split_twice(table, divide), table, groups)
+    if any(part.empty for part in parts.values()):
+        most = groups.groupby(table["genre"]).nunique().max()
+        raise PipelineError(
+            f"--group-by {group_by} needs a genre with clips of {len(PARTS)} {group_by}s or more, one for each of "
+            f"{', '.join(PARTS)}; no genre has clips of more than {plural(most, group_by)}. Split without --group-by"
+            f"{', or by song' if group_by == 'artist' else ''}, or add clips."
+        )
+    return parts
 
 
 def _split_twice(table: pandas.DataFrame, divide: Callable) -> Parts:
     others, test = divide(table, TEST_SHARE)
     train, val = divide(others, VALIDATION_SHARE)
     return {"train": train.sort_index(), "val": val.sort_index(), "test": test.sort_index()}
+
+
+def _with_every_genre(parts: Parts, table: pandas.DataFrame, groups: pandas.Series) -> Parts:
+    """Return the parts, or those of `_genre_by_genre` if a part lacks a genre that has enough groups for it."""
+    possible = groups.groupby(table["genre"]).nunique().clip(upper=len(PARTS))
+
+    def presence(parts: Parts) -> pandas.Series:
+        return (_counts(parts, list(possible.index)) > 0).sum(axis=1)
+
+    def rank(parts: Parts) -> tuple[bool, float]:
+        return all(len(part) for part in parts.values()), presence(parts).sum()
+
+    if (presence(parts) >= possible).all():
+        return parts
+    return max(parts, _genre_by_genre(table, groups), key=rank)  # the first if they are equal
+
+
+def _genre_by_genre(table: pandas.DataFrame, groups: pandas.Series) -> Parts:
+    """Split each genre on its own, the rarest first, so that train, test and val have a group of it if it has three."""
+    part_of: dict[str, str] = {}
+    of_genre = groups.sample(frac=1, random_state=RANDOM_STATE).groupby(table["genre"])
+    for genre in of_genre.nunique().sort_values(kind="stable").index:
+        sizes = of_genre.get_group(genre).value_counts(sort=False).sort_values(ascending=False, kind="stable")
+        wanted = {part: share * sizes.sum() for part, share in SHARES.items()}
+        without = list(SHARES)
+        # First the groups that a rarer genre has assigned, then the largest.
+        for done, group in enumerate(sorted(sizes.index, key=lambda group: group not in part_of)):
+            is_needed = without and len(sizes) - done <= len(without)
+            part = part_of.setdefault(group, without[0] if is_needed else max(wanted, key=wanted.__getitem__))
+            wanted[part] -= sizes[group]
+            without = [name for name in without if name != part]
+    assigned = groups.map(part_of)
+    return {part: table[assigned == part] for part in PARTS}
 
 
 def by_folder(table: pandas.DataFrame) -> Parts:
@@ -159,8 +215,8 @@ def by_folder(table: pandas.DataFrame) -> Parts:
     other = table["spectrogram"][assigned.isna()]
     if len(other):
         raise PipelineError(
-            f"--split-by folder needs MagnaTagATune's folders 0-9 and a-f; {len(other)} of {len(table)} clips are in "
-            f"other folders, such as {other.iloc[0]}. Use --group-by song or artist for this data set."
+            f"--split-by folder needs MagnaTagATune's folders 0-9 and a-f. In other folders: {len(other)} of "
+            f"{len(table)} clips, such as {other.iloc[0]}. Use --group-by song or artist for this data set."
         )
     for part, folders in magnatagatune.FOLDERS.items():
         if not (assigned == part).any():
@@ -173,19 +229,10 @@ def by_folder(table: pandas.DataFrame) -> Parts:
 
 def _nearest_fold(table: pandas.DataFrame, groups: pandas.Series, share: float) -> pandas.DataFrame:
     """Return, of several shuffles, the fold of about `share` that is nearest to its share of every genre."""
-    folds = round(1 / share)
-    if groups.nunique() < folds:
-        raise PipelineError(
-            f"{groups.nunique()} songs or artists are too few to split off {share:.0%} of them whole; "
-            f"at least {folds} are needed. Split without --group-by, or by song instead of artist."
-        )
     available = table["genre"].value_counts()
-    if available.max() < folds:
-        raise PipelineError(
-            f"No genre has {folds} of the {len(table)} clips, too few to split off {share:.0%} in whole groups. "
-            "Split without --group-by, or add clips."
-        )
-
+    folds = min(round(1 / share), groups.nunique(), available.max())
+    if folds < 2:
+        return table.iloc[:0]
     wanted = available * share
 
     def distance(fold: pandas.DataFrame) -> float:
@@ -221,15 +268,13 @@ def _counts(parts: Parts, classes: Sequence[str]) -> pandas.DataFrame:
 
 def deviation(parts: Parts) -> str:
     """Return the largest deviation of a part from its share of a genre, as text."""
-    shares = {"test": TEST_SHARE, "val": (1 - TEST_SHARE) * VALIDATION_SHARE}
-    shares["train"] = 1 - sum(shares.values())
-    counts = _counts(parts, sorted({genre for part in parts.values() for genre in part["genre"]}))[list(shares)]
+    counts = _counts(parts, sorted({genre for part in parts.values() for genre in part["genre"]}))[list(SHARES)]
     total = counts.sum(axis=1)
-    points = 100 * (counts.div(total, axis=0) - shares).unstack()
+    points = 100 * (counts.div(total, axis=0) - SHARES).unstack()
     part, genre = max(points.index, key=lambda place: abs(points[place]))
     return (
         f"furthest from its share: {genre} in {part}, {points[part, genre]:+.1f} percentage points of its "
-        f"{total[genre]} clips"
+        f"{plural(total[genre], 'clip')}"
     )
 
 

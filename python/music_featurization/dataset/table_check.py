@@ -17,6 +17,7 @@ from music_featurization.artifacts import (
     read_json,
     read_table,
 )
+from music_featurization.command_line import plural
 from music_featurization.dataset import split
 from music_featurization.dataset.tags import GENRE_COLUMNS, TAGGED_COLUMNS
 
@@ -73,7 +74,7 @@ def _problem_of_split(artifacts: Artifacts, spectrograms: Collection[str]) -> st
         return f"{table['spectrogram'].iloc[foreign.argmax()]} is not the same in {artifacts.genres.name}"
     missing = len(whole) - len(table)
     if missing and not record["settings"].get("split_from"):  # a published split may leave clips out
-        return f"{missing} clips of {artifacts.genres.name} are in no part"
+        return f"in no part: {plural(missing, 'clip')} of {artifacts.genres.name}"
     return None
 
 
@@ -91,4 +92,4 @@ def _without_spectrogram(table: pandas.DataFrame, spectrograms: Collection[str])
     absent = table["spectrogram"][~table["spectrogram"].isin(spectrograms)]
     if absent.empty or not spectrograms:  # before step 1 was run, step 2 lists all annotated clips
         return None
-    return f"{absent.nunique()} of its clips have no spectrogram, such as {absent.iloc[0]}"
+    return f"{plural(absent.nunique(), 'clip')} without a spectrogram, such as {absent.iloc[0]}"

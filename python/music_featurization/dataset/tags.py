@@ -19,6 +19,7 @@ from music_featurization.artifacts import (
     require,
     write_table,
 )
+from music_featurization.command_line import plural
 from music_featurization.dataset import genres
 from music_featurization.dataset.annotations import find_spectrograms
 from music_featurization.dataset.annotations import read as read_annotations
@@ -66,20 +67,21 @@ def assign_tags(
         )
     with recording(artifacts.tagged_settings, settings, inputs):
         write_table(artifacts.tagged, table)
-    print(f"{len(table)} tags of {table['clip_id'].nunique()} clips: {artifacts.tagged}")
+    print(f"{plural(len(table), 'tag')} of {plural(table['clip_id'].nunique(), 'clip')}: {artifacts.tagged}")
 
 
 def _folder_tags(spectrograms: set[str]) -> pandas.DataFrame:
     loose = sorted(path for path in spectrograms if "/" not in path)
     if len(loose) == len(spectrograms):
         raise PipelineError(
-            f"{in_a_line(loose[0])} is in no folder that names its genre ({len(loose)} such clips). "
+            f"{in_a_line(_clips(loose)[0])} is in no folder that names its genre "
+            f"({plural(len(loose), 'such clip')}). "
             f"Put the clips into mp3_files/<genre>/ and run {STEP_1} again."
         )
-    _name_some("in no folder that names a genre, skipped", loose, most=LISTED)
+    _name_some("in no folder that names a genre, skipped", _clips(loose), most=LISTED)
     table = folder_tag_table(spectrograms)
     for genre, count in table["tag"].value_counts().sort_index().items():
-        print(f"{in_a_line(str(genre))}: {count} clips")
+        print(f"{in_a_line(str(genre))}: {plural(count, 'clip')}")
     return table
 
 
@@ -90,20 +92,26 @@ def _annotated_tags(artifacts: Artifacts, spectrograms: set[str], merge: bool) -
         clips["spectrogram"] = find_spectrograms(clips, spectrograms, artifacts.annotations)
         exists = clips["spectrogram"].isin(spectrograms)
         _name_some("annotated, but without a spectrogram, skipped", clips["mp3_path"][~exists])
-        _name_some("with a spectrogram, but not annotated, skipped", sorted(spectrograms - set(clips["spectrogram"])))
+        others = sorted(spectrograms - set(clips["spectrogram"]))
+        _name_some("with a spectrogram, but not annotated, skipped", _clips(others))
         clips, tags = clips[exists], tags[exists]
     else:
         print(f"There are no spectrograms yet: all annotated clips are listed. Run {STEP_1} to train.")
     if merge:
         tags, added = merge_synonyms(tags)
-        print("synonyms add " + ", ".join(f"{count} clips to {genre}" for genre, count in added.items()))
+        print("synonyms add " + ", ".join(f"{plural(count, 'clip')} to {genre}" for genre, count in added.items()))
     return tag_table(clips, tags)
 
 
 def _name_some(what: str, names: Sequence[str] | pandas.Series, most: int = 3) -> None:
     if len(names):
         listed = in_a_line(", ".join(list(names)[:most]))
-        print(f"{len(names)} clips {what}: {listed}{', ...' if len(names) > most else ''}")
+        print(f"{plural(len(names), 'clip')} {what}: {listed}{', ...' if len(names) > most else ''}")
+
+
+def _clips(spectrograms: Iterable[str]) -> list[str]:
+    """Return the paths of spectrograms as people know the clips: without the ending."""
+    return [path.removesuffix(".npy") for path in spectrograms]
 
 
 def tag_table(clips: pandas.DataFrame, tags: pandas.DataFrame) -> pandas.DataFrame:
@@ -152,7 +160,13 @@ def merge_synonyms(tags: pandas.DataFrame) -> tuple[pandas.DataFrame, dict[str, 
 
 
 def choose_genres(artifacts: Artifacts, *, priority: Sequence[str] = genres.PRIORITY, overwrite: bool = False) -> None:
-    """Write one genre per clip, the first in order of priority: step 3."""
+    """Write one genre per clip, the first in order of priority: step 3.
+
+    Raises
+    ------
+    PipelineError
+        If no clip has one of the genres, unless they are the six of MagnaTagATune, some of which may be missing.
+    """
     require(artifacts.tagged, STEP_2)
     classes = genres.label_order(priority)
     settings, inputs = {"genres": list(classes), "priority": list(priority)}, fingerprint(artifacts.tagged)
@@ -160,10 +174,12 @@ def choose_genres(artifacts: Artifacts, *, priority: Sequence[str] = genres.PRIO
         return
     tagged = read_table(artifacts.tagged, TAGGED_COLUMNS, STEP_2)
     table = one_genre_per_clip(tagged, priority)
-    if table.empty:
-        present = sorted(set(tagged["tag"][tagged["kind"] == "genre"]))
+    present = sorted(set(tagged["tag"][tagged["kind"] == "genre"]))
+    absent = [genre for genre in priority if genre not in present]
+    if table.empty or (absent and set(priority) != set(genres.GENRES)):
         raise PipelineError(
-            f"No clip has one of {', '.join(priority)}. Genres there are: {', '.join(present) or 'none'}."
+            f"No clip has the genre {' or '.join(absent)}. The genres that exist are: {', '.join(present) or 'none'}. "
+            "Give a genre whose name contains a comma in a text file, one genre a line: --genres FILE."
         )
     with recording(artifacts.genres_settings, settings, inputs):
         write_table(artifacts.genres, table)

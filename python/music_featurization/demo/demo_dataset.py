@@ -20,6 +20,7 @@ from music_featurization.artifacts import (
     require_same_settings,
     write_json,
 )
+from music_featurization.command_line import plural
 from music_featurization.dataset.genres import GENRE_TAGS, INSTRUMENT_TAGS
 from music_featurization.demo import composer, synthesis
 from music_featurization.demo.instruments import INSTRUMENTS
@@ -104,7 +105,7 @@ def make(root: Path, *, pieces: int, seed: int, soundfont: Sequence[Path] = (), 
     claim(artifacts, settings, planned, overwrite)
     wanted = {path for piece in planned for _, path in piece.clips()}
     missing = {path for path in wanted if not (artifacts.mp3_files / path).exists()}
-    print(f"demo data set: {len(wanted) - len(missing)} clips done, {len(missing)} to do")
+    print(f"demo data set: {plural(len(wanted) - len(missing), 'clip')} done, {len(missing)} to do")
     make_all_clips(planned, artifacts.mp3_files, fonts, missing)
     if missing or not artifacts.annotations.exists():
         write_annotations(artifacts.annotations, planned)

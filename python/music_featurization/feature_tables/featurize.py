@@ -14,6 +14,7 @@ import numpy as np
 from music_featurization import command_line, workers
 from music_featurization.artifacts import PROVIDED_MODEL, PipelineError, fingerprint
 from music_featurization.audio import decoding
+from music_featurization.command_line import plural
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.feature_tables import feature_table, table_run, track_features, tracks
 from music_featurization.feature_tables.feature_table import FeatureTable
@@ -84,7 +85,7 @@ def featurize(
     --------
     >>> from music_featurization import featurize
     >>> table = featurize(["song.mp3"], "features.npz", tags=True)  # doctest: +ELLIPSIS
-    1 tracks: 0 done, 1 to do
+    1 track: 0 done, 1 to do
     ...
     >>> table.features.shape
     (1, 512)
@@ -120,7 +121,10 @@ def _complete(
     old = table_run.read_done(files, out, settings.model_fingerprint, settings.every, settings.tags)
     done, to_do = table_run.compare(old, recordings, out)
     where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
-    print(f"{len(recordings)} tracks{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do", flush=True)
+    print(
+        f"{plural(len(recordings), 'track')}{where}: {len(recordings) - len(to_do)} done, {len(to_do)} to do",
+        flush=True,
+    )
     failures: dict[str, str] = {}
     for table in _tables(_outcomes(to_do, settings, jobs, dask), out, settings, failures, len(to_do)):
         if overwrite:  # not before a network has been loaded
@@ -144,7 +148,7 @@ def _join(out: Path, tables: Sequence[FeatureTable], parts: Sequence[Path]) -> F
     if noted := table.rows.loc[table.rows["note"] != "", "recording"].nunique():
         print(f"{noted} used in part; why: the column note")
     genres = ", ".join(f"{genre} {count}" for genre, count in Counter(table.genres).most_common())
-    print(f"{len(table.rows)} {'time steps' if 'start' in table.rows else 'tracks'} ({genres}): {out}")
+    print(f"{plural(len(table.rows), 'time step' if 'start' in table.rows else 'track')} ({genres}): {out}")
     return table
 
 
@@ -217,7 +221,7 @@ def _tables(
         yield _table(batch, out, settings)
     if done:
         seconds, shares = time.perf_counter() - began, (f"{k} {v / spent.total():.0%}" for k, v in spent.items())
-        print(f"{done} tracks in {seconds:.1f} s, {done / seconds:.2f} tracks/s ({', '.join(shares)})")
+        print(f"{plural(done, 'track')} in {seconds:.1f} s, {done / seconds:.2f} tracks/s ({', '.join(shares)})")
 
 
 def _table(batch: Sequence[tuple[Track, TrackFeatures]], out: Path, settings: Settings) -> FeatureTable:

@@ -24,6 +24,7 @@ from music_featurization.artifacts import (
     write_json,
 )
 from music_featurization.audio import spectrogram
+from music_featurization.command_line import plural
 from music_featurization.dataset import spectrogram_folder
 from music_featurization.network import front_end
 from music_featurization.network.batches import load_clip, load_embedding
@@ -79,7 +80,7 @@ def generate_missing(
     if not to_do and failures_file.exists():
         return
     failures_file.unlink(missing_ok=True)  # without it, an interrupted run is continued and writes it
-    print(f"embeddings of {len(names)} clips: {len(names) - len(to_do)} done, {len(to_do)} to do", flush=True)
+    print(f"embeddings of {plural(len(names), 'clip')}: {len(names) - len(to_do)} done, {len(to_do)} to do", flush=True)
     make = functools.partial(generate, spectrograms=artifacts.spectrograms, folder=artifacts.embeddings)
     if dask is None and len(to_do) <= FEW:
         outcomes: Iterator[tuple[str, str | None]] = ((name, make(name)) for name in to_do)
@@ -89,7 +90,9 @@ def generate_missing(
     spectrogram_folder.write_failures(artifacts.embeddings, failures, shard)
     if failures:
         listed = "; ".join(f"{name}: {failures[name]}" for name in sorted(failures)[:NAMED])
-        raise PipelineError(f"{len(failures)} clips have no embedding ({listed}). All reasons: {failures_file}.")
+        raise PipelineError(
+            f"{plural(len(failures), 'clip')} without an embedding ({listed}). All reasons: {failures_file}."
+        )
 
 
 def prepare(folder: Path, overwrite: bool = False) -> None:

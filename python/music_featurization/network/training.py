@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
+from music_featurization.command_line import plural
 from music_featurization.network import checkpoints, front_end, run_folder
 from music_featurization.network.batches import load_clip, load_embedding, training_batches
 from music_featurization.network.networks import RANDOM
@@ -75,11 +76,11 @@ def fit(
     history = run_folder.restore_state(model, models)
     checkpoint, done, seconds = checkpoints.in_float32(network), len(history["loss"]), []
     if done:
-        print(f"{done} epochs done, {epochs - done} to do", flush=True)
+        print(f"{plural(done, 'epoch')} done, {epochs - done} to do", flush=True)
         run_folder.write_epoch(checkpoint, models, history, about, keep)  # in case the run was killed before it
     for epoch in range(done + 1, epochs + 1):
         if run_folder.stops_early(history, early_stop):
-            print(f"no lower validation loss for {early_stop} epochs: stopped", flush=True)
+            print(f"no lower validation loss for {plural(early_stop, 'epoch')}: stopped", flush=True)
             break
         started = time.perf_counter()
         logs, speed = train_epoch(model, train, len(about["classes"]), settings, seed, epoch)
@@ -223,4 +224,8 @@ def progress_line(epoch: int, epochs: int, logs: dict[str, float], speed: float,
     )
     if len(seconds) < 2:  # the first epoch includes compilation, which says nothing about the others
         return line
-    return f"{line}  {speed:.0f} clips/s  {np.mean(seconds[1:]) * (epochs - epoch) / 60:.1f} min left"
+    line += f"  {speed:.0f} clips/s"
+    if epoch == epochs:
+        return line
+    left = np.mean(seconds[1:]) * (epochs - epoch)
+    return f"{line}  {left:.0f} s left" if left < 60 else f"{line}  {left / 60:.1f} min left"
