@@ -66,7 +66,7 @@ def write_playlist(path: Path, text: str, played: int, missing: int) -> None:
         print(f"{command_line.plural(missing, 'recording')} missing from the playlist")
     if played:
         write_text(path, text)
-        print(f"playlist of {played} entries: {path}")
+        print(f"playlist of {command_line.plural(played, 'recording')}: {path}")
     else:
         path.unlink(missing_ok=True)
         print("no playlist: none of the recordings exists")
