@@ -13,7 +13,8 @@ from tiny_pipeline import contents, refused, run_script
 
 from music_featurization.artifacts import EXPORT, PROVIDED_MODEL
 from music_featurization.audio import decoding, spectrogram
-from music_featurization.network import checkpoints, export, front_end, prediction
+from music_featurization.feature_tables import track_features
+from music_featurization.network import checkpoints, export, front_end, networks, prediction
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +42,23 @@ def earlier_export(output, format):
         (output / "saved_model.pb").write_text("earlier")
 
 
-@pytest.mark.parametrize("format", ["onnx", "savedmodel"])
-def test_printed_code_gives_what_keras_gives(tmp_path, capsys, format):
+def network_file(network_name, folder):
+    """Return the provided crnn, or write a network of random weights."""
+    if network_name == "crnn":
+        return PROVIDED_MODEL
+    about = checkpoints.read_about(PROVIDED_MODEL) | {"network": network_name, "front_end": None}
+    model = networks.build_network(network_name, len(about["classes"]), weights="none")
+    checkpoints.save(model, folder / "network.h5", about)
+    return folder / "network.h5"
+
+
+@pytest.mark.parametrize(
+    ("format", "network_name"), [("onnx", "crnn"), ("savedmodel", "crnn"), ("savedmodel", "vgg16")]
+)
+def test_printed_code_gives_what_keras_gives(tmp_path, capsys, format, network_name):
     song, output = write_mp3(tmp_path / "song.mp3", music(7)), tmp_path / "exported"
-    command = (EXPORT, tmp_path, PROVIDED_MODEL, "--format", format, "--output", output)
+    model_file = network_file(network_name, tmp_path)
+    command = (EXPORT, tmp_path, model_file, "--format", format, "--output", output)
     earlier_export(output, format)
     before = contents(tmp_path)
     assert "exported exists. Give --overwrite" in refused(*command) and contents(tmp_path) == before
@@ -54,10 +68,14 @@ def test_printed_code_gives_what_keras_gives(tmp_path, capsys, format):
     ours = front_end.whole_windows(log_mel)[None]
     assert clip.shape == ours.shape == (1, 96, 2 * 187) and np.abs(clip - ours).max() < 0.01
     np.save(tmp_path / "log_mel.npy", clip[0])
-    model = checkpoints.load(PROVIDED_MODEL)
+    model = checkpoints.load(model_file)
     expected_genres, expected_features = prediction.predict(model, [tmp_path / "log_mel.npy"])
     assert genres.shape == (1, 6) and np.abs(genres - expected_genres).max() < 1e-4
     assert features.shape == (1, 512) and np.abs(features - expected_features).max() < 1e-4
+    np.save(tmp_path / "log_mel.npy", log_mel)
+    of_file = prediction.predict(model, [tmp_path / "log_mel.npy"])[1]
+    of_track = track_features.analyse(song, track_features.load_networks(model_file)).features
+    assert np.abs(of_track - of_file).max() < 1e-4  # featurize.py fits the clip to windows as 2-testing.py does
     assert not list(tmp_path.glob(".unfinished-*"))
     export._require_free(output, format, overwrite=True)  # raises nothing: what is written may be replaced
     if format == "onnx":

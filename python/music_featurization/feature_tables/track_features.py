@@ -112,11 +112,11 @@ class Networks(NamedTuple):
 
     def analyse(self, log_mel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Compute probabilities (C,), features (512,) and tags (100,) of a spectrogram (96, frames)."""
-        if log_mel.shape[1] < front_end.WINDOW:
-            log_mel = front_end.whole_windows(log_mel)
-        embedding = log_mel if self.embedder is None else front_end.embed(self.embedder, log_mel)
-        with_tags = embedding if self.tagger is None else front_end.embed(self.tagger, log_mel)
-        clip = log_mel if self.embedder is None else embedding[:, : front_end.EMBEDDING]
+        clip = front_end.whole_windows(log_mel)
+        embedding = clip if self.embedder is None else front_end.embed(self.embedder, clip)
+        with_tags = embedding if self.tagger is None else front_end.embed(self.tagger, clip)
+        if self.embedder is not None:
+            clip = embedding[:, : front_end.EMBEDDING]
         probabilities, features = self.head.predict_on_batch(clip[None])
         return probabilities[0], features[0], with_tags[:, front_end.EMBEDDING :].mean(axis=0)
 

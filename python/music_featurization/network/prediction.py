@@ -67,11 +67,12 @@ def stages(model: "keras.Model", embedded: bool) -> tuple["keras.Model", Callabl
     """Split a network into a part that runs on batches and a function that reads the input of that part for one clip.
 
     The part has two outputs, probabilities and features. For a crnn it begins after the front end, which the function
-    applies, unless the files are `embedded` already.
+    applies, unless the files are `embedded` already. Any other network is given a whole number of windows, as in
+    training.
     """
     embedder = front_end.embedder_of(model)
     if embedder is None:
-        return _with_features(model, model.input), load_clip
+        return _with_features(model, model.input), lambda path: front_end.whole_windows(load_clip(path))
     head = _with_features(model, model.get_layer("embeddings").output)
     if embedded:
         return head, load_embedding
