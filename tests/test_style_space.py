@@ -27,7 +27,7 @@ from tiny_results import (
 )
 
 from music_featurization import templates
-from music_featurization.artifacts import MAP, WALK, Artifacts, PipelineError
+from music_featurization.artifacts import MAP, PREDICTION, REPORT, WALK, Artifacts, PipelineError
 from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
 from music_featurization.style_space import page as style_space_page
@@ -145,6 +145,20 @@ def test_features_of_another_network_than_the_predictions_are_refused(tmp_path):
         assert "different runs" in message and "another" in message and "2-testing.py --overwrite" in message
 
 
+def test_map_by_another_method_is_used_by_walk_and_report(tmp_path, monkeypatch):
+    """A stand-in for UMAP, which is not among the required packages."""
+    monkeypatch.setattr(style_map, "_umap", lambda reduced: reduced[:, :2].astype(np.float32))
+    artifacts = make_space(tmp_path)
+    call_script(MAP, artifacts, "--method", "umap")
+    map_file = style_map.files(artifacts).map
+    before = map_file.read_bytes()
+    for script, *args in ((WALK, "jazz", "rock"), (PREDICTION,), (REPORT,)):
+        call_script(script, artifacts, *args)
+    assert map_file.read_bytes() == before
+    assert "Map of the features" in artifacts.report_page.read_text(encoding="utf-8")
+    assert style_map.read_map(map_file, style_map.read(artifacts)[1], "tsne") is None
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY"])
 def test_damaged_map_is_not_used(content, tmp_path):
     features = np.random.default_rng(0).normal(size=(6, 512)).astype(np.float32)
@@ -253,6 +267,13 @@ def test_end_with_time_steps_is_the_one_nearest_to_their_centroid():
         style_walk.find_end("mp3", clips, reduced, ["rock"])
 
 
+@pytest.mark.parametrize("typed", ["Forró, ao vivo", "FORRO\u0301,_ao_vivo"])
+def test_genre_is_found_as_a_person_types_it(typed):
+    genres = ["forro", "forró,_ao_vivo", "jazz"]
+    clips = pandas.DataFrame({"name": ["1_a", "2_b", "3_c"], "genre": genres, "recording": ""})
+    assert style_walk.find_end(typed, clips, np.eye(3), genres) == 1
+
+
 def test_ends_that_are_no_ends(hostile):
     genre = HOSTILE_GENRES[2]
     assert "same clip" in refused(WALK, hostile, genre, genre)
@@ -273,7 +294,8 @@ def test_walk_says_what_its_distance_means_and_when_it_is_no_better():
 
 
 def test_names_of_files_are_harmless():
-    assert style_walk.file_name("../../a b", "x" * 300) == f"walk_.._.._a_b_{'x' * 60}"
+    assert style_walk.file_name("../../a b", "x" * 300) == f"walk_.._.._a_b_{'x' * 100}"
+    assert len(style_walk.file_name("古" * 100, "ب" * 100).encode()) < 230  # 255 is the most, with .m3u8
 
 
 # In a real browser.

@@ -1,4 +1,4 @@
-"""Finding clips and tracks by what a person types, regardless of Unicode form, upper and lower case."""
+"""Find clips and tracks by what a person types, regardless of Unicode form, upper and lower case."""
 
 import difflib
 from collections.abc import Sequence
@@ -14,17 +14,23 @@ def _folded(text: str) -> str:
     return composed(composed(text).casefold())
 
 
+def by_name(text: str, names: Sequence[str]) -> list[int]:
+    """Find the rows of a name; if there are none, those of the name in another Unicode form or case."""
+    if rows := [row for row, name in enumerate(names) if name == text]:
+        return rows
+    wanted = _folded(text)
+    return [row for row, name in enumerate(names) if _folded(name) == wanted]
+
+
 def by_text(text: str, names: Sequence[str], *, has_ids: bool = False) -> list[int]:
     """Find the rows that a text fits best.
 
-    Return the rows of that very name; if there are none, of that name in another form or case, of that id (if
-    `has_ids`: names are `<id>_<name>`), or with the text as a part of the name, whichever there is first.
+    These are the rows of that name (see `by_name`). If there are none, they are the rows of that id, provided that the
+    names have ids (`<id>_<name>`); if there are none either, the rows whose name contains the text.
     """
-    if rows := [row for row, name in enumerate(names) if name == text]:
+    if rows := by_name(text, names):
         return rows
     wanted, folded = _folded(text), [_folded(name) for name in names]
-    if rows := [row for row, name in enumerate(folded) if name == wanted]:
-        return rows
     if has_ids and (rows := [row for row, name in enumerate(folded) if name.startswith(f"{wanted}_")]):
         return rows
     return [row for row, name in enumerate(folded) if wanted in name]

@@ -137,12 +137,16 @@ def _umap(reduced: np.ndarray) -> np.ndarray:
     return mapper.fit_transform(reduced).astype(np.float32)
 
 
-def read_map(path: Path, features: np.ndarray, method: str = "tsne") -> np.ndarray | None:
-    """Read the map of these features, shape (N, 2); None if it has not been made or is damaged."""
+def read_map(path: Path, features: np.ndarray, method: str | None = None) -> np.ndarray | None:
+    """Read the map of these features, shape (N, 2), by a method, or by any if none is given.
+
+    Return None if it has not been made or is damaged.
+    """
+    sources = [_source(features, name) for name in ([method] if method else METHODS)]
     if path.exists():
         with contextlib.suppress(PipelineError):
             saved = read_arrays(path, MAP, {"made_from": ("U", 0), "points": ("f", 2)})
-            if str(saved["made_from"]) == _source(features, method) and saved["points"].shape == (len(features), 2):
+            if str(saved["made_from"]) in sources and saved["points"].shape == (len(features), 2):
                 return saved["points"]
     return None
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from music_featurization.artifacts import PipelineError
-from music_featurization.dataset.clip_names import composed, parse
+from music_featurization.dataset.clip_names import parse
+from music_featurization.dataset.genres import tag_name
 from music_featurization.style_space import principal_path, search, style_map
 
 if TYPE_CHECKING:
     import pandas
 
-LONGEST_NAME = 60  # of an end, in the names of files
+LONGEST_NAME = 100  # bytes of an end in the names of files, which can have 255
 
 
 class Walk(NamedTuple):
@@ -38,25 +39,19 @@ def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: 
     clip is given by its recording, its name, its id, or a part of its name that no other clip has. `reduced` are the
     principal components of the clips, shape (N, D).
     """
-    genre = next((genre for genre in genres if composed(genre) == composed(text)), None)
-    if genre is not None:
+    fitting_genres = search.by_name(tag_name(text), [tag_name(genre) for genre in genres])
+    if len(fitting_genres) == 1:
+        genre = genres[fitting_genres[0]]
         return style_map.centroid_clips(clips, reduced, [genre])[genre]
     names = clips["name"].tolist()
     rows = search.by_recording(text, clips["recording"].tolist()) if os.path.isfile(text) else []
     rows = rows or search.by_text(text, names, has_ids=True)
-    if len(rows) == 1:
-        return rows[0]
-    if rows and len(set(clips["recording"].iloc[rows])) == len({names[row] for row in rows}) == 1:  # its time steps
+    if len({(names[row], clips["recording"].iloc[row]) for row in rows}) == 1:  # a clip, or one track's time steps
         return rows[style_map.central(reduced[rows])]
     suggestion = search.suggestion(text, [*genres, *names])
     if rows:
         raise PipelineError(f"{text!r} fits {len(rows)} clips: {search.some(rows, names)}.{suggestion}")
     raise PipelineError(f"There is no genre or clip {text!r}.{suggestion} The genres are {', '.join(genres)}.")
-
-
-def _nearest(waypoints: np.ndarray, reduced: np.ndarray) -> Walk:
-    rows = principal_path.squared_distances(waypoints, reduced).argmin(axis=1)
-    return Walk(rows, np.linalg.norm(waypoints - reduced[rows], axis=1))
 
 
 def walk(reduced: np.ndarray, start: int, end: int) -> tuple[Walk, Walk]:
@@ -69,6 +64,11 @@ def walk(reduced: np.ndarray, start: int, end: int) -> tuple[Walk, Walk]:
     return _nearest(path, reduced), _nearest(line, reduced)
 
 
+def _nearest(waypoints: np.ndarray, reduced: np.ndarray) -> Walk:
+    rows = principal_path.squared_distances(waypoints, reduced).argmin(axis=1)
+    return Walk(rows, np.linalg.norm(waypoints - reduced[rows], axis=1))
+
+
 def table(clips: "pandas.DataFrame", path: Walk, line: Walk) -> "pandas.DataFrame":
     """Return the walk as a table.
 
@@ -77,11 +77,12 @@ def table(clips: "pandas.DataFrame", path: Walk, line: Walk) -> "pandas.DataFram
     """
     import pandas
 
-    columns: dict = {"waypoint": range(len(path.rows))}
-    for prefix, (rows, distances) in (("", path), ("line_", line)):
-        columns[f"{prefix}clip"] = clips["name"].to_numpy()[rows]
-        columns[f"{prefix}genre"] = clips["genre"].to_numpy()[rows]
-        columns[f"{prefix}distance"] = [f"{distance:.6g}" for distance in distances]
+    columns: dict[str, Sequence] = {"waypoint": range(len(path.rows))}
+    for prefix, walked in (("", path), ("line_", line)):
+        nearest = clips.iloc[walked.rows]
+        columns[f"{prefix}clip"] = nearest["name"].tolist()
+        columns[f"{prefix}genre"] = nearest["genre"].tolist()
+        columns[f"{prefix}distance"] = [f"{distance:.6g}" for distance in walked.distances]
     return pandas.DataFrame(columns)
 
 
@@ -119,13 +120,12 @@ def _fits_a_line(path: str) -> bool:
 def summary(clips: "pandas.DataFrame", path: Walk, line: Walk) -> str:
     """Compare the walks: clips, mean distance and genres of each, and the meaning of the distance."""
     lines = []
-    for name, (rows, _), distance in (
-        ("principal path", path, path.mean_distance),
-        ("straight line", line, line.mean_distance),
-    ):
-        stages = [f"{genre} {len(list(group))}" for genre, group in groupby(clips["genre"].to_numpy()[rows])]
-        genres = f"genres by waypoint: {', '.join(stages)}"
-        lines.append(f"{name + ':':<16}{len(set(rows)):>3} different clips, mean distance {distance:.2f}; {genres}")
+    for name, walked in (("principal path", path), ("straight line", line)):
+        stages = [f"{genre} {len(list(group))}" for genre, group in groupby(clips["genre"].to_numpy()[walked.rows])]
+        lines.append(
+            f"{name + ':':<16}{len(set(walked.rows)):>3} different clips, mean distance {walked.mean_distance:.2f}; "
+            f"genres by waypoint: {', '.join(stages)}"
+        )
     lines.append(
         "mean distance: from a waypoint to its nearest clip, in the principal components of the features; the smaller, "
         "the closer the walk stays to the music"
@@ -137,5 +137,5 @@ def summary(clips: "pandas.DataFrame", path: Walk, line: Walk) -> str:
 
 def file_name(start: str, end: str) -> str:
     """Return the stem of the walk's files: `walk_<from>_<to>`, with only letters, digits, `.`, `-` and `_`."""
-    names = [re.sub(r"[^\w.-]+", "_", text)[:LONGEST_NAME] for text in (start, end)]
-    return f"walk_{names[0]}_{names[1]}"
+    harmless = (re.sub(r"[^\w.-]+", "_", text) for text in (start, end))
+    return "_".join(["walk", *(name.encode()[:LONGEST_NAME].decode(errors="ignore") for name in harmless)])
