@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 import sys
 from datetime import datetime
 
@@ -18,7 +17,7 @@ from music_featurization import tags, workers
 from music_featurization.artifacts import FEATURIZE, SIMILAR, fingerprint
 from music_featurization.audio import spectrogram
 from music_featurization.dataset.genres import GENRES
-from music_featurization.feature_tables import feature_table, table_run, track_features
+from music_featurization.feature_tables import feature_table, featurize, table_run, track_features
 from music_featurization.network import checkpoints, front_end, prediction
 from music_featurization.style_space import neighbours
 
@@ -117,8 +116,13 @@ def test_run_again_adds_what_is_missing(featurize_here, folder, tmp_path):
     assert (kept.features == before.features).all()
 
 
-def test_interrupted_run_keeps_what_is_finished(featurize_here, folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("tracks_per_part", [1, 64])
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_interrupted_run_keeps_what_is_finished(
+    featurize_here, folder, tmp_path, monkeypatch, tracks_per_part, options
+):
     out, outcomes = tmp_path / "f.csv", workers.run
+    monkeypatch.setattr(featurize, "TRACKS_PER_PART", tracks_per_part)
 
     def interrupted(*args, **options):
         for number, outcome in enumerate(outcomes(*args, **options)):
@@ -128,9 +132,10 @@ def test_interrupted_run_keeps_what_is_finished(featurize_here, folder, tmp_path
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(workers, "run", interrupted)
-        featurize_here(folder, "--out", out)
-    assert not out.exists() and table_run.parts(out)
-    assert re.search("7 tracks: [1-4] done, [3-6] to do", featurize_here(folder, "--out", out))
+        featurize_here(folder, "--out", out, *options)
+    parts = [feature_table.read(path) for path in table_run.parts(out)]
+    assert not out.exists() and sum(len(part.rows) for part in parts) == 3
+    assert "7 tracks: 3 done, 4 to do" in featurize_here(folder, "--out", out)
     assert len(feature_table.read(out).rows) == 4
     assert not table_run.partial_folder(out).exists()
 

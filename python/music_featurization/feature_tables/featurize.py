@@ -117,8 +117,8 @@ def _complete(
 ) -> FeatureTable | None:
     """Analyse the recordings that earlier runs did not, and join all rows, unless this run is a shard."""
     parts = table_run.parts(out)
-    files = [] if overwrite else [out, *parts]
-    old = table_run.read_done(files, out, settings.model_fingerprint, settings.every, settings.tags)
+    earlier, outdated = ([], [out, *parts]) if overwrite else ([out, *parts], [])
+    old = table_run.read_done(earlier, out, settings.model_fingerprint, settings.every, settings.tags)
     done, to_do = table_run.compare(old, recordings, out)
     where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
     print(
@@ -127,8 +127,7 @@ def _complete(
     )
     failures: dict[str, str] = {}
     for table in _tables(_outcomes(to_do, settings, jobs, dask), out, settings, failures, len(to_do)):
-        if overwrite:  # not before a network has been loaded
-            _remove([out, *parts])
+        _remove(outdated)  # not before a network has been loaded
         parts.append(table_run.keep_part(out, table))
         done.append(table)
     table_run.write_failures(out, failures, shard)
