@@ -33,6 +33,11 @@ def name_process(clip):
     return str(os.getpid())
 
 
-def threads(clip):
-    """How many threads BLAS and OpenMP would use."""
-    return " ".join(os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"))
+def keras_environment(clip):
+    """What this process may use after it has loaded Keras: threads of three libraries and TensorFlow, and GPUs."""
+    from music_featurization.network.keras_backend import load_keras
+
+    load_keras()
+    libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    names = (*libraries, "TF_NUM_INTRAOP_THREADS", "CUDA_VISIBLE_DEVICES")
+    return " ".join(os.environ.get(name, "any") for name in names)

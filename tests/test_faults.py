@@ -88,8 +88,16 @@ def test_joblib_can_be_used_beside():
         assert joblib.Parallel(2)(joblib.delayed(int)() for _ in range(2)) == [0, 0]
 
 
-def test_one_thread_in_each_worker():
-    assert dict(workers.run(hostile_clips.threads, ["a"], jobs=2)) == {"a": "1 1 1"}
+def test_one_thread_and_no_gpu_in_each_worker():
+    assert dict(workers.run(hostile_clips.keras_environment, ["a"], jobs=2)) == {"a": "1 1 1 1 -1"}
+    # On many clusters OMP_NUM_THREADS is 1 everywhere: that alone makes no process a worker.
+    libraries = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    code = "import hostile_clips; print(hostile_clips.keras_environment('a'))"
+    folders = os.pathsep.join(str(REPOSITORY / name) for name in ("python", "tests"))
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "CUDA_"))}
+    env |= libraries | {"PYTHONPATH": folders}
+    process = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert process.stdout == "1 1 1 any any\n"
 
 
 def test_workers_that_die_at_their_start_end_the_run():
@@ -97,8 +105,9 @@ def test_workers_that_die_at_their_start_end_the_run():
         outcomes(["fine-1"], prepare=functools.partial(os._exit, 1))
 
 
-def test_clips_are_taken_as_they_are_needed():
-    """A list of millions must not be read into memory at once."""
+@pytest.mark.parametrize(("clips_per_task", "most"), [(8, 400), (1, 110)])
+def test_clips_are_taken_as_they_are_needed(clips_per_task, most):
+    """A list of millions must not be read into memory at once, and long clips not be kept waiting for one worker."""
     taken = []
 
     def endless():
@@ -106,11 +115,11 @@ def test_clips_are_taken_as_they_are_needed():
             taken.append(len(taken))
             yield f"fine-{len(taken)}"
 
-    run = workers.run(hostile_clips.do, endless(), jobs=2)
+    run = workers.run(hostile_clips.do, endless(), jobs=2, clips_per_task=clips_per_task)
     for _ in range(100):
         next(run)
     run.close()
-    assert len(taken) < 400
+    assert len(taken) < most
 
 
 # Runs that are killed

@@ -114,7 +114,6 @@ def in_this_process():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "run", lambda function, clips, **_: ((clip, function(clip)) for clip in clips))
-        patch.setattr(workers, "CLIPS_PER_TASK", 0)
         patch.setattr(featurize, "TRACKS_PER_PART", 1)
         tensorflow.config.run_functions_eagerly(True)
         yield

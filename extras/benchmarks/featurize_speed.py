@@ -24,9 +24,10 @@ from pathlib import Path
 
 import bench_clips
 
+from music_featurization import workers
+
 FOLDER = Path(__file__).resolve().parent
 RESULT = FOLDER / "results" / "featurize_speed.json"
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _analyse: Callable[[str], object]  # in a worker: what its contender does with a track
 
 
@@ -77,7 +78,7 @@ def compare(folder: Path, wheel: Path, scratch: Path, rounds: int) -> dict:
 
 
 def _pool(processes: int, *start) -> ProcessPoolExecutor:
-    os.environ |= dict.fromkeys(THREADS, "1")  # inherited
+    os.environ |= workers.ENVIRONMENT  # inherited
     spawn = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(processes, spawn, initializer=_start, initargs=start)
 

@@ -21,14 +21,15 @@ from typing import Any
 from music_featurization import dask_cluster
 from music_featurization.artifacts import PipelineError
 
-CLIPS_PER_TASK = 8  # a clip takes about 30 ms; handing over a task about 1 ms
+CLIPS_PER_TASK = 8  # a clip of 29 s takes about 10 ms in step 1, handing over a task about 1 ms
 TIME_LIMIT = 120  # seconds; a 30-minute recording takes about 3
 # joblib's helper process cleans up after workers that were ended, and warns about it.
 QUIET_HELPER = "ignore:resource_tracker"
 IDLE_SECONDS = 300  # after which a worker ends
 MOST_FAILED_STARTS = 3  # of worker processes, one after the other
-# Libraries use one thread in a worker.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+IS_WORKER = "MUSIC_FEATURIZATION_WORKER"  # an environment variable that is set in workers, local or of a cluster
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+ENVIRONMENT = dict.fromkeys((IS_WORKER, *THREADS), "1")  # of a local worker: libraries use one thread
 Function = Callable[[str], Any]
 WORKER_DIED = (BrokenProcessPool, dask_cluster.WorkerDiedError)
 
@@ -50,6 +51,7 @@ def run(
     *,
     jobs: int,
     time_limit: float = TIME_LIMIT,
+    clips_per_task: int = CLIPS_PER_TASK,
     dask: str | None = None,
     prepare: Callable[[], object] | None = None,
 ) -> Iterator[tuple[str, Any]]:
@@ -66,6 +68,9 @@ def run(
         Number of worker processes; ignored with `dask`.
     time_limit : float
         Seconds after which a clip's worker is killed.
+    clips_per_task : int
+        Number of clips that a worker gets at a time: 1 if a clip takes long, so that no worker has many while others
+        have none.
     dask : str, optional
         Address of a Dask scheduler, such as `tcp://host:8786`.
     prepare : callable, optional
@@ -87,7 +92,7 @@ def run(
     while broken:
         broken = False
         try:
-            yield from _in_parallel(do_all, clips, unfinished)
+            yield from _in_parallel(do_all, clips, clips_per_task, unfinished)
         except WORKER_DIED:
             broken = True
             failed_starts = 0 if unfinished else failed_starts + 1  # without clips, none is the reason
@@ -101,12 +106,14 @@ def run(
             unfinished.discard(clip)
 
 
-def _in_parallel(do_all: Callable, clips: Iterator[str], unfinished: set[str]) -> Iterator[tuple[str, Any]]:
+def _in_parallel(
+    do_all: Callable, clips: Iterator[str], clips_per_task: int, unfinished: set[str]
+) -> Iterator[tuple[str, Any]]:
     """Divide the clips into tasks and yield their results; `unfinished` are the clips of tasks that have begun."""
 
     def tasks():
         while True:
-            task = list(itertools.islice(clips, CLIPS_PER_TASK))
+            task = list(itertools.islice(clips, clips_per_task))
             unfinished.update(task)
             if not task:
                 return
@@ -148,7 +155,7 @@ def _executor(jobs: int, prepare: Callable | None) -> Any:
 
     if not _kept or _kept[0][:2] != (jobs, prepare):
         _end_executor()
-        start: dict[str, Any] = {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare), "env": ONE_THREAD}
+        start: dict[str, Any] = {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare), "env": ENVIRONMENT}
         _kept.append((jobs, prepare, loky.ProcessPoolExecutor(jobs, timeout=IDLE_SECONDS, **start)))
     return _kept[0][2]
 
@@ -192,7 +199,7 @@ def _alone(do_all: Callable, clip: str, time_limit: float) -> Any:
     """Do one clip while no other worker is busy, so that a death can be attributed to the clip."""
     began = time.monotonic()
     try:
-        return dict(_in_parallel(do_all, iter([clip]), set()))[clip]
+        return dict(_in_parallel(do_all, iter([clip]), 1, set()))[clip]
     except WORKER_DIED:
         too_long = time.monotonic() - began >= time_limit
         return f"no end after {time_limit:g} s" if too_long else "the decoder crashed on it"
@@ -208,8 +215,9 @@ def end_workers() -> None:
     _end_executor()
 
 
-def _do_task(function: Function, time_limit: float, clips: list[str]) -> list[tuple[str, str | None]]:
+def _do_task(function: Function, time_limit: float, clips: list[str]) -> list[tuple[str, Any]]:
     """In the worker: call `function` for a few clips, each under the time limit."""
+    os.environ[IS_WORKER] = "1"
     done = []
     for clip in clips:
         # A C thread that needs no lock of ours: it ends the process even while a decoder hangs.

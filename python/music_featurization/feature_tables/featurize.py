@@ -163,8 +163,12 @@ def _outcomes(
     if not to_do:
         return
     analyse = functools.partial(_analyse, model=settings.model, every=settings.every)
-    prepare, by_path = functools.partial(_prepare_worker, settings.model), {track.path: track for track in to_do}
-    for path, result in workers.run(analyse, by_path, jobs=jobs, dask=dask, prepare=prepare, time_limit=TIME_LIMIT):
+    prepare = functools.partial(_prepare_worker, settings.model)
+    by_path = {track.path: track for track in to_do}
+    results = workers.run(
+        analyse, by_path, jobs=jobs, time_limit=TIME_LIMIT, clips_per_task=1, dask=dask, prepare=prepare
+    )
+    for path, result in results:
         yield by_path[path], result
 
 

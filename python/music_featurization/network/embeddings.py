@@ -85,7 +85,7 @@ def generate_missing(
     if dask is None and len(to_do) <= FEW:
         outcomes: Iterator[tuple[str, str | None]] = ((name, make(name)) for name in to_do)
     else:
-        outcomes = workers.run(make, to_do, jobs=jobs, dask=dask, prepare=_embedder)
+        outcomes = workers.run(make, to_do, jobs=jobs, clips_per_task=1, dask=dask, prepare=_embedder)
     failures = {name: reason for name, reason in command_line.progress(outcomes, len(to_do), "clip") if reason}
     spectrogram_folder.write_failures(artifacts.embeddings, failures, shard)
     if failures:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from music_featurization import workers
 from music_featurization.artifacts import PipelineError
 
 # Keras imports them, if they are installed, for features that workers do not need: a second, and 150 MB each.
@@ -23,8 +24,8 @@ def load_keras() -> ModuleType:
     installed, or if Keras cannot read its own settings.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    is_worker = os.environ.get("OMP_NUM_THREADS") == "1"
-    if is_worker:  # several would share the cores, and a GPU
+    is_worker = workers.IS_WORKER in os.environ
+    if is_worker:  # several share the cores, and would share a GPU
         os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"}
     # TensorFlow warns that it compiles the network again for each new length of a clip, which is intended.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
