@@ -79,7 +79,7 @@ def test_most_confused_come_first(tmp_path):
     artifacts = make_split(tmp_path)
     probabilities = make_results(artifacts, seed=5)
     text = write_report(artifacts)
-    shown = re.findall(r"<td>[^<]*?&nbsp;(\d+)%</td>", text[text.index("Most confused") :])
+    shown = re.findall(r"</bdi>&nbsp;(\d+)%</td>", text[text.index("Most confused") :])
     leads = [int(predicted) - int(true) for true, predicted in zip(shown[::2], shown[1::2], strict=True)]
     truth = results.read_clips(artifacts, "test")["label"].to_numpy()
     assert len(leads) == (np.load(artifacts.prediction) != truth).sum() > 2

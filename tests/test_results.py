@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_pipeline import call_script, refused
 from tiny_results import make_history, make_model, make_results, make_spectrograms, make_split
 
-from music_featurization.artifacts import FORMAT, PREDICTION, TESTING, Artifacts, PipelineError
+from music_featurization.artifacts import FORMAT, PREDICTION, REPORT, TESTING, Artifacts, PipelineError
 from music_featurization.dataset import split
 from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
@@ -317,12 +317,16 @@ def test_predictions_are_not_unpickled(artifacts):
     assert not (artifacts.root / "boom").exists()
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_report_says_when_the_network_was_trained_on_another_split(artifacts, same):
-    make_results(artifacts, network={"split": split.training_fingerprint(artifacts) if same else "0"})
-    call_script(PREDICTION, artifacts)
-    assert json.loads(artifacts.metrics.read_text())["trained_on_this_split"] is same
-    assert ("trained on another data set or split" in artifacts.report.read_text()) is not same
+@pytest.mark.parametrize(("trained_on", "recorded"), [("this split", True), ("another", False), (None, None)])
+def test_reports_say_if_the_network_is_not_known_to_be_trained_on_this_split(artifacts, trained_on, recorded):
+    trained_on = split.training_fingerprint(artifacts) if trained_on == "this split" else trained_on
+    make_results(artifacts, network={"split": trained_on})
+    for script, page in ((PREDICTION, artifacts.report), (REPORT, artifacts.report_page)):
+        call_script(script, artifacts)
+        text = page.read_text(encoding="utf-8")
+        assert ("trained on another data set or split" in text) is (recorded is False)
+        assert ("not known whether the network was trained" in text) is (recorded is None)
+    assert json.loads(artifacts.metrics.read_text())["trained_on_this_split"] is recorded
 
 
 MAGNATUNE = "joram-moments_of_clarity-08-solipsism"  # of MagnaTagATune; the tiny split's clips are in folders 0-f

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from music_featurization.command_line import plural
+
 
 def text(metrics: dict, classes: Sequence[str]) -> str:
     """Write the report on what `measurement.measure` returned; `classes` are the genres in label order."""
@@ -65,10 +67,15 @@ def _leakage(metrics: dict) -> Iterator[list[str]]:
     if leakage is None:
         yield ["Songs and artists shared with the training set: unknown, there is no split beside these results"]
         return
-    if metrics.get("trained_on_this_split") is False:
+    if metrics["trained_on_this_split"] is False:
         yield [
             "The network was trained on another data set or split than this train.csv:",
             "it may have learned from clips of this test set, and the shares below do not show that",
+        ]
+    if metrics["trained_on_this_split"] is None:
+        yield [
+            "It is not known whether the network was trained on this train.csv:",
+            "the shares below only compare the test clips with it",
         ]
     artists = f"Test clips whose artist is also in train: {leakage['artist_share']:.1%}"
     if not leakage["song_share"]:  # the metrics above are those of unknown songs
@@ -79,7 +86,7 @@ def _leakage(metrics: dict) -> Iterator[list[str]]:
         return
     yield [f"Test clips whose song is also in train: {leakage['song_share']:.1%}", artists]
     if others := leakage["other_songs"]:
-        yield [f"On the {others['clips']} test clips of songs that are not in train:", *_of_a_part(others)]
+        yield [f"On the {plural(others['clips'], 'test clip')} of songs that are not in train:", *_of_a_part(others)]
     else:
         yield ["There is no test clip of a song that is not in train"]
 
@@ -102,7 +109,8 @@ def _front_end(front_end: dict | None) -> Iterator[list[str]]:
         return
     yield [heard_by_front_end(front_end)]
     if front_end["heard_clips"] and (others := front_end["other_clips"]):
-        yield [f"On the {others['clips']} test clips that the front end has not heard:", *_of_a_part(others)]
+        clips = plural(others["clips"], "test clip")
+        yield [f"On the {clips} that the front end has not heard:", *_of_a_part(others)]
 
 
 def heard_by_front_end(front_end: dict) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,10 +27,24 @@ PACKAGES = (
 )  # fmt: skip
 # Names on the page that are not the recorded ones with spaces.
 NAMES = {
-    "n_fft": "FFT size", "n_mels": "mel bands", "f_max": "highest frequency", "fine_tune": "fine-tuning",
-    "fine_tuned": "fine-tuned", "pretrained": "pre-trained", "heard": "trained on", "file": "fingerprint",
-    "split": "fingerprint of the split",
+    "sample_rate": "sample rate (Hz)", "n_fft": "FFT size", "n_mels": "mel bands", "f_max": "highest frequency (Hz)",
+    "fine_tune": "fine-tuning", "fine_tuned": "fine-tuned", "pretrained": "pre-trained", "heard": "trained on",
+    "file": "fingerprint", "split": "fingerprint of the split",
 }  # fmt: skip
+
+
+class ShownClip(NamedTuple):
+    """A test clip as the page shows it; the shares are probabilities in percent."""
+
+    name: str
+    label: str
+    spectrogram: str
+    url: str  # of its recording; "" if that is missing
+    genre: str
+    true_share: int
+    predicted: str
+    predicted_share: int
+    taggram: dict[str, bytes] | None = None  # SVG by theme
 
 
 def render(
@@ -105,6 +119,11 @@ def _remarks(metrics: dict) -> Iterator[str]:
         return
     if metrics["trained_on_this_split"] is False:
         yield "The network was trained on another data set or split: it may have learned from clips of this test set."
+    if metrics["trained_on_this_split"] is None:
+        yield (
+            "It is not known whether the network was trained on this split; "
+            "its songs and artists are compared with the training set of this split."
+        )
     yield _shared(leakage)
 
 
@@ -121,8 +140,8 @@ def _shared(leakage: dict) -> str:
     return remark if leakage["other_songs"] else f"{remark} There is no test clip of a song that is not in train."
 
 
-def most_confused(test_set: TestSetResults, artifacts: Artifacts) -> tuple[list[dict], int]:
-    """Return the wrongly classified clips whose wrong genre is furthest ahead of the true one, and their number."""
+def most_confused(test_set: TestSetResults, artifacts: Artifacts) -> tuple[list[ShownClip], int]:
+    """Return the clips whose wrong genre is furthest ahead of the true one, and the number of all wrong ones."""
     probabilities = normalise(test_set.probabilities)
     truth, row = test_set.clips["label"].to_numpy(), np.arange(len(test_set.clips))
     lead = probabilities[row, test_set.predicted] - probabilities[row, truth]
@@ -131,42 +150,39 @@ def most_confused(test_set: TestSetResults, artifacts: Artifacts) -> tuple[list[
     return [describe_clip(test_set, index, probabilities, artifacts) for index in worst], len(wrong)
 
 
-def describe_clip(test_set: TestSetResults, index: int, probabilities: np.ndarray, artifacts: Artifacts) -> dict:
-    """Describe a test clip for the page: names, genres with their shares in percent, and the URL of its recording."""
+def describe_clip(test_set: TestSetResults, index: int, probabilities: np.ndarray, artifacts: Artifacts) -> ShownClip:
+    """Describe the test clip at an index for the page; `probabilities` are normalised, shape (N, C)."""
     spectrogram, label = test_set.clips["spectrogram"].iloc[index], test_set.clips["label"].iloc[index]
     predicted = test_set.predicted[index]
     recording = artifacts.mp3_files / tracks.find_recording(artifacts.mp3_files, spectrogram)
-    return {
-        "name": clip_names.stem(spectrogram),
-        "label": clip_names.readable(spectrogram),
-        "url": templates.relative_url(recording, artifacts.results) if recording.is_file() else "",
-        "spectrogram": spectrogram,
-        "genre": test_set.classes[label],
-        "true_share": round(100 * probabilities[index, label]),
-        "predicted": test_set.classes[predicted],
-        "predicted_share": round(100 * probabilities[index, predicted]),
-    }
+    return ShownClip(
+        name=clip_names.stem(spectrogram),
+        label=clip_names.readable(spectrogram),
+        spectrogram=spectrogram,
+        url=templates.relative_url(recording, artifacts.results) if recording.is_file() else "",
+        genre=test_set.classes[label],
+        true_share=round(100 * probabilities[index, label]),
+        predicted=test_set.classes[predicted],
+        predicted_share=round(100 * probabilities[index, predicted]),
+    )
 
 
-def draw_taggrams(test_set: TestSetResults, artifacts: Artifacts) -> tuple[list[dict], str]:
-    """Draw the taggrams of three clips, each of another genre, that are recognised with most certainty.
+def draw_taggrams(test_set: TestSetResults, artifacts: Artifacts) -> tuple[list[ShownClip], str]:
+    """Draw the taggrams of three clips, each of another genre, whose true genre has the highest probability.
 
-    Return what `describe_clip` returns of each, with `picture`: SVG by theme; and the reason if there is none.
+    Return the clips, and the reason if there are none.
     """
     probabilities = normalise(test_set.probabilities)
-    certainty = probabilities[np.arange(len(test_set.clips)), test_set.clips["label"]]
-    order = np.argsort(-certainty, kind="stable")
-    exists = [(artifacts.spectrograms / name).is_file() for name in test_set.clips["spectrogram"]]
-    first = test_set.clips.iloc[[index for index in order if exists[index]]].drop_duplicates("label").index[:TAGGRAMS]
-    if first.empty:
+    clips = test_set.clips.assign(certainty=probabilities[np.arange(len(probabilities)), test_set.clips["label"]])
+    clips = clips[[(artifacts.spectrograms / name).is_file() for name in clips["spectrogram"]]]
+    if clips.empty:
         return [], "There are no spectrograms beside these results."
-    clips = [describe_clip(test_set, index, probabilities, artifacts) for index in first]
+    best = clips.sort_values("certainty", ascending=False, kind="stable").drop_duplicates("label").index[:TAGGRAMS]
+    shown = [describe_clip(test_set, index, probabilities, artifacts) for index in best]
     try:
-        for clip in clips:
-            clip["picture"] = _taggram(artifacts.spectrograms / clip["spectrogram"])
+        return [clip._replace(taggram=_taggram(artifacts.spectrograms / clip.spectrogram)) for clip in shown], ""
     except PipelineError as error:
         return [], f"The tags could not be computed: {error}"
-    return clips, ""
 
 
 def _taggram(spectrogram: Path) -> dict[str, bytes] | None:
