@@ -345,6 +345,13 @@ def test_note_says_how_much_is_there(tmp_path):
     assert notes == ["ends early: 1.0 of 3.0 s"] and len(samples) == 16000
 
 
+def test_mp3_that_lost_its_end_before_a_tag(tmp_path):
+    (tmp_path / "clip.mp3").write_bytes(without_header(mp3())[:-200] + ID3V1)
+    lost = "200 of the last frame's 522 bytes are missing"
+    assert reason(tmp_path / "clip.mp3") == f"truncated: {lost}"
+    assert read(tmp_path / "clip.mp3", strict=False)[1] == [f"ends early: {lost}"]
+
+
 def test_damage_in_the_middle_of_flac(tmp_path):
     data = bytearray(written("FLAC"))
     data[len(data) // 2] ^= 255
@@ -352,6 +359,34 @@ def test_damage_in_the_middle_of_flac(tmp_path):
     assert reason(tmp_path / "clip.flac").startswith("damaged: 2.9 of 3.0 s")
     samples, notes = read(tmp_path / "clip.flac", strict=False)
     assert len(samples) > 46000 and notes == ["damaged: 2.9 of 3.0 s can be decoded"]
+
+
+# Formats that do not say how long they are, and Ogg, whose decoder repeats what follows a gap if it is made to seek.
+WITH_A_GAP = {
+    "aac.m4a": lambda: encoded("ipod", "aac"),
+    "alac.m4a": lambda: encoded("ipod", "alac"),
+    "alac.caf": lambda: encoded("caf", "alac"),
+    "flac.wav": lambda: encoded("wav", "flac"),
+    "ok.wma": lambda: encoded("asf", "wmav2"),
+    "adts.aac": lambda: encoded("adts", "aac"),
+    "no header.mp3": lambda: without_header(mp3()),
+    "long.ogg": lambda: written("OGG", "VORBIS", seconds=6),
+    "video.mkv": lambda: odd.video("matroska"),
+}
+
+
+@pytest.mark.parametrize("name", WITH_A_GAP)
+def test_zeros_in_the_middle(tmp_path, name, monkeypatch):
+    """As in a download in parts that was not finished."""
+    content = WITH_A_GAP[name]()
+    begin, length = len(content) * 2 // 5, len(content) // 3
+    (tmp_path / name).write_bytes(content[:begin] + bytes(length) + content[begin + length :])
+    assert reason(tmp_path / name).startswith("damaged: ")
+    samples, notes = read(tmp_path / name, strict=False)
+    assert 0.4 < len(samples) / (16000 * float(notes[0].split()[3])) < 0.8
+    assert notes == [f"damaged: {len(samples) / 16000:.1f} of {notes[0].split()[3]} s can be decoded"]
+    monkeypatch.setattr(decoding, "BLOCK", 50_000)
+    np.testing.assert_allclose(read(tmp_path / name, strict=False)[0], samples, atol=1e-5)
 
 
 NO_AUDIO = {

@@ -24,8 +24,7 @@ FILE_ENDINGS = (
 )  # fmt: skip
 MAX_SECONDS = 30 * 60  # a longer recording is not a clip
 LOWEST_RATE, HIGHEST_RATE = 4000, 1_000_000  # Hz
-# Decoded at a time: a clip of a minute at once, because soundfile seeks after each read and decodes frames again.
-BLOCK = 1 << 20  # samples of all channels
+BLOCK = 1 << 20  # samples of all channels, decoded at a time
 CHUNK = 1 << 14  # resampled at a time, and passed on while still in the cache
 # FFmpeg's demuxers for sound: playlists and others that open further files are not among them. Its decoders that look
 # into a file before decoding: a cover picture is not decoded.
@@ -35,6 +34,7 @@ FFMPEG_OPTIONS = {
 }
 COUNTED = ("flac", "wv")  # their headers contain the exact number of samples
 MATROSKA = "matroska,webm"  # its header contains the duration
+TIMED = (MATROSKA, "mov,mp4,m4a,3gp,3g2,mj2", "asf", "caf", "wav")  # their packets have times, also one that is damaged
 TOLERANCE = 0.5  # seconds that a decoder may leave out at the beginning and the end of a lossy format
 
 Blocks = Iterator[tuple[int, np.ndarray]]  # sample rate, mono samples
@@ -189,6 +189,8 @@ def _by_libsndfile(file: structure.Part, declared: structure.Declared, strict: b
     source = os.fsencode(file.file.name) if file.is_whole() else file.part(0, file.size)
     try:
         with soundfile.SoundFile(source) as sound:
+            # Otherwise soundfile seeks after each read, which repeats audio where a part of the file is lost.
+            sound.seekable = lambda: False
             rate, rows = sound.samplerate, max(1, BLOCK // sound.channels)
             if sound.format == "MP3":
                 declared = _require_end(structure.read_frames(file, sound.frames), strict)
@@ -211,27 +213,29 @@ def _by_ffmpeg(file: structure.Part, decoded: _Decoded, strict: bool) -> Decodin
     """Decode, without the samples that libsndfile has decoded."""
     import av
 
-    file = file.part(0, decoded.declared.end)
+    audio = file.part(0, decoded.declared.end)
     try:
-        with av.open(file, "r", options=FFMPEG_OPTIONS, metadata_errors="replace", io_open=_open_nothing) as container:
+        with av.open(audio, "r", options=FFMPEG_OPTIONS, metadata_errors="replace", io_open=_open_nothing) as container:
             track, name, declared = next(iter(container.streams.audio), None), container.format.name, decoded.declared
             if track is None or track.codec_context is None:
                 raise UnreadableAudioError("no audio in it that can be decoded")
             if name in ("mp3", "aac"):
-                declared = _require_end(structure.read_frames(file.part(0, file.size)), strict)
+                declared = _require_end(structure.read_frames(file), strict)
             elif name in COUNTED:
                 declared = declared._replace(seconds=float((track.duration or 0) * (track.time_base or 0)))
             elif name == MATROSKA and len(container.streams) == 1:  # a video may be longer than its sound
                 declared = declared._replace(seconds=(container.duration or 0) / av.time_base)
-            seconds, end, broken_off = yield from _ffmpeg_blocks(container, track, decoded.frames)
+            seconds, end, span, broken_off = yield from _ffmpeg_blocks(container, track, decoded.frames)
     except (av.FFmpegError, ValueError) as error:
         _require_end(decoded.declared, strict=True)
         raise UnreadableAudioError("not readable as audio") from error
     exactness = 0.5 / SAMPLE_RATE if name in COUNTED else TOLERANCE
     if name in (*COUNTED, MATROSKA) and (end < declared.seconds - exactness if declared.seconds else broken_off):
         declared = _require_end(declared._replace(missing="the last frames are missing"), strict)
-    complete = seconds >= declared.seconds - exactness
-    return _Decoded(declared, 0, seconds, complete)
+    if name in TIMED:
+        declared = declared._replace(seconds=max(declared.seconds, span))
+    seconds = max(seconds, decoded.seconds)
+    return _Decoded(declared, 0, seconds, complete=seconds >= declared.seconds - exactness)
 
 
 def _open_nothing(*_: object) -> None:
@@ -240,18 +244,21 @@ def _open_nothing(*_: object) -> None:
 
 def _ffmpeg_blocks(
     container: "InputContainer", track: "AudioStream", skip: int
-) -> Generator[tuple[int, np.ndarray], None, tuple[float, float, bool]]:
-    """Return the seconds decoded, the time at which the last frame ends, and whether damaged data follows it."""
+) -> Generator[tuple[int, np.ndarray], None, tuple[float, float, float, bool]]:
+    """Return the seconds decoded, the end of the last frame, the span of all packets, and if the last is damaged."""
     import av
 
     track.codec_context.thread_count = 1
     packets, rate = container.demux(track), 0
     samples: list[np.ndarray] = []
-    seconds, end, broken_off = 0.0, 0.0, False
+    seconds, end, begin, span, broken_off = 0.0, 0.0, math.inf, 0.0, False
     while True:
         try:
             if (packet := next(packets, None)) is None:
                 break
+            if packet.size and packet.pts is not None and packet.time_base:
+                begin = min(begin, max(0.0, float(packet.pts * packet.time_base)))  # an edit list begins at 0
+                span = max(span, float((packet.pts + (packet.duration or 0)) * packet.time_base) - begin)
             frames = packet.decode()
         except av.FFmpegError:
             broken_off = True
@@ -267,7 +274,7 @@ def _ffmpeg_blocks(
             end = (frame.time or 0.0) + frame.samples / rate
     if samples:
         yield rate, np.concatenate(samples)
-    return seconds, end, broken_off
+    return seconds, end, span, broken_off
 
 
 def _mono(frame: "AudioFrame") -> np.ndarray:

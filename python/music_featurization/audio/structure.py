@@ -192,8 +192,11 @@ def read_frames(file: Part, libsndfile_frames: int = 0) -> Declared:
     """
     file.seek(max(0, file.size - 128))
     end = file.size - 128 * (file.read(3) == b"TAG")  # ID3v1
-    first, count, seconds, after_last, missing = None, 0, 0.0, 0, None
+    first, count, seconds, after_last, after_unit, zeros, missing = None, 0, 0.0, 0, 0, 0, None
     for position, frame in _units(file, _FRAME_SYNC, _frame):
+        if count and position > after_unit:
+            zeros += _zeros(file, after_unit, position)
+        after_unit = position + frame.length
         if not frame.kind:
             continue
         if position + frame.length > end:
@@ -203,13 +206,23 @@ def read_frames(file: Part, libsndfile_frames: int = 0) -> Declared:
         count, seconds, after_last = count + 1, seconds + frame.seconds, position + frame.length
     if first is None or (header := _read_count(file, first[0])) is None:
         guess = libsndfile_frames / first[1].kind[2] if first else math.inf
-        return Declared(seconds, missing, libsndfile_suffices=guess >= seconds - 1e-6, end=after_last or sys.maxsize)
+        lost = zeros / (after_last - first[0] - zeros) * seconds if first else 0.0
+        suffices = guess >= seconds - 1e-6
+        return Declared(seconds + lost, missing, libsndfile_suffices=suffices, end=after_last or sys.maxsize)
     frames, length = header
     lost = frames + 1 - count  # programs differ in whether they count the frame of the header
     if lost > 1 or (lost == 1 and after_last - first[0] < length):
         missing = missing or f"{lost} of {frames} frames are missing"
     seconds = max(seconds - first[1].seconds, frames * first[1].seconds)
     return Declared(seconds, missing, libsndfile_suffices=lost > -2, end=after_last)
+
+
+def _zeros(file: Part, begin: int, end: int) -> int:
+    """Return the number of zeros with which the bytes between two frames begin: there, audio was lost."""
+    file.seek(begin)
+    data = file.read(min(end - begin, WINDOW))
+    rest = data.lstrip(b"\0")
+    return len(data) - len(rest) if rest else end - begin
 
 
 def _read_count(file: Part, position: int) -> tuple[int, int] | None:
