@@ -28,7 +28,9 @@ def evaluate(truth=TRUTH, predicted=PREDICTED, probabilities=PROBABILITIES, clas
 def text_of(measured, classes=CLASSES, trained=None, **others):
     """Write the report; `trained` are the clips of the training set, None if not known."""
     leakage = None if trained is None else metrics.evaluate_leakage(PREDICTIONS, TESTED, trained)
-    return report.text({**measured, "leakage": leakage, "trained_on_this_split": True, **others}, classes)
+    return report.text(
+        {**measured, "leakage": leakage, "trained_on_this_split": True, "front_end": None, **others}, classes
+    )
 
 
 def test_metrics_by_hand():

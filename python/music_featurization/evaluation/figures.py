@@ -10,6 +10,7 @@ import numpy as np
 
 from music_featurization.artifacts import PipelineError, replacing
 from music_featurization.evaluation import palette
+from music_featurization.evaluation.metrics import Metrics
 from music_featurization.evaluation.palette import BALANCED, TRAINING, VALIDATION
 from music_featurization.file_tree import in_a_line
 
@@ -76,8 +77,8 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
-def confusion_matrix(metrics: dict, classes: Sequence[str], theme: str = "light") -> "Figure":
-    """Draw the confusion matrix of `metrics.evaluate` with counts and percentages of each row."""
+def confusion_matrix(metrics: Metrics, classes: Sequence[str], theme: str = "light") -> "Figure":
+    """Draw the confusion matrix with counts and percentages of each row."""
     import matplotlib
 
     counts = np.array(metrics["confusion"])

@@ -1,23 +1,17 @@
 """The metrics of the test set, and the file metrics.json that contains them."""
 
 import json
+from typing import cast
 
 from music_featurization.artifacts import PREDICTION, Artifacts, PipelineError, fingerprint, read_json, write_json
 from music_featurization.dataset import magnatagatune, split
 from music_featurization.evaluation import metrics, results
+from music_featurization.evaluation.metrics import Measurement
 from music_featurization.evaluation.results import TestSetResults
 
 
-def measure(test_set: TestSetResults) -> dict:
-    """Compute all metrics of the test set.
-
-    Returns
-    -------
-    dict
-        As returned by `metrics.evaluate`, with `leakage` (see `metrics.evaluate_leakage`; None where the training set
-        is not known), `trained_on_this_split`, and `front_end` (see `metrics.evaluate_unheard`; None for a network
-        without a pre-trained front end).
-    """
+def measure(test_set: TestSetResults) -> Measurement:
+    """Compute all metrics of the test set."""
     spectrograms, trained = test_set.clips["spectrogram"], test_set.trained
     predictions = test_set.predictions
     leakage = None if trained is None else metrics.evaluate_leakage(predictions, spectrograms.tolist(), trained)
@@ -33,13 +27,13 @@ def measure(test_set: TestSetResults) -> dict:
     }
 
 
-def write(artifacts: Artifacts, test_set: TestSetResults, measured: dict) -> None:
+def write(artifacts: Artifacts, test_set: TestSetResults, measured: Measurement) -> None:
     """Write metrics.json: what `measure` returned, the classes, and fingerprints of the sources and of this file."""
     content = {**measured, "classes": list(test_set.classes), "made_from": _sources(artifacts)}
     write_json(artifacts.metrics, {**content, "checksum": _checksum(content)})
 
 
-def read(artifacts: Artifacts) -> dict:
+def read(artifacts: Artifacts) -> Measurement:
     """Read what `measure` returned from metrics.json, unless it was changed or made from other results."""
     measured = read_json(artifacts.metrics, PREDICTION)
     if measured.pop("checksum", None) != _checksum(measured):  # simpler than to check a hundred numbers
@@ -48,7 +42,7 @@ def read(artifacts: Artifacts) -> dict:
         raise PipelineError(
             f"{artifacts.metrics} does not match {artifacts.prediction.name} and the split. Run {PREDICTION} again."
         )
-    return measured
+    return cast(Measurement, measured)  # its checksum is right
 
 
 def _checksum(content: dict) -> str:

@@ -1,7 +1,7 @@
 """Metrics of a classification, for any number of classes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -20,26 +20,63 @@ class Predictions(NamedTuple):
     classes: Sequence[str]  # genre of each label
 
 
-def evaluate(predictions: Predictions) -> dict:
-    """Compute all metrics of a set of clips.
+class ClassMetrics(TypedDict):
+    """Metrics of one class."""
 
-    Returns
-    -------
-    dict
-        Ready for JSON: `clips`, `accuracy`, `balanced_accuracy`, `matthews`, `f_score` (macro), `top` ({"1": ...}),
-        `roc_auc` (macro, one against rest, rows normalised) and `roc_auc_as_saved` (both None where undefined),
-        `rows_not_summing_to_1`, `confusion` (C lists of C counts; rows are the truth), `per_class`, `absent`.
+    genre: str
+    precision: float
+    recall: float | None  # None for a class without a clip, as the F-score
+    f_score: float | None
+    support: int  # clips
 
-    Raises
-    ------
-    PipelineError
-        If there is no clip.
 
-    Notes
-    -----
-    A class without a clip in `truth` has no recall, so balanced accuracy, F-score and ROC AUC are means over the
-    classes that are present; `absent` names the others.
+class Metrics(TypedDict):
+    """Metrics of a set of clips, ready for JSON.
+
+    A class without a clip has no recall, so balanced accuracy, F-score and ROC AUC are means over the classes that are
+    present; `absent` names the others.
     """
+
+    clips: int
+    accuracy: float
+    balanced_accuracy: float
+    matthews: float
+    f_score: float
+    top: dict[str, float]  # top-k accuracy for k = "1", "2" and "3"
+    roc_auc: float | None  # one class against the others, of rows that sum to 1; None if fewer than two are present
+    roc_auc_as_saved: float | None  # the same of the rows as they are
+    rows_not_summing_to_1: int
+    confusion: list[list[int]]  # clips by true class (rows) and predicted class (columns)
+    per_class: list[ClassMetrics]
+    absent: list[str]
+
+
+class Leakage(TypedDict):
+    """How much of a result depends on songs and artists of the training set."""
+
+    song_share: float  # share of the test clips whose song is in the training set, 0 to 1
+    artist_share: float
+    other_songs: Metrics | None  # of the clips whose song is not; None if there is none
+
+
+class FrontEndMetrics(TypedDict):
+    """The test clips that a pre-trained front end has heard in its own training; all None if that is not known."""
+
+    heard_clips: int | None
+    heard_share: float | None  # 0 to 1
+    other_clips: Metrics | None  # of the clips that it has not heard; None if there is none
+
+
+class Measurement(Metrics):
+    """All metrics of a test set."""
+
+    leakage: Leakage | None  # None if the training set is not known
+    trained_on_this_split: bool | None  # None if that is not known
+    front_end: FrontEndMetrics | None  # None for a network without a pre-trained front end
+
+
+def evaluate(predictions: Predictions) -> Metrics:
+    """Compute all metrics of a set of clips; raise a PipelineError if there is no clip."""
     from sklearn import metrics
 
     truth, predicted, probabilities, classes = predictions
@@ -64,8 +101,7 @@ def evaluate(predictions: Predictions) -> dict:
     }
 
 
-def _evaluate_classes(predictions: Predictions) -> list[dict]:
-    """Compute precision, recall and F-score of each class; recall and F-score are None for a class without a clip."""
+def _evaluate_classes(predictions: Predictions) -> list[ClassMetrics]:
     from sklearn.metrics import precision_recall_fscore_support
 
     truth, predicted, _, classes = predictions
@@ -91,9 +127,10 @@ def normalise(probabilities: np.ndarray) -> np.ndarray:
 
 
 def top_k_accuracy(truth: np.ndarray, probabilities: np.ndarray, k: int) -> float:
-    """Compute the share of clips whose true class is among the `k` most probable; of equal ones the lower label counts.
+    """Compute the share of clips whose true class is among the `k` most probable.
 
-    Unlike scikit-learn's function it accepts two classes, and a `k` above the number of classes.
+    Of equally probable classes, those with the lower labels come first. Unlike scikit-learn's function, this one
+    accepts two classes, and a `k` above the number of classes.
     """
     ranked = np.argsort(-np.asarray(probabilities), axis=1, kind="stable")[:, :k]
     return float((ranked == np.asarray(truth)[:, None]).any(axis=1).mean())
@@ -112,7 +149,7 @@ def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
     return float(np.mean([roc_auc_score(truth == label, scores[:, label]) for label in present]))
 
 
-def _evaluate_part(predictions: Predictions, chosen: np.ndarray) -> dict | None:
+def _evaluate_part(predictions: Predictions, chosen: np.ndarray) -> Metrics | None:
     """Compute the metrics of the clips where `chosen`, an array of bool, is true; None when there is none."""
     if not chosen.any():
         return None
@@ -120,12 +157,10 @@ def _evaluate_part(predictions: Predictions, chosen: np.ndarray) -> dict | None:
     return evaluate(Predictions(truth, predicted, probabilities, predictions.classes))
 
 
-def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: Sequence[str]) -> dict:
+def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: Sequence[str]) -> Leakage:
     """Measure how much of a result depends on songs and artists that the network was trained on.
 
-    `tested` and `trained` are paths of the N clips, and of the training set's, named as in MagnaTagATune. Return
-    `song_share` and `artist_share`, the shares of clips (0 to 1) whose song or artist is in the training set, and
-    `other_songs`, the metrics of the clips whose song is not (None when there is none).
+    `tested` and `trained` are the paths of the N clips and of those of the training set, named as in MagnaTagATune.
     """
     known = [parse(path) for path in trained]
     songs, artists = {clip.song for clip in known}, {clip.artist for clip in known}
@@ -138,14 +173,13 @@ def evaluate_leakage(predictions: Predictions, tested: Sequence[str], trained: S
     }
 
 
-def evaluate_unheard(predictions: Predictions, heard: np.ndarray | None) -> dict:
+def evaluate_unheard(predictions: Predictions, heard: np.ndarray | None) -> FrontEndMetrics:
     """Measure the result on clips that were not in the training of a pre-trained front end.
 
-    `heard` is a bool for each clip, or None when that is not known. Return `heard_clips`, `heard_share` (0 to 1) and
-    `other_clips`, the metrics of the clips that were not heard (None when there is none); all None without `heard`.
+    `heard` is a bool for each clip, or None if that is not known.
     """
     if heard is None:
-        return dict.fromkeys(("heard_clips", "heard_share", "other_clips"))
+        return {"heard_clips": None, "heard_share": None, "other_clips": None}
     return {
         "heard_clips": int(heard.sum()),
         "heard_share": float(heard.mean()),

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from music_featurization.command_line import plural
+from music_featurization.evaluation.metrics import ClassMetrics, FrontEndMetrics, Measurement, Metrics
 
 
-def text(metrics: dict, classes: Sequence[str]) -> str:
-    """Write the report on what `measurement.measure` returned; `classes` are the genres in label order."""
+def text(metrics: Measurement, classes: Sequence[str]) -> str:
+    """Write the report; `classes` are the genres in label order."""
     parts = [
         [
             *_matrix_and_top(metrics),
@@ -20,12 +21,12 @@ def text(metrics: dict, classes: Sequence[str]) -> str:
         list(_explanations(metrics, classes)),
         _per_class(metrics["per_class"]),
         *_leakage(metrics),
-        *_front_end(metrics.get("front_end")),
+        *_front_end(metrics["front_end"]),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
-def _matrix_and_top(metrics: dict) -> list[str]:
+def _matrix_and_top(metrics: Metrics) -> list[str]:
     matrix = np.array2string(np.array(metrics["confusion"]), threshold=np.iinfo(np.int64).max, max_line_width=10**6)
     return [matrix, *(f"TOP_{k}: {accuracy:.4f}" for k, accuracy in metrics["top"].items())]
 
@@ -34,7 +35,7 @@ def _roc_auc(number: float | None) -> str:
     return "undefined (fewer than two classes in the test set)" if number is None else f"{number:.3f}"
 
 
-def _explanations(metrics: dict, classes: Sequence[str]) -> Iterator[str]:
+def _explanations(metrics: Metrics, classes: Sequence[str]) -> Iterator[str]:
     yield f"Test clips: {metrics['clips']}"
     yield f"Matrix: rows are the true genre, columns the predicted one, in the order {', '.join(classes)}"
     yield f"Balanced accuracy: {metrics['balanced_accuracy']:.4f}"
@@ -51,7 +52,7 @@ def _explanations(metrics: dict, classes: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _per_class(per_class: list[dict]) -> list[str]:
+def _per_class(per_class: list[ClassMetrics]) -> list[str]:
     width = max(len("genre"), *(len(row["genre"]) for row in per_class))
     lines = [f"{'genre':<{width}}  precision  recall  F-score  support"]
     for row in per_class:
@@ -62,7 +63,7 @@ def _per_class(per_class: list[dict]) -> list[str]:
     return lines
 
 
-def _leakage(metrics: dict) -> Iterator[list[str]]:
+def _leakage(metrics: Measurement) -> Iterator[list[str]]:
     leakage = metrics["leakage"]
     if leakage is None:
         yield ["Songs and artists shared with the training set: unknown, there is no split beside these results"]
@@ -91,7 +92,7 @@ def _leakage(metrics: dict) -> Iterator[list[str]]:
         yield ["There is no test clip of a song that is not in train"]
 
 
-def _of_a_part(metrics: dict) -> list[str]:
+def _of_a_part(metrics: Metrics) -> list[str]:
     return [
         *_matrix_and_top(metrics),
         f"Accuracy: {metrics['accuracy']:.4f}",
@@ -104,7 +105,7 @@ def _of_a_part(metrics: dict) -> list[str]:
     ]
 
 
-def _front_end(front_end: dict | None) -> Iterator[list[str]]:
+def _front_end(front_end: FrontEndMetrics | None) -> Iterator[list[str]]:
     if front_end is None:
         return
     yield [heard_by_front_end(front_end)]
@@ -113,7 +114,7 @@ def _front_end(front_end: dict | None) -> Iterator[list[str]]:
         yield [f"On the {clips} that the front end has not heard:", *_of_a_part(others)]
 
 
-def heard_by_front_end(front_end: dict) -> str:
+def heard_by_front_end(front_end: FrontEndMetrics) -> str:
     """Say in one line how many test clips were in the pre-trained front end's own training.
 
     Which songs of the Million Song Dataset its second network was trained on is not published.

@@ -13,7 +13,7 @@ from music_featurization import templates
 from music_featurization.artifacts import STEP_1, STEP_4, TRAINING, Artifacts, PipelineError, read_json
 from music_featurization.dataset import clip_names, split
 from music_featurization.evaluation import commands, figures, palette, report, results, taggram
-from music_featurization.evaluation.metrics import normalise
+from music_featurization.evaluation.metrics import Leakage, Measurement, Metrics, normalise
 from music_featurization.evaluation.results import TestSetResults
 from music_featurization.feature_tables import tracks
 
@@ -49,12 +49,12 @@ class ShownClip(NamedTuple):
 
 def render(
     test_set: TestSetResults,
-    metrics: dict,
+    metrics: Measurement,
     drawings: "dict[str, Callable[[str], Figure | None]]",
     artifacts: Artifacts,
     root: Path | None = None,
 ) -> str:
-    """Write the page as HTML: the results, and the metrics as returned by `measurement.measure`.
+    """Write the page as HTML.
 
     `drawings` are functions from a theme to a figure (or None) by name: `confusion`, `loss`, `accuracy` and `map`;
     `root` is the value of --root, for the commands.
@@ -95,7 +95,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _parts(metrics: dict) -> dict[str, dict]:
+def _parts(metrics: Measurement) -> dict[str, Metrics]:
     """Return the metrics of parts of the test clips by name, without those that are all of the clips."""
     leakage, front_end = metrics["leakage"], metrics["front_end"]
     parts = {}
@@ -106,7 +106,7 @@ def _parts(metrics: dict) -> dict[str, dict]:
     return parts
 
 
-def _remarks(metrics: dict) -> Iterator[str]:
+def _remarks(metrics: Measurement) -> Iterator[str]:
     leakage = metrics["leakage"]
     if metrics["absent"]:
         yield f"No test clip: {', '.join(metrics['absent'])}. Means are over the other genres."
@@ -127,7 +127,7 @@ def _remarks(metrics: dict) -> Iterator[str]:
     yield _shared(leakage)
 
 
-def _shared(leakage: dict) -> str:
+def _shared(leakage: Leakage) -> str:
     song, artist = leakage["song_share"], leakage["artist_share"]
     if not song and not artist:
         return "No test clip is of a song or an artist that is also in the training set."
