@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -45,11 +46,13 @@ def test_unfinished_files_of_the_dead_are_removed(tmp_path):
             ours.with_name(".unfinished-elsewhere-1-ab.npy"),
             ours.with_name(".unfinished-elsewhere-2-ab.npy"),
         )
-        for path in (of_dead, elsewhere, old):
+        host = socket.gethostname()
+        longer_host = ours.with_name(ours.name.replace(f"{host}-", f"{host}-{dead.stdout.strip()}-"))
+        for path in (of_dead, elsewhere, old, longer_host):
             path.touch()
         os.utime(old, (time.time() - 90000,) * 2)
         artifacts.remove_unfinished(tmp_path)
-        assert sorted(os.listdir(tmp_path / "a")) == sorted([ours.name, elsewhere.name])
+        assert sorted(os.listdir(tmp_path / "a")) == sorted([ours.name, elsewhere.name, longer_host.name])
 
 
 CELLS = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -56,12 +56,12 @@ def network_file(network_name, folder):
     ("format", "network_name"), [("onnx", "crnn"), ("savedmodel", "crnn"), ("savedmodel", "vgg16")]
 )
 def test_printed_code_gives_what_keras_gives(tmp_path, capsys, format, network_name):
-    song, output = write_mp3(tmp_path / "song.mp3", music(7)), tmp_path / "exported"
+    song, output = write_mp3(tmp_path / "song.mp3", music(7)), tmp_path / 'exported "again"'
     model_file = network_file(network_name, tmp_path)
     command = (EXPORT, tmp_path, model_file, "--format", format, "--output", output)
     earlier_export(output, format)
     before = contents(tmp_path)
-    assert "exported exists. Give --overwrite" in refused(*command) and contents(tmp_path) == before
+    assert "exists. Give --overwrite" in refused(*command) and contents(tmp_path) == before
     assert run_script(*command, "--overwrite") == 0
     clip, genres, features = run_printed(capsys.readouterr().out.split("\n\n", 1)[1], tmp_path)
     log_mel = spectrogram.log_mel(decoding.stream(song, strict=False))
@@ -112,7 +112,7 @@ def test_what_cannot_be_exported_is_explained(tmp_path, monkeypatch, format):
     mine = shutil.copy(PROVIDED_MODEL, tmp_path / "mine.h5")
     assert "mine.h5 is not an exported network" in refusal(mine, "--output", mine, "--overwrite")
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
-    assert "KERAS_BACKEND=tensorflow" in refusal(PROVIDED_MODEL)
+    assert "KERAS_BACKEND=tensorflow" in refusal(PROVIDED_MODEL, "--output", tmp_path / "new")
 
 
 def test_full_disk_leaves_the_earlier_export(tmp_path, monkeypatch):

@@ -227,9 +227,9 @@ def test_lock_file_that_its_owner_removes_is_not_enough(tmp_path, monkeypatch):
         return really(file)
 
     monkeypatch.setattr(file_lock, "_lock", slow)
-    with file_lock.locked(lock, Path("table")):
+    with file_lock.locked(lock, Path("table"), "--out"):
         assert len(attempts) == 2
-        with pytest.raises(PipelineError), file_lock.locked(lock, Path("table")):
+        with pytest.raises(PipelineError), file_lock.locked(lock, Path("table"), "--out"):
             pass
 
 

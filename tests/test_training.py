@@ -271,9 +271,10 @@ def junk(path):
     "options, make, words",
     [
         (["--precision", "half"], None, ["--precision", "half"]),
-        (["--class-weights", "yes"], None, ["--class-weights", "yes is neither on nor off"]),
+        (["--class-weights", "yes"], None, ["--class-weights", "'yes' is neither on nor off"]),
         (["--epochs", "0"], None, ["--epochs", "'0' is not a whole number of 1 or more"]),
-        (["--learning-rate", "nan"], None, ["--learning-rate", "nan is not a number of 0 or more"]),
+        (["--learning-rate", "nan"], None, ["--learning-rate", "'nan' is not a finite number of 0 or more"]),
+        (["--weight-decay", "low"], None, ["--weight-decay", "'low' is not a finite number of 0 or more"]),
         (["--network", "resnet"], None, ["--network", "resnet"]),
         (["--batch-size", "9"], None, ["--batch-size 9 is more than the 8 training clips"]),
         (["--start-from", "FILE"], None, ["start.h5 does not exist"]),

@@ -4,13 +4,16 @@
 `music_featurization.feature_tables.featurize`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from music_featurization.api import features, featurize, load_features, log_mel, predict, tags
 
 __all__ = ["features", "featurize", "load_features", "log_mel", "predict", "tags"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the interface when it is used: its libraries take a second, which most scripts can do without."""
+    """Import the interface on its first use: its libraries take a second, and most scripts do not need them."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from music_featurization import api

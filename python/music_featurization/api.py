@@ -19,7 +19,9 @@ PathLike = str | os.PathLike
 
 
 def log_mel(path: PathLike | Sequence[PathLike]) -> Any:
-    """Compute the log-mel spectrogram of a whole recording of at most 30 minutes, normalised to one level.
+    """Compute the log-mel spectrogram of a whole recording, normalised to one level.
+
+    Only the first 30 minutes of a longer recording are used.
 
     Returns
     -------

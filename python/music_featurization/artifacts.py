@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -164,12 +165,12 @@ def _sweep(folder: Path) -> None:
 
 def _is_abandoned(entry: os.DirEntry) -> bool:
     """Return whether the process that writes a file is dead; on another machine, whether the file is a day old."""
-    mark = f"{UNFINISHED}{socket.gethostname()}-"
-    pid = entry.name.removeprefix(mark).split("-")[0]
-    if not entry.name.startswith(mark) or not pid.isdigit() or os.name != "posix":
+    # The whole name, as `replacing` makes it: a file of the host "node-12" is none of the process 12 on "node".
+    ours = re.match(rf"{re.escape(UNFINISHED + socket.gethostname())}-([0-9]+)-[0-9a-f]{{12}}(\.|$)", entry.name)
+    if ours is None or os.name != "posix":
         return time.time() - entry.stat().st_mtime > SECONDS_OF_A_DAY
     try:
-        os.kill(int(pid), 0)  # sends nothing; on Windows it would end the process
+        os.kill(int(ours[1]), 0)  # sends nothing; on Windows it would end the process
     except ProcessLookupError:
         return True
     except PermissionError:  # another user's

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INSTALL = "Install the project first: pip install -r requirements.txt"
 
-# The scripts import this module first, and explain its ImportError; the other modules import numpy.
+# The scripts import this module first and explain an ImportError. The modules that they import next need numpy.
 if importlib.util.find_spec("numpy") is None:
     raise ImportError("No module named 'numpy'")
 
@@ -38,7 +38,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def progress(items: Iterable | None, total: int, unit: str) -> "tqdm":
-    """Wrap items in a progress bar on stderr; in a log file it is a line now and then."""
+    """Wrap items in a progress bar on stderr; in a log file it is a line every 30 s."""
     from tqdm import tqdm
 
     every = 0.2 if sys.stderr.isatty() else 30
@@ -72,16 +72,19 @@ def _whole_number(text: str, least: int) -> int:
 
 def non_negative(text: str) -> float:
     """Convert an argument that is a finite number of 0 or more."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
     if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of 0 or more")
     return number
 
 
 def parse_switch(text: str) -> bool:
     """Convert an argument that is `on` or `off`."""
     if text not in ("on", "off"):
-        raise argparse.ArgumentTypeError(f"{text} is neither on nor off")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither on nor off")
     return text == "on"
 
 
@@ -89,7 +92,7 @@ def shard(text: str) -> tuple[int, int]:
     """Convert an argument `I/N`, the I-th of N parts (1 <= I <= N), to (I, N)."""
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise argparse.ArgumentTypeError(f"{text} is not I/N with 1 <= I <= N, such as 3/20")
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with 1 <= I <= N, such as 3/20")
     return int(part), int(parts)
 
 

@@ -21,9 +21,12 @@ FAR = 1 << 30  # on Windows a locked byte cannot be read, so one after the text 
 
 
 @contextlib.contextmanager
-def locked(path: Path, artifact: Path) -> Iterator[None]:
-    """Lock the file `path` while the block makes an artifact; raise a PipelineError if it is locked already."""
-    file = _open_and_lock(path, artifact)
+def locked(path: Path, artifact: Path, option: str) -> Iterator[None]:
+    """Lock the file `path` while the block makes an artifact; raise a PipelineError if it is locked already.
+
+    `option` is the option of the command line that names the artifact, for the message.
+    """
+    file = _open_and_lock(path, artifact, option)
     try:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -36,7 +39,7 @@ def locked(path: Path, artifact: Path) -> Iterator[None]:
         file.close()
 
 
-def _open_and_lock(path: Path, artifact: Path) -> IO[str]:
+def _open_and_lock(path: Path, artifact: Path, option: str) -> IO[str]:
     while True:
         file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115  (the lock ends when it is closed)
         if not _lock(file):
@@ -45,7 +48,7 @@ def _open_and_lock(path: Path, artifact: Path) -> IO[str]:
                 owner = file.read(200) or "a process that has just started"
             raise PipelineError(
                 f"{artifact} is being made by another run ({owner}). "
-                "Run the same command again when it has ended, or give another --out."
+                f"Run the same command again when it has ended, or give another {option}."
             )
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):

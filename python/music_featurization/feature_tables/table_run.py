@@ -33,7 +33,7 @@ def owned(out: Path, shard: Shard = None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             make_folder(out.parent)
-            stack.enter_context(file_lock.locked(out.with_name(f"{out.name}{ending}.lock"), out))
+            stack.enter_context(file_lock.locked(out.with_name(f"{out.name}{ending}.lock"), out, "--out"))
             _require_writable(out, shard)
         except OSError as error:
             raise PipelineError(

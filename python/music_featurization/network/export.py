@@ -21,10 +21,10 @@ INPUT, OUTPUTS = "spectrogram", ("genres", "features")
 
 _RUN = {
     "onnx": """import onnxruntime
-session = onnxruntime.InferenceSession("{output}")
+session = onnxruntime.InferenceSession({output!r})
 genres, features = session.run(["genres", "features"], {{"spectrogram": clip}})""",
     "savedmodel": """import tensorflow as tf
-outputs = tf.saved_model.load("{output}").signatures["serving_default"](tf.constant(clip))
+outputs = tf.saved_model.load({output!r}).signatures["serving_default"](tf.constant(clip))
 genres, features = outputs["genres"].numpy(), outputs["features"].numpy()""",
 }
 EXAMPLE = """import librosa, numpy as np
@@ -70,13 +70,13 @@ def export(
     model_file = model or checkpoints.best(Artifacts(root))[0]
     output = output or model_file.with_name(model_file.stem + ENDINGS[format])
     classes = checkpoints.require_compatible(model_file)
-    network = _load(model_file, classes)
     _require_free(output, format, overwrite)
+    network = _load(model_file, classes)
     if format == "onnx":
         _write_onnx(network, output)
     else:
         _write_saved_model(network, output)
-    code = EXAMPLE.format(classes=list(classes), run=_RUN[format].format(output=output))
+    code = EXAMPLE.format(classes=list(classes), run=_RUN[format].format(output=str(output)))
     print(f"{output} is written. To use it:\n\n{code}")
 
 
@@ -144,7 +144,7 @@ def _write_saved_model(network: "keras.Model", output: Path) -> None:
     output = output.resolve()  # the target of a link is replaced
     unfinished, old = (output.with_name(f".{output.name}-{what}") for what in ("unfinished", "old"))
     make_folder(output.parent)
-    with file_lock.locked(output.with_name(f".{output.name}.lock"), output):
+    with file_lock.locked(output.with_name(f".{output.name}.lock"), output, "--output"):
         _remove(unfinished, old)  # of a run that was killed
         try:
             tf.saved_model.save(module, str(unfinished), signatures={"serving_default": function})
