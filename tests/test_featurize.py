@@ -190,10 +190,18 @@ def test_windows_cover_a_track_of_any_length(tmp_path):
     for seconds, lengths in ((0.1, [0.1]), (29.1, [29.1]), (43, [29.1]), (44, [29.1, 14.9]), (90, [29.1] * 3)):
         samples = music(seconds)
         soundfile.write(path, samples, RATE, subtype="FLOAT")
-        windows = [np.concatenate(window.blocks) for window in track_features.windows(path)]
+        windows = [np.concatenate(window.blocks) for window in track_features.windows(path) if not window.is_short]
         assert [len(window) / RATE for window in windows] == pytest.approx(lengths, abs=1e-3)
         joined = np.concatenate(windows)
         assert (joined == samples[: len(joined)]).all()
+
+
+@pytest.mark.parametrize("every", [None, 3, 58.2, 300])
+def test_music_after_minutes_of_silence(tmp_path, every):
+    """What remains after whole windows or steps is used where nothing else can be."""
+    soundfile.write(tmp_path / "a.wav", np.concatenate([np.zeros(120 * RATE), music(1.4)]), RATE)
+    result = track_features.analyse(tmp_path / "a.wav", track_features.load_networks(), every)
+    assert result.features.shape == (1, 512) and result.end == pytest.approx(121.4, abs=0.01)
 
 
 def test_shards_are_joined(featurize_here, folder, tiny_model, tmp_path):

@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
 }
 N_FFT, HOP, N_MELS = SETTINGS["n_fft"], SETTINGS["hop_length"], SETTINGS["n_mels"]
 FRAMES = 256  # transformed at a time: few enough to stay in the cache
+SILENCE = 1e-34  # mean power, below which float32 cannot express the factor that levels it
 LOW_BANDS = 64  # they need a third of the bins
 
 
@@ -57,9 +58,9 @@ def log_mel(blocks: Iterable[np.ndarray]) -> np.ndarray:
     mean = power.mean(dtype=np.float64)
     if not np.isfinite(mean):
         raise decoding.UnreadableAudioError("contains samples that are not finite, or too large for any recording")
-    if mean == 0:
-        return power.T
-    power *= np.float32(10000 * SETTINGS["mean_power"] / max(mean, np.finfo(np.float32).tiny))
+    if mean < SILENCE:
+        return np.zeros_like(power.T)
+    power *= np.float32(10000 * SETTINGS["mean_power"] / mean)
     return np.log10(np.add(power, 1, out=power), out=power).T
 
 

@@ -28,12 +28,16 @@ LOADED_NETWORKS = 2  # that stay in the memory of a process
 
 
 class Window(NamedTuple):
-    """A piece of a recording: its time step, start and length in seconds, and blocks of samples at 16,000 Hz."""
+    """A piece of a recording: its time step, start and length in seconds, and blocks of samples at 16,000 Hz.
+
+    `is_short` says that less than half a window remained after other windows.
+    """
 
     step: int
     start: float
     seconds: float
     blocks: list[np.ndarray]
+    is_short: bool = False
 
 
 class TrackFeatures(NamedTuple):
@@ -71,9 +75,8 @@ def windows(
 ) -> Iterator[Window]:
     """Cut a recording into windows of 29.1 s, or into time steps of `every` seconds.
 
-    A remainder shorter than half a window is left out, unless it is the whole recording. `on_note` is called with what
-    is wrong with a recording that can be decoded only in part. Raises a decoding.UnreadableAudioError if the recording
-    cannot be used, or is shorter than 0.1 s.
+    `on_note` is called with what is wrong with a recording that can be decoded only in part. Raises a
+    decoding.UnreadableAudioError if the recording cannot be used, or is shorter than 0.1 s.
     """
     edges, count = _edges(every), 0
     blocks: list[np.ndarray] = []
@@ -89,8 +92,8 @@ def windows(
             count += len(block)
     if start == 0 and count < SHORTEST_SECONDS * decoding.SAMPLE_RATE:
         raise decoding.UnreadableAudioError(f"shorter than {SHORTEST_SECONDS} s: {count / decoding.SAMPLE_RATE:.2f} s")
-    if start == 0 or count >= (end - start) / 2:
-        yield _window(step, start, blocks)
+    if count >= SHORTEST_SECONDS * decoding.SAMPLE_RATE:
+        yield _window(step, start, blocks)._replace(is_short=start > 0 and count < (end - start) / 2)
 
 
 def _window(step: int, start: int, blocks: list[np.ndarray]) -> Window:
@@ -183,15 +186,20 @@ def analyse(path: str | os.PathLike, loaded: Networks, every: float | None = Non
 
 
 def _spectrograms(pieces: Iterator[Window], spent: dict[str, float]) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield the windows that are not silent, with their spectrograms: the network was not trained on silence."""
+    """Yield the windows that are not silent, with their spectrograms: the network was not trained on silence.
+
+    A short one at the end is left out unless all others are silent.
+    """
+    all_silent = True
     while True:
         began = time.perf_counter()
         window = next(pieces, None)
         decoded = time.perf_counter()
         spent["decode"] += decoded - began
-        if window is None:
+        if window is None or (window.is_short and not all_silent):
             return
         log_mel = spectrogram.log_mel(window.blocks)
         spent["spectrogram"] += time.perf_counter() - decoded
         if log_mel.max() > 0:
+            all_silent = False
             yield window, log_mel
