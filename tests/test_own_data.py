@@ -43,7 +43,7 @@ def test_published_split_is_taken_over(six_genres, tmp_path, capsys):
         result = table(six_genres, f"train_test_val/{part}.csv")
         assert list(result["clip_id"]) == [row.clip_id for row in rows[:-1][number::3]]
     printed = capsys.readouterr().out
-    assert "train: 1 of 10 listed clips not at hand, such as 999_gone-0-29" in printed
+    assert "train: 1 of 10 listed clips missing here, such as 999_gone-0-29" in printed
     assert "left out, in no part of the published split: 1 clip\n" in printed
 
 
@@ -61,7 +61,7 @@ def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, caps
 @pytest.mark.parametrize(
     "file, change, words",
     [
-        ("val_files.txt", None, "val_files.txt does not exist. --split-from takes a folder"),
+        ("val_files.txt", None, "val_files.txt does not exist. --split-from needs a folder"),
         ("val_labels.txt", lambda text: text + "1\n", "val_files.txt has"),
         ("train_files.txt", lambda text: text.replace("jazz.", "jazz", 1), "is not genre.<clip_id>_<name>.jpg"),
         ("train_labels.txt", lambda text: "5\n" + text.split("\n", 1)[1], "is not the label of classical"),
@@ -102,7 +102,7 @@ def test_genre_missing_in_one_part_is_named_with_the_way_out(tmp_path, capsys, w
     assert "warning: no clip of opera is in val: the best epoch is chosen without it" in printed
     assert "warning: no clip of opera is in test: the report cannot measure it" in printed
     wider = {"artist": "split with --group-by song", "song": "split without --group-by"}[way]
-    assert f"To change that: {wider}, add clips of it, or leave it out with step 3's --genres.\n" in printed
+    assert f"To change that: {wider}, add clips of such a genre, or leave it out with step 3's --genres.\n" in printed
 
 
 # Folders named by genre, other genres, synonyms

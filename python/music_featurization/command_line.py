@@ -6,7 +6,7 @@ import importlib.util
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,12 @@ def progress(items: Iterable | None, total: int, unit: str) -> "tqdm":
 def plural(number: int, noun: str) -> str:
     """Return a number and a noun, which gets an "s" unless the number is 1."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def text_table(rows: Sequence[Sequence[object]]) -> str:
+    """Return rows as lines of text: the first column flush left, the others flush right."""
+    width = max(len(str(row[0])) for row in rows)
+    return "\n".join(str(row[0]).ljust(width) + "".join(f"{cell!s:>8}" for cell in row[1:]) for row in rows)
 
 
 def positive(text: str) -> int:

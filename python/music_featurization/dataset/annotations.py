@@ -21,8 +21,8 @@ def read(path: Path) -> tuple[pandas.DataFrame, pandas.DataFrame]:
     Parameters
     ----------
     path : Path
-        Tab-separated (or by commas or semicolons), every field quoted or not, with or without a byte-order mark, any
-        line end: `clip_id`, tag columns of 0 and 1, `mp3_path`.
+        Columns `clip_id`, tags (0 or 1) and `mp3_path`, separated by tabs, commas or semicolons; quoted or not, with or
+        without a byte-order mark, with any line end.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def read(path: Path) -> tuple[pandas.DataFrame, pandas.DataFrame]:
             keep_default_na=False,
             encoding="utf-8-sig",
             index_col=False,
-            low_memory=False,  # a tag column is numbers, or text if a single cell is none
+            low_memory=False,  # otherwise a column can be numbers in one chunk of the file and text in another
         )
     except (ValueError, pandas.errors.ParserError) as error:
         raise PipelineError(f"{path} is not a readable table: {error}. Copy it from the data set again.") from error
@@ -59,13 +59,15 @@ def read(path: Path) -> tuple[pandas.DataFrame, pandas.DataFrame]:
 
 
 def _header(path: Path) -> tuple[list[str], str]:
-    """Return the names of the columns, and what separates them."""
+    """Return the names of the columns and the separator."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             first = file.readline()
     except UnicodeDecodeError as error:
         raise PipelineError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from error
-    separator = "\t" if "\t" in first else max(",;", key=first.count) if set(",;") & set(first) else "\t"
+    separator = "\t"
+    if separator not in first and ("," in first or ";" in first):
+        separator = max(",;", key=first.count)
     return next(csv.reader([first.rstrip("\r\n")], delimiter=separator), []), separator
 
 
@@ -100,7 +102,7 @@ def _clips(path: Path, table: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _tags(path: Path, table: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the tag columns as bool, under their names with `_`; columns that then have one name are merged."""
+    """Return the tag columns as bool, named by `tag_name`; columns that get the same name are merged."""
     import pandas
 
     tags: dict[str, pandas.Series] = {}

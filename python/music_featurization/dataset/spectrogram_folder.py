@@ -126,7 +126,7 @@ def _plan(counts: Counter, shard: Shard | None, failed_before: int) -> str:
 
 
 def _record(outcomes: Iterable, failures: dict[str, str], folder: Path, shard: Shard | None) -> None:
-    """Collect the failures, and write them once a second in case the run is watched or killed."""
+    """Collect the failures, and write them once a second, so that they are known while it runs and if it is killed."""
     written = time.monotonic()
     for clip, failure in outcomes:
         if failure:
@@ -172,7 +172,10 @@ def judge_clips(
     shard: Shard | None = None,
     skipped: file_tree.Skipped | None = None,
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield every clip, its state (`done`, `failed` or `to do`) and why it failed, by name or in `failures`, or ""."""
+    """Yield every clip, its state (`done`, `failed` or `to do`), and the reason if it failed, otherwise "".
+
+    A clip has failed if its name cannot be used, or if it is in `failures` and has no spectrogram.
+    """
     earlier: dict[str, dict[str, str]] = {}  # clip by stem, for each folder above the clip
     for clip in list_clips(clips_folder, skipped):
         place, path = clip[: clip.rfind("/") + 1], spectrogram_name(clip)
@@ -232,14 +235,14 @@ def generate(clip: str, *, clips_folder: Path, folder: Path) -> str | None:
 
 def save(path: Path, log_mel: np.ndarray) -> None:
     """Write one spectrogram in the settings' dtype."""
-    # Converted first, in its own memory order, and then turned: half of the bytes to move about.
+    # Convert in the array's own memory order, then transpose: this moves half of the bytes.
     write_array(path, np.ascontiguousarray(log_mel.T.astype(spectrogram.SETTINGS["dtype"]).T))
 
 
 def require_whole_excerpt(clip: str, seconds: float) -> None:
     """Raise UnreadableAudioError if an excerpt named as in MagnaTagATune is shorter than its name says."""
     name = clip_names.parse(clip)
-    # Only `artist-album-NN-title-start-end`, at most a minute: "symphony-5-1808" says nothing of seconds.
+    # Only `artist-album-NN-title-start-end`, at most a minute: the numbers in "symphony-5-1808" are not seconds.
     if name.seconds is None or name.song.count("-") < 3 or not 0 < name.seconds <= 60:
         return
     if seconds < name.seconds - SECONDS_MISSING:

@@ -20,14 +20,14 @@ from music_featurization.artifacts import (
     require,
     write_table,
 )
-from music_featurization.command_line import plural
+from music_featurization.command_line import plural, text_table
 from music_featurization.dataset import clip_names, magnatagatune, published_split
 from music_featurization.dataset.tags import GENRE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas
 
-    Parts = dict[str, pandas.DataFrame]  # of the table of genres, each in its order
+    Parts = dict[str, pandas.DataFrame]  # rows of the table of genres, in its order
 
 PARTS = ("train", "val", "test")
 FEWEST_CLIPS = 10
@@ -38,13 +38,14 @@ WITHOUT_GENRE = {
     "test": "the report cannot measure it",
 }
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all clips; of the others
-SHARES = {
+SHARES = {  # of all clips, in the order in which the parts get a genre that has few songs
     "train": (1 - TEST_SHARE) * (1 - VALIDATION_SHARE),
     "test": TEST_SHARE,
     "val": (1 - TEST_SHARE) * VALIDATION_SHARE,
 }
 RANDOM_STATE = 10  # the original's
-# Few groups need many shuffles: a genre with three songs is easily missed. With many the first is near enough.
+# Few groups need many shuffles, because a part easily lacks a genre with three songs. With many groups, the first
+# shuffle is near enough.
 SHUFFLES, NEAR_ENOUGH = 20, 0.05
 
 
@@ -169,7 +170,9 @@ def grouped_split(table: pandas.DataFrame, group_by: str) -> Parts:
     return parts
 
 
-def _split_twice(table: pandas.DataFrame, divide: Callable) -> Parts:
+def _split_twice(
+    table: pandas.DataFrame, divide: Callable[[pandas.DataFrame, float], tuple[pandas.DataFrame, pandas.DataFrame]]
+) -> Parts:
     others, test = divide(table, TEST_SHARE)
     train, val = divide(others, VALIDATION_SHARE)
     return {"train": train.sort_index(), "val": val.sort_index(), "test": test.sort_index()}
@@ -179,31 +182,37 @@ def _with_every_genre(parts: Parts, table: pandas.DataFrame, groups: pandas.Seri
     """Return the parts, or those of `_genre_by_genre` if a part lacks a genre that has enough groups for it."""
     possible = groups.groupby(table["genre"]).nunique().clip(upper=len(PARTS))
 
-    def presence(parts: Parts) -> pandas.Series:
-        return (_counts(parts, list(possible.index)) > 0).sum(axis=1)
+    genres = list(possible.index)
 
-    def rank(parts: Parts) -> tuple[bool, float]:
-        return all(len(part) for part in parts.values()), presence(parts).sum()
+    def rank(parts: Parts) -> tuple[bool, int]:
+        return all(len(part) for part in parts.values()), int(_parts_by_genre(parts, genres).sum())
 
-    if (presence(parts) >= possible).all():
+    if (_parts_by_genre(parts, genres) >= possible).all():
         return parts
     return max(parts, _genre_by_genre(table, groups), key=rank)  # the first if they are equal
+
+
+def _parts_by_genre(parts: Parts, genres: Sequence[str]) -> pandas.Series:
+    """Count the parts in which each genre has clips."""
+    return (_counts(parts, genres) > 0).sum(axis=1)
 
 
 def _genre_by_genre(table: pandas.DataFrame, groups: pandas.Series) -> Parts:
     """Split each genre on its own, the rarest first, so that train, test and val have a group of it if it has three."""
     part_of: dict[str, str] = {}
-    of_genre = groups.sample(frac=1, random_state=RANDOM_STATE).groupby(table["genre"])
-    for genre in of_genre.nunique().sort_values(kind="stable").index:
-        sizes = of_genre.get_group(genre).value_counts(sort=False).sort_values(ascending=False, kind="stable")
-        wanted = {part: share * sizes.sum() for part, share in SHARES.items()}
-        without = list(SHARES)
+    shuffled = groups.sample(frac=1, random_state=RANDOM_STATE).groupby(table["genre"])
+    for genre in shuffled.nunique().sort_values(kind="stable").index:
+        sizes = shuffled.get_group(genre).value_counts(sort=False).sort_values(ascending=False, kind="stable")
+        wanted = {part: share * sizes.sum() for part, share in SHARES.items()}  # clips that each part still needs
+        lacking = list(SHARES)  # the parts that have no group of the genre yet
         # First the groups that a rarer genre has assigned, then the largest.
         for done, group in enumerate(sorted(sizes.index, key=lambda group: group not in part_of)):
-            is_needed = without and len(sizes) - done <= len(without)
-            part = part_of.setdefault(group, without[0] if is_needed else max(wanted, key=wanted.__getitem__))
+            if group not in part_of:
+                left = len(sizes) - done
+                part_of[group] = lacking[0] if left <= len(lacking) else max(wanted, key=wanted.__getitem__)
+            part = part_of[group]
             wanted[part] -= sizes[group]
-            without = [name for name in without if name != part]
+            lacking = [name for name in lacking if name != part]
     assigned = groups.map(part_of)
     return {part: table[assigned == part] for part in PARTS}
 
@@ -236,17 +245,18 @@ def _nearest_fold(table: pandas.DataFrame, groups: pandas.Series, share: float) 
     wanted = available * share
 
     def distance(fold: pandas.DataFrame) -> float:
-        # Rare genres count as much as frequent ones. Worse than any deviation: a genre of which the fold has no clip,
-        # and worst one of which it has all, so that none is left to learn from.
+        # Rare genres count as much as frequent ones. To miss a genre costs more than to deviate; to have all of its
+        # clips costs most, because none is left to learn from.
         counts = fold["genre"].value_counts().reindex(available.index, fill_value=0)
         return ((counts - wanted).abs() / wanted).mean() + (counts == 0).sum() + 100 * (counts == available).sum()
 
-    best: list[pandas.DataFrame] = []
-    for random_state in range(RANDOM_STATE, RANDOM_STATE + SHUFFLES):
-        best = [min([*_folds(table, groups, folds, random_state), *best], key=distance)]
-        if distance(best[0]) < NEAR_ENOUGH:
+    nearest = min(_folds(table, groups, folds, RANDOM_STATE), key=distance)
+    for random_state in range(RANDOM_STATE + 1, RANDOM_STATE + SHUFFLES):
+        if distance(nearest) < NEAR_ENOUGH:
             break
-    return best[0]
+        fold = min(_folds(table, groups, folds, random_state), key=distance)
+        nearest = min(fold, nearest, key=distance)  # the first if they are equal
+    return nearest
 
 
 def _folds(table: pandas.DataFrame, groups: pandas.Series, folds: int, random_state: int) -> list[pandas.DataFrame]:
@@ -254,7 +264,7 @@ def _folds(table: pandas.DataFrame, groups: pandas.Series, folds: int, random_st
 
     kfold = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=random_state)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a genre with fewer clips than folds
+        warnings.simplefilter("ignore", UserWarning)  # about a genre with fewer clips than folds
         return [table.iloc[rows] for _, rows in kfold.split(table, table["genre"], groups)]
 
 
@@ -282,9 +292,7 @@ def counts_table(parts: Parts, classes: Sequence[str]) -> str:
     """Return the number of clips per genre and part, as text."""
     counts = _counts(parts, classes)
     counts.loc["all"] = counts.sum()
-    width = max(map(len, ["genre", *counts.index]))
-    rows = [("genre", *counts), *counts.itertuples(name=None)]
-    return "\n".join(row[0].ljust(width) + "".join(str(cell).rjust(8) for cell in row[1:]) for row in rows)
+    return text_table([("genre", *counts), *counts.itertuples(name=None)])
 
 
 def missing_genres(parts: Parts, classes: Sequence[str], group_by: str | None = None) -> list[str]:
@@ -297,5 +305,5 @@ def missing_genres(parts: Parts, classes: Sequence[str], group_by: str | None = 
             lines.append(f"warning: no clip of {', '.join(absent)} is in {part}: {WITHOUT_GENRE[part]}")
     if lines:
         wider = {"artist": "split with --group-by song, ", "song": "split without --group-by, "}.get(group_by or "", "")
-        lines.append(f"To change that: {wider}add clips of it, or leave it out with step 3's --genres.")
+        lines.append(f"To change that: {wider}add clips of such a genre, or leave it out with step 3's --genres.")
     return lines

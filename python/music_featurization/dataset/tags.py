@@ -19,7 +19,7 @@ from music_featurization.artifacts import (
     require,
     write_table,
 )
-from music_featurization.command_line import plural
+from music_featurization.command_line import plural, text_table
 from music_featurization.dataset import genres
 from music_featurization.dataset.annotations import find_spectrograms
 from music_featurization.dataset.annotations import read as read_annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TAGGED_COLUMNS = ("clip_id", "spectrogram", "kind", "tag")
 GENRE_COLUMNS = ("clip_id", "spectrogram", "genre", "label")
-LISTED = 20  # clips outside a folder that are named
+LISTED = 20  # clips outside a folder that are listed
 
 
 def assign_tags(
@@ -104,6 +104,7 @@ def _annotated_tags(artifacts: Artifacts, spectrograms: set[str], merge: bool) -
 
 
 def _name_some(what: str, names: Sequence[str] | pandas.Series, most: int = 3) -> None:
+    """Print how many clips there are of a kind, if any, and the names of the first."""
     if len(names):
         listed = in_a_line(", ".join(list(names)[:most]))
         print(f"{plural(len(names), 'clip')} {what}: {listed}{', ...' if len(names) > most else ''}")
@@ -147,7 +148,10 @@ def folder_tag_table(spectrograms: Iterable[str]) -> pandas.DataFrame:
 
 
 def merge_synonyms(tags: pandas.DataFrame) -> tuple[pandas.DataFrame, dict[str, int]]:
-    """Set a genre's tag wherever one of its synonyms is set, and drop these; also return the clips that each gains."""
+    """Set a genre's tag wherever one of its synonyms is set, and drop the synonyms.
+
+    Return the tags, and the number of clips that each genre gains.
+    """
     tags, added = tags.copy(), {}
     for genre, synonyms in genres.SYNONYMS.items():
         present = [synonym for synonym in synonyms if synonym in tags]
@@ -165,7 +169,7 @@ def choose_genres(artifacts: Artifacts, *, priority: Sequence[str] = genres.PRIO
     Raises
     ------
     PipelineError
-        If no clip has one of the genres, unless they are the six of MagnaTagATune, some of which may be missing.
+        If a genre has no clip. Of MagnaTagATune's six, some may have none.
     """
     require(artifacts.tagged, STEP_2)
     classes = genres.label_order(priority)
@@ -184,8 +188,8 @@ def choose_genres(artifacts: Artifacts, *, priority: Sequence[str] = genres.PRIO
     with recording(artifacts.genres_settings, settings, inputs):
         write_table(artifacts.genres, table)
     counts = table["genre"].value_counts().reindex(list(classes), fill_value=0)
-    rows = [("genre", "label", "clips"), *((genre, label, counts[genre]) for label, genre in enumerate(classes))]
-    print("\n".join(f"{genre:<12} {label:>5} {count:>7}" for genre, label, count in [*rows, ("all", "", len(table))]))
+    rows = [(genre, label, counts[genre]) for label, genre in enumerate(classes)]
+    print(text_table([("genre", "label", "clips"), *rows, ("all", "", len(table))]))
     print(artifacts.genres)
     if (counts == 0).any():
         print(f"no clip at all: {', '.join(counts.index[counts == 0])}")
