@@ -28,7 +28,7 @@ def file_name(epoch: int, accuracy: float) -> str:
 
 
 def list_files(models: Path) -> list[Path]:
-    """Return the checkpoints in a folder, in the order of their epochs."""
+    """Return the checkpoints in a folder, sorted by name."""
     return sorted(models.glob("epoch_*.h5"))
 
 
@@ -192,6 +192,8 @@ def _compute_dtypes(model: "keras.Model") -> Iterator[str]:
 
 
 def _layer_in_float32(layer: "keras.Layer") -> "keras.Layer":
+    """Return a copy of a layer that computes in float32, and so do the layers inside it; without its weights."""
+
     def changed(config: Any) -> Any:
         if isinstance(config, list):
             return [changed(value) for value in config]

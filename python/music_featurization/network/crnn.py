@@ -1,8 +1,8 @@
 """The default network: a front end per window of 3 s, a recurrent layer over the windows, 512 features, a softmax.
 
-All layers are standard Keras layers, so that a checkpoint loads anywhere without our code. There, on TensorFlow,
-`predict` gives correct results only if all clips have one length, see `TimeDistributed`; calling the network as a
-function always does.
+All layers are standard Keras layers, so that a checkpoint loads anywhere without our code. A network loaded in this way
+on TensorFlow predicts correctly by `predict` only if all clips have one length, see `TimeDistributed`; called as a
+function, it always does.
 """
 
 from typing import Any

@@ -53,21 +53,22 @@ def read(path: Path) -> dict[str, list[float]]:
         raise
     except Exception as error:  # a damaged pickle raises almost anything
         raise PipelineError(f"{path} is not a readable training history ({error}). {advice}") from error
-    history = _lists_of_numbers(content)
+    history = _lists_of_numbers(content) if isinstance(content, dict) else {}
     if not history:
         raise PipelineError(f"{path} contains no list of numbers per epoch. {advice}")
     return history
 
 
-def _lists_of_numbers(content: Any) -> dict[str, list[float]]:
+def _lists_of_numbers(content: dict) -> dict[str, list[float]]:
     history = {}
-    for key, values in content.items() if isinstance(content, dict) else ():
+    for key, values in content.items():
+        if not isinstance(key, str) or not isinstance(values, (list, tuple)) or not values:
+            continue
         try:
-            numbers = [math.inf if abs(value) > LARGEST else value for value in map(float, values)]
+            numbers = [float(value) for value in values]
         except (TypeError, ValueError, OverflowError):
             continue
-        if isinstance(key, str) and isinstance(values, (list, tuple)) and numbers:
-            history[key] = numbers
+        history[key] = [math.inf if abs(number) > LARGEST else number for number in numbers]
     return history
 
 

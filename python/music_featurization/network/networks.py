@@ -79,7 +79,10 @@ def require_same_network(path: Path, network_name: str) -> dict:
 
 
 def _other_network(path: Path, name: str, expected: str) -> PipelineError:
-    return PipelineError(f"{path} contains the network {name}, not {expected}. Give --network.")
+    return PipelineError(
+        f"{path} contains the network {name}, not {expected}. "
+        "Give the --network that it contains, or another --start-from."
+    )
 
 
 def describe_front_end(network_name: str, weights: str, fine_tune: bool, start_from: dict | None = None) -> dict | None:

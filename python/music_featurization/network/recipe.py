@@ -9,7 +9,6 @@ from music_featurization.artifacts import PipelineError
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
-# Reasons: extras/benchmarks/README.md.
 _COMMON = {"class_weights": True, "precision": "auto"}
 RECIPES: dict[str, dict] = {
     "crnn": {"batch_size": 16, "learning_rate": 1e-3, "weight_decay": 0.01, **_COMMON},

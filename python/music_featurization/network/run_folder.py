@@ -74,7 +74,8 @@ def begin(artifacts: Artifacts, settings: dict, versions: dict, overwrite: bool)
 def check_disk(models: Path, megabytes_each: float, epochs: int) -> None:
     """Raise a PipelineError if the checkpoints of all epochs do not fit on the disk."""
     existing = next(folder for folder in [models, *models.parents] if folder.exists())
-    needed, free = megabytes_each * (epochs + 4), shutil.disk_usage(existing).free / 1e6
+    others = 4  # the state of the run, with the two moments of the optimizer, and an unfinished file
+    needed, free = megabytes_each * (epochs + others), shutil.disk_usage(existing).free / 1e6
     if needed > free:
         raise PipelineError(
             f"{epochs} checkpoints need {needed:,.0f} MB, but only {free:,.0f} MB are free at {models}. "

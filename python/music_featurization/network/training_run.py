@@ -1,10 +1,11 @@
 """One training run from its options to its checkpoints: everything is checked before anything is deleted or written."""
 
+import functools
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from music_featurization.artifacts import REPOSITORY, STEP_3, STEP_4, Artifacts, PipelineError, fingerprint, first_line
 from music_featurization.audio import spectrogram
@@ -67,16 +68,21 @@ def train(
     artifacts = Artifacts(root)
     tables = {part: read_part(artifacts, part) for part in PARTS}
     spectrogram_folder.require_our_settings(artifacts.spectrograms)
-    cluster: dict[str, Any] = {"jobs": jobs, "dask": dask, "overwrite": overwrite}
+    embed = functools.partial(embeddings.generate_missing, artifacts, jobs=jobs, dask=dask, overwrite=overwrite)
     if shard:
-        embeddings.generate_missing(artifacts, _names(tables, PARTS), shard=shard, **cluster)
+        embed(_names(tables, PARTS), shard=shard)
         return
     classes = list(read_classes(artifacts))
     check_classes(list(tables["train"]["label"]), list(tables["val"]["label"]), classes)
     front_end = _describe_front_end(network, weights, fine_tune, start_from)
     settings = {
-        **{"network": network, "weights": weights or networks.PRETRAINED, "fine_tune": fine_tune},
-        **{"epochs": epochs, "seed": seed, "early_stop": early_stop, "keep": keep},
+        "network": network,
+        "weights": weights or networks.PRETRAINED,
+        "fine_tune": fine_tune,
+        "epochs": epochs,
+        "seed": seed,
+        "early_stop": early_stop,
+        "keep": keep,
         **recipe.complete(network, changes, len(tables["train"])),
         "start_from": fingerprint(start_from) if start_from else None,
         "front_end": front_end,
@@ -85,7 +91,19 @@ def train(
     if run_folder.is_finished(artifacts, settings, overwrite):
         print("nothing to do: this run is finished (--overwrite trains again)")
         return
-    _run(artifacts, tables, classes, settings, start_from, tensorboard, cluster)
+    _run(artifacts, tables, classes, settings, start_from, tensorboard, overwrite, embed)
+
+
+def check_classes(labels: Sequence[int], validation: Sequence[int], classes: Sequence[str]) -> None:
+    """Raise a PipelineError if a class has no training clip or the validation part is empty."""
+    missing = [genre for label, genre in enumerate(classes) if label not in set(labels)]
+    if missing:
+        raise PipelineError(
+            f"No training clip is {' or '.join(missing)}: the network cannot learn it. Add clips, or leave the genre "
+            f"out in {STEP_3}, and run the steps after it again."
+        )
+    if not len(validation):
+        raise PipelineError(f"The validation part of the split is empty. Add clips and run {STEP_4} again.")
 
 
 def _run(
@@ -95,24 +113,32 @@ def _run(
     settings: dict,
     start_from: Path | None,
     tensorboard: Path | None,
-    cluster: dict,
+    overwrite: bool,
+    embed: Callable[[list[str]], None],
 ) -> None:
-    """Prepare the network and its clips, and train."""
+    """Prepare the network and its clips, and train; `embed` computes the embeddings that are missing."""
     model = _build_or_load(settings, classes, start_from)
     if settings["keep"] == "all":
         run_folder.check_disk(artifacts.models, model.count_params() * 4 / 1e6, settings["epochs"])
-    train, validation = _read_clips(artifacts, tables, networks.has_provided_front_end(settings), cluster)
+    embedded = networks.has_provided_front_end(settings)
+    if embedded:
+        embed(_names(tables, ("train", "val")))
+    folder = artifacts.embeddings if embedded else artifacts.spectrograms
+    train, validation = (_read_clips(tables[part], folder, embedded) for part in ("train", "val"))
     if not start_from:
         training.standardise(model, train)
     versions, callbacks = _versions(), _tensorboard(model, tensorboard)
-    run_folder.begin(artifacts, settings, versions, cluster["overwrite"])
+    run_folder.begin(artifacts, settings, versions, overwrite)
     print(f"{model.name}: {model.count_params():,} parameters; {len(train.paths)} training clips", flush=True)
     training.fit(
         model,
         train,
         validation,
         artifacts.models,
-        **{key: settings[key] for key in ("epochs", "seed", "early_stop", "keep")},
+        epochs=settings["epochs"],
+        seed=settings["seed"],
+        early_stop=settings["early_stop"],
+        keep=settings["keep"],
         settings=settings,
         about={"classes": classes, "spectrogram_settings": spectrogram.SETTINGS, "versions": versions, **settings},
         callbacks=callbacks,
@@ -143,20 +169,12 @@ def _build_or_load(settings: dict, classes: list[str], start_from: Path | None) 
     return networks.build_network(settings["network"], len(classes), **options)
 
 
-def _read_clips(
-    artifacts: Artifacts, tables: dict[str, "pandas.DataFrame"], embedded: bool, cluster: dict
-) -> list[training.Clips]:
-    """Return the clips of train and val, after computing missing embeddings and reading every file once."""
-    if embedded:
-        embeddings.generate_missing(artifacts, _names(tables, ("train", "val")), **cluster)
-    folder = artifacts.embeddings if embedded else artifacts.spectrograms
-    parts = []
-    for table in (tables["train"], tables["val"]):
-        paths = [folder / name for name in table["spectrogram"]]
-        parts.append(training.Clips(paths, list(table["label"]), embedded))
-        for path in paths:
-            parts[-1].load(path)
-    return parts
+def _read_clips(table: "pandas.DataFrame", folder: Path, embedded: bool) -> training.Clips:
+    """Return the clips of a part of the split, after reading each once: a damaged file is found before training."""
+    clips = training.Clips([folder / name for name in table["spectrogram"]], list(table["label"]), embedded)
+    for path in clips.paths:
+        clips.load(path)
+    return clips
 
 
 def _versions() -> dict[str, str]:
@@ -176,17 +194,7 @@ def _tensorboard(model: "keras.Model", folder: Path | None) -> list["keras.callb
         callback = keras.callbacks.TensorBoard(log_dir=str(folder))
         callback.set_model(model)
     except Exception as error:  # TensorFlow has errors of its own; with another backend it may be missing
-        raise PipelineError(f"--tensorboard {folder}: logs cannot be written there ({first_line(error)}).") from error
-    return [callback]
-
-
-def check_classes(labels: Sequence[int], validation: Sequence[int], classes: Sequence[str]) -> None:
-    """Raise a PipelineError if a class has no training clip or the validation part is empty."""
-    missing = [genre for label, genre in enumerate(classes) if label not in set(labels)]
-    if missing:
         raise PipelineError(
-            f"No training clip is {' or '.join(missing)}: the network cannot learn it. Add clips, or leave the genre "
-            f"out in {STEP_3}, and run the steps after it again."
-        )
-    if not len(validation):
-        raise PipelineError(f"The validation part of the split is empty. Add clips and run {STEP_4} again.")
+            f"--tensorboard {folder}: logs cannot be written there ({first_line(error)}). Give another folder."
+        ) from error
+    return [callback]
