@@ -55,8 +55,9 @@ class Declared(NamedTuple):
 
     seconds: float = 0.0  # of audio, 0 if unknown
     missing: str | None = None  # at the end
-    share: float = 1.0  # of the bytes of audio that are there
-    # No: libsndfile decodes no more frames than an mp3's header counts, and also what follows the audio in a Wave64.
+    share: float = 1.0  # of the bytes of audio, how many are in the file
+    # False if libsndfile decodes less than the audio (no more frames than an mp3's header counts) or more (also what
+    # follows it in a Wave64).
     libsndfile_suffices: bool = True
     streams: tuple[int, ...] = (0,)  # where the streams of an Ogg file begin that follow each other
     end: int = sys.maxsize  # the byte at which the audio ends and other content may begin
@@ -310,7 +311,8 @@ def _walk_chunks(file: Part, layout: _Layout) -> Declared:
         head = file.read(32)
         if len(head) < struct.calcsize(layout.header) or declared.missing:
             break
-        name, length = sorted(struct.unpack_from(layout.header, head), key=lambda field: isinstance(field, int))
+        fields = struct.unpack_from(layout.header, head)
+        name, length = fields if isinstance(fields[0], bytes) else reversed(fields)  # in MP4 the size comes first
         begin = position + struct.calcsize(layout.header)
         if name == b"ds64":
             size_64 = struct.unpack_from("<8xQ", head.ljust(32), 8)[0]
@@ -331,7 +333,7 @@ def _walk_chunks(file: Part, layout: _Layout) -> Declared:
 
 
 def _judge_segment(file: Part) -> Declared:
-    """Return whether the segment of a Matroska file, which contains all streams, ends in the file."""
+    """Return what is missing of the segment of a Matroska file, which contains all streams."""
     file.seek(0)
     head = file.read(4096)
     begin, length = _element(head, 0)
@@ -352,7 +354,10 @@ def _element(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _judge_chunk(begin: int, length: int, size: int) -> Declared:
-    """Return whether a chunk ends in the file. Programs that write to a pipe declare 0 or the largest possible size."""
+    """Return what a file of `size` bytes lacks of the chunk whose `length` bytes begin at `begin`.
+
+    A length of 0 or the largest possible number, which programs declare that write to a pipe, says nothing.
+    """
     missing = begin + length - size
     unknown = (length + 0xFFFF) % 0x80000000 <= 0x10000 or length in (size, size - 8)
     if missing <= 0 or unknown:

@@ -149,8 +149,8 @@ def _frame(table: FeatureTable) -> "pandas.DataFrame":
 def read(path: str | os.PathLike, classes: Sequence[str] = GENRES) -> FeatureTable:
     """Read an .npz, a .csv or .parquet of featurize.py, or a CSV of 2-testing.py, which has no header.
 
-    `classes` are the genres with which rows of the latter can begin. Raises a PipelineError if the file is missing, is
-    no such table, or has no row, features of several networks, or features that are not finite.
+    `classes` are the genres with which the rows of a CSV without a header can begin. Raises a PipelineError if the file
+    is missing, is not such a table, or has no row, features of several networks, or features that are not finite.
     """
     path = Path(path)
     require(path, MADE_BY)

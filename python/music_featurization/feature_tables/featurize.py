@@ -117,8 +117,10 @@ def _complete(
 ) -> FeatureTable | None:
     """Analyse the recordings that earlier runs did not, and join all rows, unless this run is a shard."""
     parts = table_run.parts(out)
-    earlier, outdated = ([], [out, *parts]) if overwrite else ([out, *parts], [])
-    old = table_run.read_done(earlier, out, settings.model_fingerprint, settings.every, settings.tags)
+    existing = [out, *parts]  # without the parts that this run will write
+    old = table_run.read_done(
+        [] if overwrite else existing, out, settings.model_fingerprint, settings.every, settings.tags
+    )
     done, to_do = table_run.compare(old, recordings, out)
     where = f" in shard {shard[0]} of {shard[1]}" if shard else ""
     print(
@@ -127,7 +129,8 @@ def _complete(
     )
     failures: dict[str, str] = {}
     for table in _tables(_outcomes(to_do, settings, jobs, dask), out, settings, failures, len(to_do)):
-        _remove(outdated)  # not before a network has been loaded
+        if overwrite:  # not before a network has been loaded
+            _remove(existing)
         parts.append(table_run.keep_part(out, table))
         done.append(table)
     table_run.write_failures(out, failures, shard)
@@ -223,8 +226,9 @@ def _tables(
     if batch:
         yield _table(batch, out, settings)
     if done:
-        seconds, shares = time.perf_counter() - began, (f"{k} {v / spent.total():.0%}" for k, v in spent.items())
-        print(f"{plural(done, 'track')} in {seconds:.1f} s, {done / seconds:.2f} tracks/s ({', '.join(shares)})")
+        seconds = time.perf_counter() - began
+        shares = ", ".join(f"{part} {time_spent / spent.total():.0%}" for part, time_spent in spent.items())
+        print(f"{plural(done, 'track')} in {seconds:.1f} s, {done / seconds:.2f} tracks/s ({shares})")
 
 
 def _table(batch: Sequence[tuple[Track, TrackFeatures]], out: Path, settings: Settings) -> FeatureTable:

@@ -30,7 +30,8 @@ class Track(NamedTuple):
 def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], Skipped]:
     """Find the recordings among files and folders, each real file once, for a table that will name them.
 
-    In a folder, files with the endings `decoding.FILE_ENDINGS` are recordings; a file is used whatever its ending.
+    In a folder, the files with one of `decoding.FILE_ENDINGS` are recordings. A file that is given by its own path can
+    have any ending.
 
     Returns
     -------
