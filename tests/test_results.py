@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_pipeline import call_script, refused
 from tiny_results import make_history, make_model, make_results, make_spectrograms, make_split
 
-from music_featurization.artifacts import FORMAT, PREDICTION, REPORT, TESTING, Artifacts, PipelineError
+from music_featurization.artifacts import FORMAT, MAP, PREDICTION, REPORT, TESTING, Artifacts, PipelineError
 from music_featurization.dataset import split
 from music_featurization.evaluation import results
 from music_featurization.feature_tables import feature_table
@@ -292,7 +292,7 @@ def test_results_of_another_split_of_equal_size_are_refused(artifacts):
         ("prediction", lambda array: array + 6, "labels outside 0-5"),
         ("prediction", lambda array: array[:, None], "numbers in 1 dimensions are needed"),
         ("probabilities", lambda array: array[:, :5], "has 5 classes, the clips have 6"),
-        ("probabilities", lambda array: array * np.nan, "no probabilities"),
+        ("probabilities", lambda array: array * np.nan, "not probabilities"),
         ("probabilities", lambda array: array.astype(object), "not a readable array"),
     ],
 )
@@ -302,6 +302,14 @@ def test_damaged_predictions_are_refused(artifacts, name, change, message):
     np.save(path, change(np.load(path)), allow_pickle=True)
     assert message in refused(PREDICTION, artifacts)
     assert not artifacts.report.exists()
+
+
+def test_unfinished_results_are_refused(artifacts):
+    """A run that was killed after it wrote the probabilities, beside the predictions of an earlier one."""
+    make_results(artifacts)
+    artifacts.testing_record.unlink()
+    for script in (PREDICTION, MAP):
+        assert "testing.json does not exist: python/2-testing.py was interrupted" in refused(script, artifacts)
 
 
 def test_predictions_are_not_unpickled(artifacts):

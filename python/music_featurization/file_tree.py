@@ -39,10 +39,14 @@ def _some(names: list[str]) -> str:
     return in_a_line(", ".join([*short, "..."] if len(names) > NAMED else short))
 
 
+def printable(name: str) -> str:
+    """Return a name as text that UTF-8 can encode: other bytes become `\\xNN`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def in_a_line(name: str) -> str:
     """Return a name as it can be printed: line ends, other control characters and bytes beyond UTF-8 as escapes."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda mark: repr(mark[0])[1:-1], text)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda mark: repr(mark[0])[1:-1], printable(name))
 
 
 def files(folder: str | os.PathLike, endings: tuple[str, ...], skipped: Skipped | None = None) -> Iterator[str]:

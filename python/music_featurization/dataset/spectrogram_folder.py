@@ -28,6 +28,7 @@ from music_featurization.artifacts import (
 )
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.dataset import clip_names
+from music_featurization.file_tree import printable
 
 RECORDING_MISSING = "its recording is missing"  # of a spectrogram, as `check` says
 LARGEST = 12.0  # log-mel: all of the power of an hour in one bin of one frame gives 11
@@ -153,11 +154,6 @@ def spectrogram_name(clip: str) -> str:
     """Return the path of a clip's spectrogram, relative to the folder of spectrograms."""
     folder = clip.rpartition("/")[0]
     return f"{folder}/{clip_names.stem(clip)}.npy".lstrip("/")
-
-
-def printable(clip: str) -> str:
-    """Return a path as text that UTF-8 can encode: other bytes become `\\xNN`."""
-    return os.fsencode(clip).decode("utf-8", "backslashreplace")
 
 
 def in_shard(path: str, shard: Shard | None) -> bool:

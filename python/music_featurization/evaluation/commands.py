@@ -36,7 +36,7 @@ ALWAYS_PRINTED = ("network", "epochs", "batch_size", "seed")
 TRAINING_DEFAULTS = {"weights": networks.PRETRAINED, "fine_tune": False, "early_stop": 0, "keep": "all"}
 
 
-def given_options(function: Callable, **options: Any) -> dict:
+def given_options(function: Callable, **options: Any) -> dict[str, Any]:
     """Return the options that differ from a function's defaults; a path in the repository as text relative to it."""
     parameters = inspect.signature(function).parameters
     return {

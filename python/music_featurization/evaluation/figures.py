@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from music_featurization.artifacts import PipelineError, replacing
+from music_featurization.command_line import plural
 from music_featurization.evaluation import palette
 from music_featurization.evaluation.metrics import Metrics
 from music_featurization.evaluation.palette import BALANCED, TRAINING, VALIDATION
@@ -152,8 +153,8 @@ def _draw_curve(axes: "Axes", line: Line, values: Sequence[float], best: int | N
         axes.plot(best, y[best - 1], "o", **ring)
 
 
-def _curves_title(lines: list, name: str, best: int | None, epochs: int) -> str:
-    title = f"{name.capitalize()} of {epochs} epoch{'s' if epochs > 1 else ''}"
+def _curves_title(lines: Sequence[tuple[Line, Sequence[float]]], name: str, best: int | None, epochs: int) -> str:
+    title = f"{name.capitalize()} of {plural(epochs, 'epoch')}"
     if not best:
         return title
     values = [
@@ -161,4 +162,4 @@ def _curves_title(lines: list, name: str, best: int | None, epochs: int) -> str:
         for line, values in lines
         if line.label != "training" and best <= len(values)
     ]
-    return f"{title}; best: lowest validation loss\n" + f"best epoch {best}: {', '.join(values)}".rstrip(": ")
+    return f"{title}; best: lowest validation loss\nbest epoch {best}{': ' if values else ''}{', '.join(values)}"

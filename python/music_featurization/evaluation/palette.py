@@ -78,6 +78,7 @@ def _further_fonts(letters: str) -> list[str]:
     from matplotlib import font_manager, ft2font
 
     def known(file: str) -> set[int]:
+        """Return the missing letters that a font has."""
         try:
             return missing & ft2font.FT2Font(file).get_charmap().keys()
         except (OSError, RuntimeError):  # matplotlib's list can be older than the installed fonts
@@ -88,7 +89,10 @@ def _further_fonts(letters: str) -> list[str]:
     missing = {ord(letter) for letter in letters}
     missing -= known(files[FONT])
     chosen: list[str] = []
-    while missing and known(files[best := max(sorted(files), key=lambda font: len(known(files[font])))]):
+    while missing:
+        best = max(sorted(files), key=lambda font: len(known(files[font])))
+        if not known(files[best]):  # no installed font has the others
+            break
         missing -= known(files[best])
         chosen.append(best)
     return chosen

@@ -99,6 +99,16 @@ def read_record(artifacts: Artifacts, part: str = "test") -> dict:
     return read_json(path, TESTING, classes=list | None, model=str | None, network=dict | None, options=dict | None)
 
 
+def require_finished(artifacts: Artifacts, part: str = "test") -> None:
+    """Raise a PipelineError if 2-testing.py was interrupted while it replaced results: it writes the record last."""
+    paths = files(artifacts, part)
+    if paths.features_npz.exists() and not paths.record.exists():  # results that come from elsewhere have no .npz
+        raise PipelineError(
+            f"{paths.record} does not exist: {TESTING} was interrupted, and its results may be of several networks. "
+            "Run it again."
+        )
+
+
 def new_record(artifacts: Artifacts, part: str, model_file: Path, classes: Sequence[str], options: dict) -> dict:
     """Describe what a run of 2-testing.py is made from.
 
@@ -214,12 +224,14 @@ def read(artifacts: Artifacts) -> TestSetResults:
     paths, record, classes = files(artifacts), read_record(artifacts), classes_of(artifacts)
     predicted = read_array(paths.prediction, TESTING, dimensions=1)
     probabilities = read_array(paths.probabilities, TESTING, dimensions=2)
-    trained, has_split = None, artifacts.split("test").exists()
+    require_finished(artifacts)
+    has_split = artifacts.split("test").exists()
     if has_split:
-        clips, trained = read_clips(artifacts, "test"), read_clips(artifacts, "train")["spectrogram"].tolist()
+        clips, source = read_clips(artifacts, "test"), artifacts.split("test")
+        trained = read_clips(artifacts, "train")["spectrogram"].tolist()
     else:
-        clips = _clips_by_name(paths.features, classes)
-    source = artifacts.split("test") if has_split else paths.features
+        clips, source = _clips_by_name(paths.features, classes), paths.features
+        trained = None
     _require_equal_sizes(paths, len(clips), predicted, probabilities, source)
     _require_probabilities(paths, predicted, probabilities, classes)
     if has_split and paths.features.exists():
@@ -238,7 +250,7 @@ def _trained_on_this_split(artifacts: Artifacts, record: dict) -> bool | None:
 def classes_of(artifacts: Artifacts) -> tuple[str, ...]:
     """Return the genres in label order: the split's, those that 2-testing.py recorded, or MagnaTagATune's six."""
     if artifacts.split("test").exists():
-        return tuple(split.read_classes(artifacts))
+        return split.read_classes(artifacts)
     return tuple(read_record(artifacts).get("classes") or GENRES)
 
 
@@ -272,7 +284,7 @@ def _require_probabilities(
     elif not np.isin(predicted, np.arange(len(classes))).all():
         problem = f"{paths.prediction} contains labels outside 0-{len(classes) - 1}"
     elif not np.isfinite(probabilities).all() or (probabilities < 0).any():
-        problem = f"{paths.probabilities} contains numbers that are no probabilities"
+        problem = f"{paths.probabilities} contains numbers that are not probabilities"
     else:
         return
     raise PipelineError(f"{problem}. Run {TESTING} --overwrite.")

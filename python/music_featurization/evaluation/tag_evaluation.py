@@ -34,31 +34,6 @@ PUBLISHED = {"roc_auc": 0.9069, "pr_auc": 0.3844}
 STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03)  # C of the logistic regressions, chosen on folder c
 
 
-def score(truth: np.ndarray, probabilities: np.ndarray, tags: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Compute ROC AUC and PR AUC (average precision) of each tag, without the tags that all clips have, or none.
-
-    `truth` (bool) and `probabilities` have the shape (clips, tags).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> score(np.array([[1, 0], [0, 0], [1, 0]], bool), np.array([[0.9, 0.1], [0.5, 0.1], [0.6, 0.1]]), "ab")
-    {'a': (1.0, 1.0)}
-    """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    return {
-        tag: (float(roc_auc_score(is_set, values)), float(average_precision_score(is_set, values)))
-        for tag, is_set, values in zip(tags, truth.T, probabilities.T, strict=True)
-        if is_set.any() and not is_set.all()
-    }
-
-
-def means(scores: dict[str, tuple[float, float]]) -> dict[str, float]:
-    """Return the macro averages over the tags."""
-    return dict(zip(("roc_auc", "pr_auc"), np.mean(list(scores.values()), axis=0).tolist(), strict=True))
-
-
 def evaluate(root: Path, *, train: bool = False, model: Path = PROVIDED_MODEL, jobs: int = 1) -> None:
     """Evaluate the front end's MagnaTagATune tags on folders d-f, and write `results/tags.txt` and `tags.json`.
 
@@ -107,9 +82,9 @@ def read_clips(artifacts: Artifacts) -> tuple["pandas.DataFrame", "pandas.DataFr
     """
     clips, tags = annotations.read(artifacts.annotations)
     clips["spectrogram"] = clips["mp3_path"].map(spectrogram_name)
-    existing = list(list_spectrograms(artifacts.spectrograms)) if artifacts.spectrograms.is_dir() else []
+    existing = list(list_spectrograms(artifacts.spectrograms))
     if not existing:
-        raise PipelineError(f"{artifacts.spectrograms} has no spectrogram. Run {STEP_1} first.")
+        raise PipelineError(f"{artifacts.spectrograms} contains no spectrogram. Run {STEP_1} first.")
     clips["spectrogram"] = annotations.find_spectrograms(clips, existing, artifacts.annotations)
     clips["folder"] = clips["spectrogram"].map(magnatagatune.folder)
     names = _tag_names()
@@ -137,7 +112,10 @@ def _require_clips(parts: dict[str, np.ndarray], train: bool, artifacts: Artifac
 
 
 def predict_tags(files: Sequence[Path], tags: Sequence[str]) -> np.ndarray:
-    """Compute the probability of tags from files of embeddings, as means over the windows: shape (clips, tags)."""
+    """Compute the probability of tags with the front end's last layer: float64, shape (clips, tags).
+
+    `files` are the embeddings of the clips; the probabilities are means over the windows of a clip.
+    """
     network = load_keras().saving.load_model(FRONT_END, compile=False)
     kernel, bias = map(to_numpy, network.get_layer("mtt_tags").weights)
     names = _tag_names()
@@ -189,7 +167,10 @@ def fit_and_predict(features: np.ndarray, truth: np.ndarray, parts: dict[str, np
 
 
 def _fit(inputs: np.ndarray, truth: np.ndarray, others: np.ndarray, strength: float) -> np.ndarray:
-    """Return the tags' probabilities for other clips; those of a tag without both classes in training are constant."""
+    """Fit a regression per tag and return the tags' probabilities for other clips, shape (others, tags).
+
+    A tag that all or none of the clips have gets the probability 1 or 0.
+    """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
@@ -202,6 +183,31 @@ def _fit(inputs: np.ndarray, truth: np.ndarray, others: np.ndarray, strength: fl
             regression = LogisticRegression(C=strength, max_iter=1000).fit(inputs, is_set)
             columns.append(regression.predict_proba(others)[:, 1])
     return np.stack(columns, axis=1)
+
+
+def score(truth: np.ndarray, probabilities: np.ndarray, tags: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Compute ROC AUC and PR AUC (average precision) of each tag, except tags that all or none of the clips have.
+
+    `truth` (bool) and `probabilities` have the shape (clips, tags).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> score(np.array([[1, 0], [0, 0], [1, 0]], bool), np.array([[0.9, 0.1], [0.5, 0.1], [0.6, 0.1]]), "ab")
+    {'a': (1.0, 1.0)}
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    return {
+        tag: (float(roc_auc_score(is_set, values)), float(average_precision_score(is_set, values)))
+        for tag, is_set, values in zip(tags, truth.T, probabilities.T, strict=True)
+        if is_set.any() and not is_set.all()
+    }
+
+
+def means(scores: dict[str, tuple[float, float]]) -> dict[str, float]:
+    """Return the macro averages over the tags."""
+    return dict(zip(("roc_auc", "pr_auc"), np.mean(list(scores.values()), axis=0).tolist(), strict=True))
 
 
 def _write(artifacts: Artifacts, content: dict, positives: "pandas.Series") -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from music_featurization import file_lock
 from music_featurization.artifacts import PipelineError, make_folder, remove_unfinished, write_table
-from music_featurization.dataset.spectrogram_folder import printable
 from music_featurization.feature_tables import feature_table, tracks
 from music_featurization.feature_tables.feature_table import FeatureTable
+from music_featurization.file_tree import printable
 
 Shard = tuple[int, int] | None
 

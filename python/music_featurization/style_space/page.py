@@ -1,6 +1,5 @@
 """The style space as one HTML page that needs no network: the map, its clips, Plotly, and a player."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ import numpy as np
 from music_featurization import templates
 from music_featurization.artifacts import PipelineError
 from music_featurization.evaluation.palette import genre_style
+from music_featurization.file_tree import printable
 from music_featurization.style_space.style_map import has_recording
 
 if TYPE_CHECKING:
@@ -24,10 +24,21 @@ def render(
     description: str,
     folder: Path,
 ) -> str:
-    """Write the page as HTML: clips as returned by `style_map.read`, with their map, shape (N, 2).
+    """Write the page as HTML.
 
-    `centres` are the rows of the clips nearest to the genres' centroids, `description` is a line for the head of the
-    page, and the players name recordings relative to `folder`, where the page is stored.
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+        As returned by `style_map.read`.
+    points : numpy.ndarray of float, shape (N, 2)
+        Their map.
+    genres : sequence of str
+    centres : dict of str to int
+        Row of the clip nearest to the centroid of each genre.
+    description : str
+        A line for the head of the page.
+    folder : Path
+        Where the page will be stored: the players name recordings relative to it.
     """
     labels = {genre: number for number, genre in enumerate(genres)}
     exists = set(filter(has_recording, clips["recording"]))
@@ -37,19 +48,20 @@ def render(
             for genre, style in zip(genres, map(genre_style, range(len(genres))), strict=True)
         ],
         "clips": {
-            **{axis: [round(float(number), 3) for number in points[:, column]] for column, axis in enumerate("xy")},
+            "x": _rounded(points[:, 0]),
+            "y": _rounded(points[:, 1]),
             "genre": [labels[genre] for genre in clips["genre"]],
-            **{name: [_text(value) for value in clips[name]] for name in ("name", "label", "artist", "predicted")},
+            **{column: list(map(printable, clips[column])) for column in ("name", "label", "artist", "predicted")},
             "src": [templates.relative_url(path, folder) if path in exists else "" for path in clips["recording"]],
-            "missing": ["" if path in exists else _text(path) for path in clips["recording"]],
+            "missing": ["" if path in exists else printable(path) for path in clips["recording"]],
         },
     }
     content = {"title": "Style space", "description": description, "data": data, "plotly": _plotly()}
     return templates.render("style_space.html", **content)
 
 
-def _text(value: str) -> str:
-    return os.fsencode(value).decode("utf-8", "backslashreplace")
+def _rounded(numbers: np.ndarray) -> list[float]:
+    return [round(number, 3) for number in numbers.tolist()]
 
 
 def _plotly() -> str:

@@ -9,6 +9,7 @@ two fixed ends. It minimises
 with c(i) the waypoint nearest to x_i. A large s gives a straight line of even steps, s = 0 plain k-means.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,12 +30,12 @@ def find(points: np.ndarray, start: int, end: int, waypoints: int = WAYPOINTS) -
     start, end : int
         Two different rows of `points`.
     waypoints : int
-        How many there are between the ends.
+        Number of waypoints between the ends.
 
     Returns
     -------
     numpy.ndarray of float64, shape (waypoints + 2, D)
-        The first and the last are the two points. Of the paths of every stiffness, that at the elbow of unevenness.
+        The first and the last are the two points. It is the path whose stiffness is at the `elbow`.
     """
     points = np.asarray(points, np.float64)
     visited = points[shortest(points, start, end)]
@@ -49,15 +50,16 @@ def find(points: np.ndarray, start: int, end: int, waypoints: int = WAYPOINTS) -
 
 
 def shortest(points: np.ndarray, start: int, end: int) -> list[int]:
-    """Find the rows of the path over points of least cost, where a step costs its length squared.
+    """Find the rows of the cheapest path over points, where a step costs its length squared.
 
-    So it has many short steps and no long one. Among many points only an evenly spaced part is visited.
+    So it has many short steps and no long one. Of many points, only every k-th row can be visited.
     """
     from scipy.sparse.csgraph import dijkstra
 
-    rows = np.unique([*range(0, len(points), -(-len(points) // MOST_LANDMARKS)), start, end])
+    every = math.ceil(len(points) / MOST_LANDMARKS)
+    rows = np.unique([*range(0, len(points), every), start, end])
     costs = squared_distances(points[rows], points[rows])
-    # A cost of 0 means "no way" to scipy; equal points are to be joined all the same.
+    # For scipy, a cost of 0 means that two points are not joined; equal points must be.
     costs = np.maximum(costs, np.finfo(float).eps * costs.max())
     first, last = np.searchsorted(rows, [start, end])
     _, before = dijkstra(costs, indices=first, return_predecessors=True)
@@ -70,9 +72,9 @@ def shortest(points: np.ndarray, start: int, end: int) -> list[int]:
 def resample(line: np.ndarray, count: int) -> np.ndarray:
     """Return evenly spaced points on a line through two or more points: shape (count, D), with the same ends."""
     line = np.asarray(line, np.float64)
-    at = np.concatenate([[0], np.cumsum(steps(line))])
-    wanted = np.linspace(0, at[-1], count)
-    return np.stack([np.interp(wanted, at, column) for column in line.T], axis=1)
+    positions = np.concatenate([[0], np.cumsum(steps(line))])
+    wanted = np.linspace(0, positions[-1], count)
+    return np.stack([np.interp(wanted, positions, column) for column in line.T], axis=1)
 
 
 def near(points: np.ndarray, path: np.ndarray, longest_step: float) -> np.ndarray:
@@ -85,9 +87,9 @@ def near(points: np.ndarray, path: np.ndarray, longest_step: float) -> np.ndarra
 
 
 def relax(path: np.ndarray, points: np.ndarray, stiffness: float) -> np.ndarray:
-    """Minimise the sum above in turns, from a path whose ends are kept; `stiffness` is s.
+    """Minimise the sum above, starting from a path whose ends are kept; `stiffness` is s.
 
-    Each point is assigned to its nearest waypoint, then the system is solved for the waypoints.
+    In turns, each point is assigned to its nearest waypoint, and `solve` moves the waypoints.
     """
     nearest = None
     for _ in range(MAX_ROUNDS):

@@ -77,6 +77,7 @@ def _predicted(artifacts: Artifacts, file: Path, table: feature_table.FeatureTab
             continue
         if not files.prediction.exists():
             return ""
+        results.require_finished(artifacts, part)
         made_by = results.read_record(artifacts, part).get("model") or ""
         what = f"{file} and {files.prediction.name} come from different runs; run {TESTING} --overwrite"
         feature_table.require_same_model(table.model_fingerprint, made_by, what)

@@ -23,7 +23,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.globals["themes"] = palette.THEMES
-    environment.filters |= {"data_uri": _data_uri, "url": relative_url, "decimal": _decimal}
+    environment.filters |= {"data_uri": _data_uri, "decimal": _decimal}
     return environment
 
 
