@@ -22,7 +22,7 @@ from music_featurization.network import checkpoints, front_end, prediction
 from music_featurization.style_space import neighbours
 
 RATE = 16000
-NASTY = 'a, "b"\nc.wav'
+NASTY = 'a, "b"\r\nc.wav'
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +243,10 @@ def test_arguments_that_cannot_be_used(table, folder, tiny_model, tmp_path, monk
     assert "n_mels = 64" in message(model=tmp_path / "mels.h5")
     assert fingerprint(tmp_path / "other.h5") in message(model=tmp_path / "other.h5", out=table)
     assert ".parquet" in message(out=tmp_path / "f.xlsx")
+    for name in ("annotations.csv", "f.npz", "f.parquet"):
+        (tmp_path / name).write_text("clip_id\tjazz\n")
+        words = f"{tmp_path / name} is no table of python/featurize.py, and is not replaced"
+        assert words in refused(FEATURIZE, None, folder, "--out", tmp_path / name, "--overwrite")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install pyarrow" in message(out=tmp_path / "f.parquet")
 

@@ -232,14 +232,15 @@ def test_other_genres_get_codes_from_1(tmp_path):
         ("rock.1_a.npy,1,2\nrock.2_b.npy,1\n", "line 2: 1 features where the first row has 2"),
         ("rock.1_a.npy,1,x\n", "line 1: could not convert string to float: 'x'"),
         ("rock.1_a.npy\n", "line 1: 0 features"),
-        ("polka.1_a.npy,1,2\n", "'polka.1_a.npy' does not begin with one of the genres"),
+        ("polka.1_a.npy,1,2\n", "line 1: 'polka.1_a.npy' does not begin with one of the genres"),
     ],
 )
 def test_damaged_feature_tables(tmp_path, content, message):
     artifacts = Artifacts(tmp_path)
     artifacts.results.mkdir()
     artifacts.test_features.write_text(content)
-    assert message in refused(FORMAT, artifacts)
+    refusal = refused(FORMAT, artifacts)
+    assert refusal.startswith(f"{artifacts.test_features} is ") and message in refusal and "--overwrite" in refusal
     assert not artifacts.music_dataset.exists()
 
 

@@ -193,7 +193,8 @@ def write_table(path: Path, table: "pandas.DataFrame") -> None:
     """Write a table as CSV: UTF-8, comma-separated, `\\n`, no index."""
     text = table.to_csv(index=False, lineterminator="\n")
     if "\r" in text:  # in a name; Python 3.11 leaves it unquoted, and readers take it for the end of a line
-        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        header = table.head(0).to_csv(index=False, lineterminator="\n")
+        text = header + table.to_csv(index=False, header=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     write_text(path, text)
 
 

@@ -292,10 +292,13 @@ def _require_probabilities(
 
 def _require_equal_names(features: Path, clips: pandas.DataFrame, classes: tuple[str, ...], source: Path) -> None:
     """Compare the clips: another seed or grouping gives another test set, which may be of the same size."""
-    in_table, in_split = (
-        [feature_table.split_row_name(name, classes) for name in names]
-        for names in (feature_table.read_row_names(features), _row_names(clips))
-    )
+    try:
+        in_table, in_split = (
+            [feature_table.split_row_name(name, classes) for name in names]
+            for names in (feature_table.read_row_names(features), _row_names(clips))
+        )
+    except ValueError as error:
+        raise PipelineError(f"In {features} or {source}, {error}. Run {TESTING} --overwrite.") from error
     pairs = zip_longest(in_table, in_split, fillvalue=("no genre", "missing"))
     for number, (ours, theirs) in enumerate(pairs, start=1):
         if ours != theirs:

@@ -40,7 +40,7 @@ from music_featurization.dataset.genres import GENRES
 if TYPE_CHECKING:
     import pandas
 
-FORMATS = (".csv", ".npz", ".parquet")
+FORMATS = {".csv": b"path,", ".npz": b"PK", ".parquet": b"PAR1"}  # how files of featurize.py begin
 ENDINGS = (".npy", ".jpg")
 MADE_BY = f"{TESTING} or {FEATURIZE}"
 FEATURE, NUMBERS = "feature_", ("probability_", "mtt_", "msd_", "feature_")  # columns of float32 begin with these
@@ -115,6 +115,17 @@ def require_format(path: Path) -> None:
             ) from error
 
 
+def require_replaceable(path: Path) -> None:
+    """Raise a PipelineError if a file exists that is no table, perhaps damaged: --overwrite would destroy it."""
+    if path.is_file() and not _begins(path, FORMATS[path.suffix]):
+        raise PipelineError(f"{path} is no table of {FEATURIZE}, and is not replaced. Give another --out.")
+
+
+def _begins(path: Path, beginning: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(beginning)) == beginning
+
+
 def write(path: Path, table: FeatureTable) -> None:
     """Write a table in the format of the name's ending; float32 numbers are read back exactly from each."""
     if path.suffix == ".npz":
@@ -156,7 +167,7 @@ def read(path: str | os.PathLike, classes: Sequence[str] = GENRES) -> FeatureTab
     require(path, MADE_BY)
     if path.suffix == ".npz":
         table = _read_npz(path)
-    elif path.suffix == ".parquet" or _has_header(path):
+    elif path.suffix == ".parquet" or _begins(path, FORMATS[".csv"]):
         table = _read_frame(path)
     else:
         table = _read_without_header(path, classes)
@@ -185,11 +196,6 @@ def _read_npz(path: Path) -> FeatureTable:
         raise _unreadable(path, error) from error
     _require_columns(path, rows)
     return FeatureTable(rows, features, folder)
-
-
-def _has_header(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(5) == b"path,"
 
 
 def _read_frame(path: Path) -> FeatureTable:
@@ -222,7 +228,9 @@ def _require_columns(path: Path, rows: "pandas.DataFrame") -> None:
 
 
 def _unreadable(path: Path, reason: object) -> PipelineError:
-    return PipelineError(f"{path} is not a readable table of {MADE_BY} ({reason}). Make it again with --overwrite.")
+    return PipelineError(
+        f"{path} is not a readable table of {MADE_BY} ({reason}). Give such a table, or make it again with --overwrite."
+    )
 
 
 def require_same_model(fingerprint: str, other: str, reason: str) -> None:
@@ -247,14 +255,11 @@ def row_name(genre: str, clip_id: object, spectrogram: str) -> str:
 def split_row_name(name: str, classes: Sequence[str]) -> tuple[str, str]:
     """Split the first field of a row of 2-testing.py into the genre, one of the classes, and `<clip_id>_<name>`.
 
-    A genre may contain a dot. Raises a PipelineError if the name does not begin with one of the genres.
+    A genre may contain a dot. Raises a ValueError if the name does not begin with one of the genres.
     """
     genres = [genre for genre in classes if name.startswith(f"{genre}.")]
     if not genres:
-        raise PipelineError(
-            f"The row {name[:60]!r} does not begin with one of the genres {', '.join(classes)}. "
-            f"Run {TESTING} --overwrite."
-        )
+        raise ValueError(f"{name[:60]!r} does not begin with one of the genres {', '.join(classes)}")
     genre = max(genres, key=len)
     clip = name.removeprefix(f"{genre}.")
     ending = next((ending for ending in ENDINGS if clip.endswith(ending)), "")
@@ -284,10 +289,10 @@ def _read_without_header(path: Path, classes: Sequence[str]) -> FeatureTable:
     names, features = [], []
     for line, row in _rows(path):
         try:
+            names.append(split_row_name(row[0], classes))
             features.append(np.array([float(number) for number in row[1:]], dtype=np.float32))
         except ValueError as error:
             raise _bad_row(path, line, error) from error
-        names.append(split_row_name(row[0], classes))
         if not len(features[-1]) or len(features[-1]) != len(features[0]):
             raise _bad_row(path, line, f"{len(features[-1])} features where the first row has {len(features[0])}")
     if not names:
@@ -316,4 +321,4 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _bad_row(path: Path, line: int, reason: object) -> PipelineError:
-    return PipelineError(f"{path}, line {line}: {reason}. Run {TESTING} --overwrite.")
+    return _unreadable(path, f"line {line}: {reason}")

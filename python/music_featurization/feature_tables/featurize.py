@@ -96,6 +96,8 @@ def featurize(
     feature_table.require_format(out)
     if overwrite and shard:
         raise PipelineError("--overwrite and --shard cannot be combined. Give another --out, or overwrite first.")
+    if overwrite:
+        feature_table.require_replaceable(out)
     track_features.require_step(every)
     settings = Settings(model, checkpoints.require_compatible(model), fingerprint(model), every, tags)
     recordings, skipped = tracks.find([paths] if isinstance(paths, (str, os.PathLike)) else paths, out)

@@ -57,7 +57,7 @@ def find(paths: Iterable[str | os.PathLike], table: Path) -> tuple[list[Track], 
 
 def _recordings(path: str, skipped: Skipped) -> list[str]:
     if not os.path.exists(path):
-        raise PipelineError(f"{path} does not exist. Give recordings, or folders that contain some.")
+        raise PipelineError(f"{path or repr(path)} does not exist. Give recordings, or folders that contain some.")
     if not os.path.isdir(path):
         return [path]
     skipped_here = Skipped()

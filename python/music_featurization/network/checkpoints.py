@@ -78,10 +78,10 @@ def require_compatible(model_file: Path, classes: Sequence[str] | None = None) -
         If the file is missing, unreadable or does not fit.
     """
     about = read_about(model_file)
-    require_our_spectrograms(model_file, about)
     model_classes = about.get("classes", classes)
     if model_classes is None:
         raise PipelineError(f"{model_file} does not contain the names of its classes. Give one made by {TRAINING}.")
+    require_our_spectrograms(model_file, about)
     if classes is not None and tuple(model_classes) != tuple(classes):
         raise PipelineError(
             f"{model_file} was trained on the classes {', '.join(model_classes)}; the data set has "
