@@ -8,11 +8,11 @@ import numpy as np
 import soundfile
 
 RATE, SAMPLES = 16000, 464_448  # 29.1 s with what the encoder adds
-DIFFERENT = 24
+DIFFERENT = 24  # clips that are really made; the others are these under other names
 
 
 def music(seed: int) -> np.ndarray:
-    """Decaying chords over noise that a beat swells: a spectrum that falls as music does keeps a decoder busy."""
+    """Make decaying chords over pulsing noise: its spectrum falls as that of music, which keeps a decoder busy."""
     random, time = np.random.default_rng(seed), np.arange(SAMPLES) / RATE
     beat = time % random.uniform(0.3, 0.7)
     chord = random.uniform(60, 400) * np.array([1, 1.26, 1.5, 2.52, 3])
@@ -29,6 +29,7 @@ def music(seed: int) -> np.ndarray:
 
 def make(folder: Path, count: int, linked: bool = True) -> list[str]:
     """Fill `folder` with `count` clips in sixteen folders, links to or copies of a few files; return their paths."""
+    place = os.link if linked else shutil.copyfile
     clips, originals = [], folder.parent / "originals"
     originals.mkdir(parents=True, exist_ok=True)
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.84}
@@ -38,6 +39,6 @@ def make(folder: Path, count: int, linked: bool = True) -> list[str]:
     for number in range(count):
         clip = f"{number % 16:x}/artist_{number // 20}-album-{number // 10 % 9:02d}-title_{number // 2}-0-29.mp3"
         (folder / clip).parent.mkdir(parents=True, exist_ok=True)
-        (os.link if linked else shutil.copyfile)(originals / f"{number % DIFFERENT}.mp3", folder / clip)
+        place(originals / f"{number % DIFFERENT}.mp3", folder / clip)
         clips.append(clip)
     return clips

@@ -71,12 +71,14 @@ def joined(first: Clips, second: Clips) -> tuple[Clips, Folds]:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is trained and how often."""
     parser.add_argument("--seeds", type=int, default=3, help="runs, each with another start (default: 3)")
-    about = "of this project's network; 0 leaves it out (default: 40)"
-    parser.add_argument("--epochs", type=int, default=40, help=about)
-    about = "also train it with its front end, which is slow on a CPU"
-    parser.add_argument("--fine-tune", action="store_true", help=about)
-    parser.add_argument("--baselines", nargs="+", choices=BASELINES, default=list(BASELINES), help="other networks")
-    parser.add_argument("--baseline-epochs", type=int, default=0, help="of these; 0 leaves them out (default: 0)")
+    text = "epochs of this project's network; 0 leaves it out (default: 40)"
+    parser.add_argument("--epochs", type=int, default=40, help=text)
+    text = "also train this project's network with its front end, which is slow on a CPU"
+    parser.add_argument("--fine-tune", action="store_true", help=text)
+    text = "other networks (default: all)"
+    parser.add_argument("--baselines", nargs="+", choices=BASELINES, default=list(BASELINES), help=text)
+    text = "epochs of the other networks; 0 leaves them out (default: 0)"
+    parser.add_argument("--baseline-epochs", type=int, default=0, help=text)
 
 
 def options(args: argparse.Namespace) -> dict:

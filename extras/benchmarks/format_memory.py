@@ -1,6 +1,6 @@
 """How much memory decoding takes, for each audio format: one process per format, ten minutes of stereo at 44,100 Hz.
 
-    .venv/bin/python extras/benchmarks/format_memory.py
+    python3 extras/benchmarks/format_memory.py
 
 Prints a table and writes results/format_memory.json beside itself: the peak resident memory of the process, with its
 libraries. Needs Linux.

@@ -1,7 +1,7 @@
 """Real music of ten genres: slices of GTZAN clips of 2 to 3 s, artists kept apart.
 
-    python3 extras/benchmarks/gtzan.py --data ../shared/gtzan_slices
-    python3 extras/benchmarks/gtzan.py --data ../shared/gtzan_slices --test ../sealed_slices --name gtzan_sealed
+    python3 extras/benchmarks/gtzan.py --data gtzan_slices
+    python3 extras/benchmarks/gtzan.py --data gtzan_slices --test sealed_slices --name gtzan_sealed
 
 A folder contains audio/<genre>/*.flac and split.csv (path,genre,split). --data alone trains on `train` and tests on
 `valid`; with --test, both parts together are the training set, and all clips of the other folder are tested.
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of train and valid clips")
     parser.add_argument("--test", type=Path, help="folder of test clips; without it, valid is tested")
-    parser.add_argument("--name", default="gtzan", help="of the results file (default: gtzan)")
+    parser.add_argument("--name", default="gtzan", help="name of the results file (default: gtzan)")
     comparison.add_options(parser)
     args = parser.parse_args(argv)
     trained = read(args.data, ("train", "valid") if args.test else ("train",))

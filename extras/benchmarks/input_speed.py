@@ -1,6 +1,6 @@
 """How fast training on embeddings is: made-up clips of the right shape, the default network and recipe.
 
-    .venv/bin/python extras/benchmarks/input_speed.py
+    python3 extras/benchmarks/input_speed.py
 
 Writes 5,800 training and 550 validation clips, as many as MagnaTagATune's standard split has of the six genres, and
 trains 20 epochs as 1-training.py does, checkpoints included. Also reads all batches without a network.
@@ -30,7 +30,7 @@ VALIDATION = 550
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=5800, help="training clips (default: 5800)")
-    parser.add_argument("--epochs", type=int, default=20, help="default: 20")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs to train (default: 20)")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         artifacts = Artifacts(scratch)

@@ -1,13 +1,12 @@
 """Clips in MagnaTagATune's shape: cross-validated with all clips of a song together, or trained and tested apart.
 
-    cp -r ../shared/real_music realmusic      # then steps 1 to 3 of the pipeline with --root realmusic
     python3 extras/benchmarks/real_music.py --root realmusic
     python3 extras/benchmarks/real_music.py --train-root realmusic --test-root sealedmusic --name sealed
     python3 extras/benchmarks/real_music.py --root demo --name demo
     python3 extras/benchmarks/real_music.py --root realmusic --provided
 
-A root needs spectrograms and six_genres.csv; embeddings are made there, as in training. Songs are told apart by the
-clips' names.
+A root needs the results of steps 1 to 3: spectrograms and six_genres.csv. Embeddings are made there, as in training.
+The clips' names say which clips are of one song.
 """
 
 import argparse
@@ -56,11 +55,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, help="cross-validate on these clips")
     parser.add_argument("--train-root", type=Path, help="train on these")
     parser.add_argument("--test-root", type=Path, help="and test on these")
-    about = "only measure models/best_model.h5 as it is, on --root or --test-root"
-    parser.add_argument("--provided", action="store_true", help=about)
-    parser.add_argument("--name", default="real_music", help="of the results file (default: real_music)")
-    about = "of the cross-validation, other ones for each seed (default: 3)"
-    parser.add_argument("--folds", type=int, default=3, help=about)
+    text = "only measure models/best_model.h5 as it is, on --root or --test-root"
+    parser.add_argument("--provided", action="store_true", help=text)
+    parser.add_argument("--name", default="real_music", help="name of the results file (default: real_music)")
+    text = "folds of the cross-validation, other ones for each seed (default: 3)"
+    parser.add_argument("--folds", type=int, default=3, help=text)
     comparison.add_options(parser)
     args = parser.parse_args(argv)
     apart = args.test_root and (args.train_root or args.provided)

@@ -1,8 +1,9 @@
 """What does not show on a few clips: memory and start-up of step 1, and steps 2 to 4 on 25,863 rows.
 
-    .venv/bin/python extras/benchmarks/scale.py
+    python3 extras/benchmarks/scale.py
 
-Makes its own clips and annotations. Prints, and writes results/scale.json beside itself.
+Makes its own clips and annotations. Prints the results and writes them to results/scale.json beside itself. Needs
+Linux.
 """
 
 import json

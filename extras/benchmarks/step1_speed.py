@@ -1,6 +1,6 @@
 """How fast step 1 is: beside decoding alone, plain librosa and the original's way; with 1, 2, ... processes.
 
-    .venv/bin/python extras/benchmarks/step1_speed.py
+    python3 extras/benchmarks/step1_speed.py
 
 Makes its own clips. All ways take turns, clip by clip, so that a busy machine slows all of them; read the ratios. One
 process is measured in processor time, which does not count waiting for the processor while others use it. Prints a
@@ -10,7 +10,7 @@ table, writes results/step1_speed.json beside itself.
 import os
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[threads] = "1"  # one process is to mean one core, for each way
+    os.environ[threads] = "1"  # so that one process uses one core, in each way
 
 import argparse
 import functools
@@ -41,7 +41,7 @@ CLIPS_PER_PROCESS = 100
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="default: 9")
+    parser.add_argument("--rounds", type=int, default=9, help="measurements of each way (default: 9)")
     rounds = parser.parse_args().rounds
     cores = workers.cores()
     with tempfile.TemporaryDirectory() as scratch:

@@ -40,7 +40,9 @@ REPETITIONS = 15  # of a time measurement; two more are not counted
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path, nargs="?", default=original.WHEEL, help="the wheel (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=FRONT_END, metavar="FILE", help="default: models/front_end.h5")
+    parser.add_argument(
+        "--output", type=Path, default=FRONT_END, metavar="FILE", help="file to write (default: models/front_end.h5)"
+    )
     parser.add_argument("--audio", type=Path, metavar="DIR", help="also compare on the recordings in this folder")
     parser.add_argument("--time", action="store_true", help="also measure the time on one thread")
     args = parser.parse_args(argv)
