@@ -9,7 +9,7 @@ import functools
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,7 @@ VELOCITIES = {"x": 104, "o": 66, "?": 58}  # of a drum grid's strokes; `?` is pl
 
 Rhythms = tuple[tuple[float, ...], ...]
 Register = tuple[int, int]
+Curve = Callable[[np.ndarray], np.ndarray]  # from beats to seconds, or to a factor of the loudness
 
 
 class Note(NamedTuple):
@@ -104,6 +105,13 @@ class Score(NamedTuple):
     style: Style
     tempo: float
     parts: list[Part]
+
+
+class PlayedPart(NamedTuple):
+    """A part and the MIDI instrument that plays its notes, in seconds."""
+
+    part: Part
+    midi: "pretty_midi.Instrument"
 
 
 class Moment(NamedTuple):
@@ -287,13 +295,6 @@ def swung(notes: list[Note], swing: float) -> list[Note]:
     return [note._replace(beat=note.beat + swing - 0.5) if abs(note.beat % 1 - 0.5) < 0.01 else note for note in notes]
 
 
-class PlayedPart(NamedTuple):
-    """A part and the MIDI instrument that plays its notes, in seconds."""
-
-    part: Part
-    midi: "pretty_midi.Instrument"
-
-
 def perform(score: Score, rng: np.random.Generator) -> list[PlayedPart]:
     """Play a score for `SECONDS`, with rubato, varying loudness, uneven timing and vibrato."""
     beats = 4 + max(note.beat + note.length for part in score.parts for note in part.notes)
@@ -301,7 +302,7 @@ def perform(score: Score, rng: np.random.Generator) -> list[PlayedPart]:
     return [PlayedPart(part, _play(part, clock, loudness, rng)) for part in score.parts]
 
 
-def _play(part: Part, clock: Callable[..., Any], loudness: Callable[..., Any], rng: np.random.Generator) -> Any:
+def _play(part: Part, clock: Curve, loudness: Curve, rng: np.random.Generator) -> "pretty_midi.Instrument":
     import pretty_midi
 
     instrument, layer = INSTRUMENTS[part.instrument], part.layer
@@ -321,7 +322,7 @@ def _play(part: Part, clock: Callable[..., Any], loudness: Callable[..., Any], r
     return midi
 
 
-def _clock(score: Score, beats: float, rng: np.random.Generator) -> Callable[..., Any]:
+def _clock(score: Score, beats: float, rng: np.random.Generator) -> Curve:
     """Return a function from beats to seconds; the tempo varies by the style's rubato."""
     grid = np.arange(0, beats + 1, 0.25)
     waves = sum(np.sin(2 * np.pi * (grid / period + rng.random())) for period in (5.3, 8, 32))
@@ -330,19 +331,19 @@ def _clock(score: Score, beats: float, rng: np.random.Generator) -> Callable[...
     return lambda beat: np.interp(beat, grid, silence + seconds - seconds[0])
 
 
-def _loudness(dynamics: float, beats: float, rng: np.random.Generator) -> Callable[..., Any]:
+def _loudness(dynamics: float, beats: float, rng: np.random.Generator) -> Curve:
     """Return a function from beats to a factor for velocities: a level for each stretch, a swell within it."""
     stretch, period, phase = rng.choice((8, 16, 32)), rng.choice((6, 8, 16)), rng.uniform(0, 2 * np.pi)
     levels = np.maximum(0.3, 1 - dynamics * rng.uniform(0, 2.2, int(beats / stretch) + 2))
 
-    def loudness(beat):
+    def loudness(beat: np.ndarray) -> np.ndarray:
         swell = 1 + 0.6 * dynamics * np.sin(2 * np.pi * beat / period + phase)
         return levels[(beat / stretch).astype(int)] * swell
 
     return loudness
 
 
-def _vibrato(notes: list, depth: float, rng: np.random.Generator) -> Iterator[tuple[int, float]]:
+def _vibrato(notes: "list[pretty_midi.Note]", depth: float, rng: np.random.Generator) -> Iterator[tuple[int, float]]:
     """Yield pitch bends as (value, time)."""
     rate = rng.uniform(4.8, 6.2)
     for note in sorted(notes, key=lambda note: note.start):

@@ -20,7 +20,7 @@ from music_featurization.artifacts import (
     require_same_settings,
     write_json,
 )
-from music_featurization.command_line import plural
+from music_featurization.command_line import plural, progress
 from music_featurization.dataset.genres import GENRE_TAGS, INSTRUMENT_TAGS
 from music_featurization.demo import composer, synthesis
 from music_featurization.demo.instruments import INSTRUMENTS
@@ -117,8 +117,9 @@ def plan(pieces: int, seed: int) -> list[Piece]:
     return [_piece(number, seed) for number in range(pieces)]
 
 
-def _piece(number, seed):
+def _piece(number: int, seed: int) -> Piece:
     genre = ORDER[number % len(ORDER)]
+    # How many pieces of the genre come before it.
     place = (number // len(ORDER)) * ORDER.count(genre) + ORDER[: number % len(ORDER)].count(genre)
     artists, rng = _words(ARTISTS[genre]), random.Random(f"name {seed} {number}")
     band, album = place % len(artists), place // len(artists)
@@ -129,7 +130,7 @@ def _piece(number, seed):
     return Piece(number, seed, genre, (band + album) % len(STYLES[genre]), song)
 
 
-def _words(text):
+def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split("|")]
 
 
@@ -152,14 +153,13 @@ def make_clips(piece: Piece, folder: Path, soundfonts: Sequence[Path], wanted: s
 def make_all_clips(pieces: Sequence[Piece], folder: Path, soundfonts: Sequence[Path], wanted: set[str]) -> None:
     """Make the wanted clips on all cores."""
     from joblib import Parallel, delayed
-    from tqdm import tqdm
 
     pieces = [piece for piece in pieces if wanted & {path for _, path in piece.clips()}]
     jobs = (delayed(make_clips)(piece, folder, soundfonts, wanted) for piece in pieces)
     # More workers than pieces would only cost their start.
     finished = Parallel(n_jobs=-1 if len(pieces) > 3 else 1, return_as="generator_unordered")(jobs)
-    for _ in tqdm(finished, total=len(pieces), unit="piece", desc="composing", disable=None if pieces else True):
-        pass
+    if pieces:
+        list(progress(finished, len(pieces), "piece"))
 
 
 def tag_columns() -> list[str]:
@@ -200,7 +200,8 @@ def claim(artifacts: Artifacts, settings: dict, pieces: Sequence[Piece], overwri
     write_json(manifest, {"settings": settings, "clips": [path for piece in pieces for _, path in piece.clips()]})
 
 
-def _first_not_ours(artifacts, clips, claimed):
+def _first_not_ours(artifacts: Artifacts, clips: Sequence[str], claimed: bool) -> Path | None:
+    """Return the annotations or the folder of recordings if it contains others than `clips`, those made here."""
     if artifacts.annotations.exists():
         rows = artifacts.annotations.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
         if not rows or not {row.rsplit("\t", 1)[-1].strip('"') for row in rows} <= set(clips):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -51,7 +52,8 @@ def sing(
     """
     notes = sorted(notes, key=lambda note: note.start)
     line = _Line(notes, samples, rate)
-    source = sum(_folds(line, vibrato, 0.12 if unison > 1 else 0.03, rng) for _ in range(unison))
+    spread = 0.12 if unison > 1 else 0.03
+    source = sum((_folds(line, vibrato, spread, rng) for _ in range(unison)), np.zeros(samples, np.float32))
     source = _one_pole(source, np.exp(-2 * np.pi * rng.uniform(500, 1600) / rate))  # the folds themselves are dull
     vowels = rng.integers(len(VOWELS[voice]), size=len(notes))
     size = rng.uniform(0.92, 1.1)  # of the vocal tract
@@ -66,22 +68,22 @@ def sing(
 class _Line:
     """Sung notes as curves over time."""
 
-    def __init__(self, notes, samples, rate):
+    def __init__(self, notes: "list[pretty_midi.Note]", samples: int, rate: int):
         self.notes, self.samples, self.rate = notes, samples, rate
         self.starts = np.array([int(note.start * rate) for note in notes])
         self.time = np.arange(samples, dtype=np.float32) / rate
 
-    def steps(self, values):
+    def steps(self, values: ArrayLike) -> np.ndarray:
         """Repeat the value of each note until the next note begins."""
         bounds = np.clip(np.concatenate(([0], self.starts[1:], [self.samples])), 0, self.samples)
         return np.repeat(np.asarray(values, np.float32), np.diff(bounds))
 
-    def smooth(self, signal, seconds):
+    def smooth(self, signal: np.ndarray, seconds: float) -> np.ndarray:
         """Smooth in both directions, so that nothing is delayed."""
         keep = np.exp(-1 / (seconds * self.rate))
         return _one_pole(_one_pole(signal, keep)[::-1], keep)[::-1]
 
-    def loudness(self, rng):
+    def loudness(self, rng: np.random.Generator) -> np.ndarray:
         """Return the loudness: silence between notes, a swell within them, a dip for a consonant at their end."""
         loud, swell, syllabic = np.zeros(self.samples, np.float32), rng.uniform(0, 0.4), rng.uniform(0.4, 1.0)
         following = np.append(self.starts[1:], self.samples)
@@ -95,13 +97,13 @@ class _Line:
         return self.smooth(loud, rng.uniform(0.008, 0.025))
 
 
-def _one_pole(signal, keep):
+def _one_pole(signal: np.ndarray, keep: float) -> np.ndarray:
     from scipy.signal import lfilter
 
     return lfilter([1 - keep], [1, -keep], signal).astype(np.float32)
 
 
-def _folds(line, vibrato, spread, rng):
+def _folds(line: _Line, vibrato: float, spread: float, rng: np.random.Generator) -> np.ndarray:
     """Return the vocal folds of one singer: a pulse train that follows the notes, and some breath."""
     pitch = line.steps([note.pitch + rng.normal(0, spread) for note in line.notes])
     age = line.time - line.steps([note.start for note in line.notes])
@@ -117,7 +119,7 @@ def _folds(line, vibrato, spread, rng):
     return np.roll(line.loudness(rng) * (1 + 0.12 * tremble), late) * np.roll(pulses + breath, late)
 
 
-def _pulses(frequency, rate, rng):
+def _pulses(frequency: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
     """Return all harmonics below `HIGHEST_HARMONIC` in equal strength, in closed form (Dirichlet kernel)."""
     turn = np.pi * (rng.random() + np.cumsum(frequency, dtype=np.float64) / rate)
     harmonics = np.floor(HIGHEST_HARMONIC / frequency)
@@ -127,8 +129,8 @@ def _pulses(frequency, rate, rng):
     return ((np.where(flat, 2 * harmonics + 1, kernel) - 1) / np.sqrt(harmonics)).astype(np.float32)
 
 
-def _formants(source, frequencies, levels, rate):
-    """Filter by resonators side by side."""
+def _formants(source: np.ndarray, frequencies: np.ndarray, levels: np.ndarray, rate: int) -> np.ndarray:
+    """Filter by parallel resonators."""
     from scipy.signal import lfilter
 
     sound = np.zeros(len(source), np.float32)

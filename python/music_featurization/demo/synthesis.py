@@ -80,13 +80,14 @@ def render(played: list[PlayedPart], soundfont: Path, recording: str, rng: np.ra
     if guitars:
         audio += amplify(play(guitars, soundfont), rng)
     if voices:
-        audio += balance(sum(_sing(part, rng) for part in voices), audio, rng.uniform(0.8, 2.2))
+        sung = sum((_sing(part, rng) for part in voices), np.zeros(SAMPLES, np.float32))
+        audio += balance(sung, audio, rng.uniform(0.8, 2.2))
     heard, peak = record(audio, RECORDINGS[recording], rng), rng.uniform(0.3, 0.92)
     clips = [heard[start * RATE :][:CLIP_SAMPLES] for start in STARTS]
     return [(clip * (peak / (np.abs(clip).max() + 1e-9))).astype(np.float32) for clip in clips]
 
 
-def _sing(played, rng):
+def _sing(played: PlayedPart, rng: np.random.Generator) -> np.ndarray:
     layer, voice = played.part.layer, played.part.instrument
     sung = sing(
         played.midi.notes, voice, unison=layer.unison, vibrato=layer.vibrato, samples=SAMPLES, rate=RATE, rng=rng
@@ -95,8 +96,8 @@ def _sing(played, rng):
 
 
 @functools.lru_cache(maxsize=4)
-def _font(path):
-    return Path(path).read_bytes()
+def _font(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def play(played: list[PlayedPart], soundfont: Path) -> np.ndarray:
@@ -135,7 +136,7 @@ def amplify(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (shaped * (level * rng.uniform(0.8, 1.4) / (_loudness(shaped) + 1e-9))).astype(np.float32)
 
 
-def _loudness(audio):
+def _loudness(audio: np.ndarray) -> float:
     return np.sqrt(np.mean(audio**2))
 
 
@@ -159,7 +160,7 @@ def record(audio: np.ndarray, recording: Recording, rng: np.random.Generator) ->
     return heard.astype(np.float32)
 
 
-def _room(decay, wet, rng):
+def _room(decay: float, wet: float, rng: np.random.Generator) -> np.ndarray:
     """Return an impulse response: the direct sound, and noise whose treble decays first."""
     from scipy.signal import lfilter
 
@@ -175,7 +176,7 @@ def _room(decay, wet, rng):
     return tail
 
 
-def _response(size, limit, brightness, rng):
+def _response(size: int, limit: float, brightness: float, rng: np.random.Generator) -> np.ndarray:
     """Return the frequency response of microphones and carrier: a tilt, waves of a few dB, a limit on each side."""
     frequency = np.maximum(np.arange(size // 2 + 1) * RATE / size, 1.0)
     octaves = np.log2(frequency / 1000)
