@@ -54,7 +54,8 @@ def format_dataset(*, root: Path = REPOSITORY, split: str = "test", overwrite: b
     rows = content.rows.assign(model=model, source=source, split=split)
     feature_table.write(arrays, content._replace(rows=rows))
     counts = ", ".join(f"{genre} ({codes[genre]}) {genres.count(genre)}" for genre in classes)
-    size = f"{len(genres)} clips of {split} with {content.features.shape[1]} features"
+    part = "all parts" if split == "all" else f"the {split} part"
+    size = f"{command_line.plural(len(genres), 'clip')} of {part} with {content.features.shape[1]} features"
     print(f"{size}: {counts}: {artifacts.music_dataset}")
 
 

@@ -45,7 +45,7 @@ def tag(
     from music_featurization.feature_tables import tracks
     from music_featurization.file_tree import in_a_line
 
-    recordings, skipped = tracks.find(paths, Path.cwd() / "tags")
+    recordings, skipped = tracks.find(paths, Path.cwd() / "table")  # a table here: names relative to this folder
     for line in skipped.lines():
         print(line)
     failed, pictures = 0, name_pictures([track.path for track in recordings])

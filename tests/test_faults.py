@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hostile_clips
@@ -86,6 +87,12 @@ def test_joblib_can_be_used_beside():
     for _ in range(2):
         assert outcomes(["fine-1"]) == {"fine-1": None}
         assert joblib.Parallel(2)(joblib.delayed(int)() for _ in range(2)) == [0, 0]
+
+
+def test_another_thread_can_use_workers():
+    """As in a program with a graphical interface, or a web server."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(outcomes, ["fine-1", "fails-2"]).result() == {"fine-1": None, "fails-2": "no music"}
 
 
 def test_one_thread_and_no_gpu_in_each_worker():

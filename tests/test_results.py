@@ -208,7 +208,7 @@ def test_all_clips_feed_the_style_space_experiment(tmp_path, capsys):
     assert "music_dataset_all.csv does not exist" in message and "2-testing.py --split all first" in message
     make_results(artifacts, part="all")
     call_script(FORMAT, artifacts, "--split", "all")
-    assert "60 clips of all with 512 features" in capsys.readouterr().out
+    assert "60 clips of all parts with 512 features" in capsys.readouterr().out
     rows = read_csv(artifacts.music_dataset)
     assert np.isfinite(np.array([row[2:] for row in rows], dtype=float)).all()
     assert (np.bincount([int(row[0]) for row in rows])[1:] == 10).all() and len({row[1] for row in rows}) == 60

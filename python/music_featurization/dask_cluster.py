@@ -47,6 +47,7 @@ def results(address: str, do: Callable, tasks: Iterator) -> Iterator:
 
 @contextlib.contextmanager
 def _connect(address: str) -> "Iterator[distributed.Client]":
+    """Connect to a scheduler while the block runs; raise a PipelineError if that is impossible."""
     try:
         import distributed
     except ImportError as error:
@@ -104,6 +105,7 @@ def _lost(address: str) -> PipelineError:
 
 
 def _results(client: "distributed.Client", address: str, do: Callable, tasks: Iterator, at_a_time: int) -> Iterator:
+    """Submit tasks, so many at a time, and yield each result as it arrives; see `results`."""
     import distributed
 
     done: queue.SimpleQueue = queue.SimpleQueue()

@@ -106,6 +106,16 @@ def run(
             unfinished.discard(clip)
 
 
+def end_workers() -> None:
+    """End the idle workers, which wait for another loop; a script calls this last.
+
+    Otherwise Python waits for them when it ends; for ever if one of them was killed meanwhile.
+    """
+    for worker in multiprocessing.active_children():
+        worker.terminate()  # also of a loop whose end was interrupted
+    _end_executor()
+
+
 def _in_parallel(
     do_all: Callable, clips: Iterator[str], clips_per_task: int, unfinished: set[str]
 ) -> Iterator[tuple[str, Any]]:
@@ -122,6 +132,16 @@ def _in_parallel(
     for clip, result in itertools.chain.from_iterable(do_all(tasks())):
         unfinished.discard(clip)
         yield clip, result
+
+
+def _alone(do_all: Callable, clip: str, time_limit: float) -> Any:
+    """Do one clip while no other worker is busy, so that a death can be attributed to the clip."""
+    began = time.monotonic()
+    try:
+        return dict(_in_parallel(do_all, iter([clip]), 1, set()))[clip]
+    except WORKER_DIED:
+        too_long = time.monotonic() - began >= time_limit
+        return f"no end after {time_limit:g} s" if too_long else "the decoder crashed on it"
 
 
 def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable | None) -> Iterator:
@@ -181,7 +201,9 @@ def _require_processes() -> None:
 def _ctrl_c_delayed() -> Iterator[None]:
     """Delay Ctrl-C to the end of the block; processes that start in it never receive it."""
     received: list[bool] = []
-    handler = signal.signal(signal.SIGINT, lambda *_: received.append(True))
+    handler = None
+    if threading.current_thread() is threading.main_thread():  # the only one that Ctrl-C interrupts
+        handler = signal.signal(signal.SIGINT, lambda *_: received.append(True))
     if masks := hasattr(signal, "pthread_sigmask"):  # not on Windows
         multiprocessing.resource_tracker.ensure_running()  # up to Python 3.11, starting it later would end the mask
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited
@@ -190,29 +212,10 @@ def _ctrl_c_delayed() -> Iterator[None]:
     finally:
         if masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
         if received:
             signal.raise_signal(signal.SIGINT)
-
-
-def _alone(do_all: Callable, clip: str, time_limit: float) -> Any:
-    """Do one clip while no other worker is busy, so that a death can be attributed to the clip."""
-    began = time.monotonic()
-    try:
-        return dict(_in_parallel(do_all, iter([clip]), 1, set()))[clip]
-    except WORKER_DIED:
-        too_long = time.monotonic() - began >= time_limit
-        return f"no end after {time_limit:g} s" if too_long else "the decoder crashed on it"
-
-
-def end_workers() -> None:
-    """End the idle workers, which wait for another loop; a script calls this last.
-
-    Otherwise Python waits for them when it ends; for ever if one of them was killed meanwhile.
-    """
-    for worker in multiprocessing.active_children():
-        worker.terminate()  # also of a loop whose end was interrupted
-    _end_executor()
 
 
 def _do_task(function: Function, time_limit: float, clips: list[str]) -> list[tuple[str, Any]]:

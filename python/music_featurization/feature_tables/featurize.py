@@ -167,8 +167,8 @@ def _outcomes(
     """Yield each track with its features, or the reason why there are none."""
     if not to_do:
         return
-    analyse = functools.partial(_analyse, model=settings.model, every=settings.every)
-    prepare = functools.partial(_prepare_worker, settings.model)
+    analyse = functools.partial(_analyse, settings=settings)
+    prepare = functools.partial(_prepare_worker, settings)
     by_path = {track.path: track for track in to_do}
     results = workers.run(
         analyse, by_path, jobs=jobs, time_limit=TIME_LIMIT, clips_per_task=1, dask=dask, prepare=prepare
@@ -177,18 +177,24 @@ def _outcomes(
         yield by_path[path], result
 
 
-def _prepare_worker(model: Path) -> None:
+def _prepare_worker(settings: Settings) -> None:
     """Load the networks; the first recording raises the error if that is impossible."""
     with contextlib.suppress(PipelineError):
-        track_features.load_networks(model)
+        _load_networks(settings.model, settings.model_fingerprint)
 
 
-def _analyse(path: str, *, model: Path, every: float | None) -> TrackFeatures | str:
+@functools.lru_cache(maxsize=1)
+def _load_networks(model: Path, model_fingerprint: str) -> track_features.Networks:
+    """In a worker: load the networks, and do not look for every recording whether the file is still the same."""
+    return track_features.load_networks(model)
+
+
+def _analyse(path: str, *, settings: Settings) -> TrackFeatures | str:
     """In a worker: analyse a recording, or return the reason why it cannot be used."""
-    networks = track_features.load_networks(model)
+    networks = _load_networks(settings.model, settings.model_fingerprint)
     try:
         path.encode()
-        return track_features.analyse(path, networks, every)
+        return track_features.analyse(path, networks, settings.every)
     except UnicodeEncodeError:
         return "the file name is not valid UTF-8, and the tables are: rename it"
     except decoding.UnreadableAudioError as error:

@@ -1,4 +1,4 @@
-"""Run a network over many clips of any lengths, with only a few batches in memory."""
+"""Run a network over many clips of any lengths, with only some batches in memory."""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
