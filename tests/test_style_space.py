@@ -267,11 +267,11 @@ def test_end_with_time_steps_is_the_one_nearest_to_their_centroid():
         style_walk.find_end("mp3", clips, reduced, ["rock"])
 
 
-@pytest.mark.parametrize("typed", ["Forró, ao vivo", "FORRO\u0301,_ao_vivo"])
-def test_genre_is_found_as_a_person_types_it(typed):
+@pytest.mark.parametrize("typed", ["Forró, ao vivo", "FORRO\u0301,_ao_vivo", "ride of the Valkyries", "2", "2_b-Ride"])
+def test_genre_and_clip_are_found_as_a_person_types_them(typed):
     genres = ["forro", "forró,_ao_vivo", "jazz"]
-    clips = pandas.DataFrame({"name": ["1_a", "2_b", "3_c"], "genre": genres, "recording": ""})
-    assert style_walk.find_end(typed, clips, np.eye(3), genres) == 1
+    clips = pandas.DataFrame({"name": ["1_a-2", "2_b-ride_of_the_valkyries-0-29", "22_c"], "genre": genres})
+    assert style_walk.find_end(typed, clips.assign(recording=""), np.eye(3), genres) == 1
 
 
 def test_ends_that_are_no_ends(hostile):

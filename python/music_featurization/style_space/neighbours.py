@@ -13,38 +13,6 @@ from music_featurization.feature_tables.feature_table import FeatureTable
 from music_featurization.style_space import search
 
 
-def by_track(table: FeatureTable) -> FeatureTable:
-    """Average the time steps of each track; the genre is that of its first step."""
-    if "start" not in table.rows:
-        return table
-    _, first, numbers = np.unique(table.names, return_index=True, return_inverse=True)
-    sums = np.zeros((len(first), table.features.shape[1]))
-    np.add.at(sums, numbers, table.features)
-    means = (sums / np.bincount(numbers)[:, None]).astype(np.float32)
-    return table._replace(
-        rows=table.rows.iloc[first].drop(columns=["start", "end"]).reset_index(drop=True), features=means
-    )
-
-
-def find(track: str, names: Sequence[str], recordings: Sequence[str] = ()) -> int | None:
-    """Find the row of a track: a recording, a name in the table, or a part of one name.
-
-    Return None if the track is a recording that is not among `recordings`, the absolute path of each row's recording;
-    raise a PipelineError if it is neither in the table nor a recording, or matches several names.
-    """
-    if os.path.isfile(track):
-        return next(iter(search.by_recording(track, recordings)), None)
-    rows = search.by_text(track, names)
-    if len(rows) > 1:
-        raise PipelineError(f"{track!r} fits {len(rows)} tracks: {search.some(rows, names)}.")
-    if rows:
-        return rows[0]
-    raise PipelineError(
-        f"{track!r} is neither in the table of features nor a recording.{search.suggestion(track, names)} "
-        "Give a recording, or a part of a name in the table."
-    )
-
-
 def similar(
     track: str,
     table_file: Path,
@@ -88,6 +56,38 @@ def similar(
         feature_table.require_same_model(table.model_fingerprint, fingerprint(model), what)
         return track, table, nearest(api.features(track, model=model), table.features, top)
     return table.names[row], table, nearest(table.features[row], table.features, top, leave_out=row)
+
+
+def by_track(table: FeatureTable) -> FeatureTable:
+    """Average the time steps of each track; the genre is that of its first step."""
+    if "start" not in table.rows:
+        return table
+    _, first, numbers = np.unique(table.names, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), table.features.shape[1]))
+    np.add.at(sums, numbers, table.features)
+    means = (sums / np.bincount(numbers)[:, None]).astype(np.float32)
+    return table._replace(
+        rows=table.rows.iloc[first].drop(columns=["start", "end"]).reset_index(drop=True), features=means
+    )
+
+
+def find(track: str, names: Sequence[str], recordings: Sequence[str] = ()) -> int | None:
+    """Find the row of a track: a recording, a name in the table, or a part of one name.
+
+    Return None if the track is a recording that is not among `recordings`, the absolute path of each row's recording;
+    raise a PipelineError if it is neither in the table nor a recording, or matches several names.
+    """
+    if os.path.isfile(track):
+        return next(iter(search.by_recording(track, recordings)), None)
+    rows = search.by_text(track, names)
+    if len(rows) > 1:
+        raise PipelineError(f"{track!r} fits {len(rows)} tracks: {search.some(rows, names)}. Give more of a name.")
+    if rows:
+        return rows[0]
+    raise PipelineError(
+        f"{track!r} is neither in the table of features nor a recording.{search.suggestion(track, names)} "
+        "Give a recording, or a part of a name in the table."
+    )
 
 
 def nearest(

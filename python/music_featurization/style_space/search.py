@@ -1,4 +1,7 @@
-"""Find clips and tracks by what a person types, regardless of Unicode form, upper and lower case."""
+"""Find clips and tracks by what a person types.
+
+Upper and lower case, the form of Unicode, and `_` for a space make no difference.
+"""
 
 import difflib
 from collections.abc import Sequence
@@ -10,12 +13,8 @@ from music_featurization.file_tree import in_a_line
 SUGGESTED = 5  # names that a message lists
 
 
-def _folded(text: str) -> str:
-    return composed(composed(text).casefold())
-
-
 def by_name(text: str, names: Sequence[str]) -> list[int]:
-    """Find the rows of a name; if there are none, those of the name in another Unicode form or case."""
+    """Find the rows of a name; if there are none, of names that differ only in case, form of Unicode, or `_`."""
     if rows := [row for row, name in enumerate(names) if name == text]:
         return rows
     wanted = _folded(text)
@@ -31,9 +30,13 @@ def by_text(text: str, names: Sequence[str], *, has_ids: bool = False) -> list[i
     if rows := by_name(text, names):
         return rows
     wanted, folded = _folded(text), [_folded(name) for name in names]
-    if has_ids and (rows := [row for row, name in enumerate(folded) if name.startswith(f"{wanted}_")]):
+    if has_ids and (rows := [row for row, name in enumerate(folded) if name.startswith(f"{wanted} ")]):
         return rows
     return [row for row, name in enumerate(folded) if wanted in name]
+
+
+def _folded(text: str) -> str:
+    return composed(composed(text).casefold()).replace("_", " ")
 
 
 def by_recording(path: str, recordings: Sequence[str]) -> list[int]:

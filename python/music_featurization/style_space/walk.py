@@ -11,7 +11,6 @@ import numpy as np
 
 from music_featurization.artifacts import PipelineError
 from music_featurization.dataset.clip_names import parse
-from music_featurization.dataset.genres import tag_name
 from music_featurization.style_space import principal_path, search, style_map
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: 
     clip is given by its recording, its name, its id, or a part of its name that no other clip has. `reduced` are the
     principal components of the clips, shape (N, D).
     """
-    fitting_genres = search.by_name(tag_name(text), [tag_name(genre) for genre in genres])
+    fitting_genres = search.by_name(text, genres)
     if len(fitting_genres) == 1:
         genre = genres[fitting_genres[0]]
         return style_map.centroid_clips(clips, reduced, [genre])[genre]
@@ -50,8 +49,13 @@ def find_end(text: str, clips: "pandas.DataFrame", reduced: np.ndarray, genres: 
         return rows[style_map.central(reduced[rows])]
     suggestion = search.suggestion(text, [*genres, *names])
     if rows:
-        raise PipelineError(f"{text!r} fits {len(rows)} clips: {search.some(rows, names)}.{suggestion}")
-    raise PipelineError(f"There is no genre or clip {text!r}.{suggestion} The genres are {', '.join(genres)}.")
+        raise PipelineError(
+            f"{text!r} fits {len(rows)} clips: {search.some(rows, names)}.{suggestion} Give more of a name, or an id."
+        )
+    raise PipelineError(
+        f"There is no genre or clip {text!r}.{suggestion} Give one of the genres ({', '.join(genres)}), a recording, "
+        "the id of a clip, or a part of its name."
+    )
 
 
 def walk(reduced: np.ndarray, start: int, end: int) -> tuple[Walk, Walk]:
