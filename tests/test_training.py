@@ -1,11 +1,14 @@
 """Test training: it is repeatable, continues after a kill at any write, and refuses bad input before it deletes."""
 
+import gc
 import json
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import numpy as np
@@ -217,6 +220,28 @@ def test_part_of_a_run_without_its_state_is_not_finished(artifacts, tiny, capsys
     artifacts.history.write_bytes(pickle.dumps(first))
     assert train(artifacts, *TINY) == 1
     assert "1 of 2 epochs, but not the state to continue from" in error_line(capsys.readouterr().err)
+
+
+def test_clips_are_read_in_several_threads(tmp_path):
+    """Parsing a header fails in CPython 3.11.7 if garbage collection lets another thread parse one meanwhile."""
+    np.save(tmp_path / "clip.npy", np.zeros((2, front_end.EMBEDDING), np.float16))
+
+    def load_at_depth(depth):
+        return load_at_depth(depth - 1) if depth else batches.load_embedding(tmp_path / "clip.npy")
+
+    def let_others_run(phase, info):
+        time.sleep(1e-5)
+
+    threshold = gc.get_threshold()
+    gc.callbacks.append(let_others_run)
+    try:
+        gc.set_threshold(2)
+        with ThreadPoolExecutor(3) as pool:
+            clips = list(pool.map(load_at_depth, [0, 3, 6] * 300))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(let_others_run)
+    assert len(clips) == 900 and all(clip.shape == (2, front_end.EMBEDDING) for clip in clips)
 
 
 def test_batches_follow_the_seed_and_use_every_clip_once(artifacts):

@@ -3,6 +3,7 @@
 Only a few batches are in memory at any time, so only the disk limits the size of a data set.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,9 @@ from music_featurization.audio.spectrogram import N_MELS
 from music_featurization.network.front_end import EMBEDDING
 
 PREFETCHED = 4  # batches
+# numpy parses the header of a .npy file as Python. In CPython before 3.11.9 and 3.12.3 that can fail with a SystemError
+# ("AST constructor recursion depth mismatch") while another thread does the same.
+_one_header_at_a_time = threading.Lock()
 
 
 def load_clip(path: Path) -> np.ndarray:
@@ -40,7 +44,8 @@ def load_embedding(path: Path) -> np.ndarray:
 
 def _load(path: Path, kind: str, advice: str) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: a header may claim any size
+        with _one_header_at_a_time:
+            array = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: a header may claim any size
         if not isinstance(array, np.ndarray) or array.ndim != 2 or 0 in array.shape or array.dtype.kind != "f":
             raise ValueError("not an array of real numbers with two dimensions")
         array = np.array(array, np.float32)
