@@ -47,7 +47,7 @@ def test_a_dying_worker_costs_its_clip(recwarn):
         clips.insert(place, clip)
     results = outcomes(clips)
     assert {clip: failure for clip, failure in results.items() if failure} == dict.fromkeys(
-        dying, "the decoder crashed on it"
+        dying, "its process died: the decoder crashed, or memory ran out"
     )
     assert not recwarn.list
 

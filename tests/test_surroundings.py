@@ -61,6 +61,15 @@ def test_output_to_a_full_disk(collection_with_spectrograms):
     assert process.returncode == 1 and process.stderr.startswith(b"error: No space left on device")
 
 
+def test_working_directory_that_was_removed(collection, tmp_path):
+    (tmp_path / "gone").mkdir()
+    command = f'cd "{tmp_path}/gone" && rmdir "{tmp_path}/gone" && exec "$@"'
+    process = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, REPOSITORY / STEP_1, "--root", collection], capture_output=True
+    )
+    fails_with_one_line(process, "The working directory does not exist any more")
+
+
 # Locales and names
 
 

@@ -156,6 +156,8 @@ def explain(error: Exception) -> str:
 
 def explain_os_error(error: OSError) -> str:
     """Describe in one line what the operating system refused, where, and what to do."""
+    if error.errno == errno.ENOENT and not error.filename:  # of os.getcwd
+        return "The working directory does not exist any more. Change to another one and run the same command again."
     advice = {
         errno.ENOSPC: "Free some space and run the same command again; what was finished is kept.",
         errno.EDQUOT: "The quota is used up; free some space and run the same command again.",

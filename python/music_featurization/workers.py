@@ -30,6 +30,7 @@ MOST_FAILED_STARTS = 3  # of worker processes, one after the other
 IS_WORKER = "MUSIC_FEATURIZATION_WORKER"  # an environment variable that is set in workers, local or of a cluster
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ENVIRONMENT = dict.fromkeys((IS_WORKER, *THREADS), "1")  # of a local worker: libraries use one thread
+DIED = "its process died: the decoder crashed, or memory ran out"
 Function = Callable[[str], Any]
 WORKER_DIED = (BrokenProcessPool, dask_cluster.WorkerDiedError)
 
@@ -141,7 +142,7 @@ def _alone(do_all: Callable, clip: str, time_limit: float) -> Any:
         return dict(_in_parallel(do_all, iter([clip]), 1, set()))[clip]
     except WORKER_DIED:
         too_long = time.monotonic() - began >= time_limit
-        return f"no end after {time_limit:g} s" if too_long else "the decoder crashed on it"
+        return f"no end after {time_limit:g} s" if too_long else DIED
 
 
 def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable | None) -> Iterator:

@@ -113,7 +113,7 @@ def _require_clips(clips_folder: Path) -> None:
     skipped = file_tree.Skipped()
     if not any(list_clips(clips_folder, skipped)):
         endings, why = ", ".join(decoding.FILE_ENDINGS), "".join(f" {line}." for line in skipped.lines())
-        raise PipelineError(f"{clips_folder} contains no recording ({endings}).{why}")
+        raise PipelineError(f"{clips_folder} contains no recording ({endings}).{why} Put some there.")
 
 
 def _plan(counts: Counter, shard: Shard | None, failed_before: int) -> str:

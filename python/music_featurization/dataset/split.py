@@ -122,7 +122,10 @@ def _make(table: pandas.DataFrame, group_by: str | None, split_by: str | None, s
         print("".join(f"{remark}\n" for remark in remarks), end="")
         return parts
     if len(table) < FEWEST_CLIPS:
-        raise PipelineError(f"{plural(len(table), 'clip')}, too few to split: at least {FEWEST_CLIPS} are needed.")
+        raise PipelineError(
+            f"{plural(len(table), 'clip')}, too few to split: at least {FEWEST_CLIPS} are needed. "
+            f"Add recordings, or give more genres in {STEP_3}, and run all steps again."
+        )
     if split_by:
         parts = by_folder(table)
         if foreign := (~table["spectrogram"].map(magnatagatune.is_clip)).sum():

@@ -177,7 +177,9 @@ def read(path: str | os.PathLike, classes: Sequence[str] = GENRES) -> FeatureTab
     if not models:
         raise PipelineError(f"{path} contains no row. Run {MADE_BY} again.")
     if len(models) > 1:
-        raise PipelineError(f"{path} contains features of several networks ({', '.join(models)}).")
+        raise PipelineError(
+            f"{path} contains features of several networks ({', '.join(models)}). Make it again with --overwrite."
+        )
     if not np.isfinite(table.features).all():
         raise PipelineError(f"{path} contains features that are not finite numbers. Run {MADE_BY} again.")
     return table

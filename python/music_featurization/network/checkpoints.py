@@ -91,7 +91,9 @@ def require_compatible(model_file: Path, classes: Sequence[str] | None = None) -
 
 
 def require_our_spectrograms(model_file: Path, about: dict) -> None:
-    """Raise a PipelineError if a network's `about` says that it was trained on other spectrograms."""
+    """Raise a PipelineError if a network's `about` names no classes or other spectrograms than ours."""
+    if about and "classes" not in about:
+        raise PipelineError(f"{model_file} does not contain the names of its classes. Give one made by {TRAINING}.")
     ours = spectrogram.SETTINGS
     trained = about.get("spectrogram_settings", ours)
     differing = sorted(key for key in {**trained, **ours} if trained.get(key) != ours.get(key))

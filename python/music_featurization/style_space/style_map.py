@@ -110,9 +110,14 @@ def embed(reduced: np.ndarray, method: str = "tsne") -> np.ndarray:
     less. There must be four clips or more that are not all equal.
     """
     if len(reduced) < FEWEST:
-        raise PipelineError(f"{len(reduced)} clips do not make a map; at least {FEWEST} are needed.")
+        raise PipelineError(
+            f"{len(reduced)} clips do not make a map: at least {FEWEST} are needed. Give a table of more by --features."
+        )
     if np.ptp(reduced, axis=0).max() == 0:
-        raise PipelineError(f"All {len(reduced)} clips have the same features: the network does not distinguish them.")
+        raise PipelineError(
+            f"All {len(reduced)} clips have the same features: the network does not distinguish them. "
+            "Give a table of other clips or of another network by --features."
+        )
     if method == "umap":
         return _umap(reduced)
     from sklearn.manifold import TSNE
