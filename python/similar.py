@@ -41,7 +41,8 @@ def print_similar(
 
     artifacts = Artifacts(root)
     file, classes = features or artifacts.features, results.classes_of(artifacts)
-    name, table, matches = neighbours.similar(track, file, top=top, model=model, classes=classes)
+    with command_line.without_stderr():  # of libmpg123
+        name, table, matches = neighbours.similar(track, file, top=top, model=model, classes=classes)
     print(f"nearest to {in_a_line(name)} of {len(table.names)} in {file}:")
     for similarity, row in matches:
         print(f"{similarity:.3f}  {table.genres[row]:10}  {in_a_line(table.names[row])}")

@@ -51,7 +51,8 @@ def tag(
     failed, pictures = 0, name_pictures([track.path for track in recordings])
     for track in recordings:
         try:
-            probabilities = tags(track.path)
+            with command_line.without_stderr():  # of libmpg123
+                probabilities = tags(track.path)
             print(in_a_line(track.name))
             for prefix, network in NETWORKS.items():
                 print(f"  {network}: {most_probable(probabilities, prefix, top)}")
@@ -93,7 +94,8 @@ def draw(recording: str, name: Path) -> Path:
     from music_featurization.dataset import clip_names
     from music_featurization.evaluation import figures, taggram
 
-    probabilities, seconds = tags(recording, every=3.0)
+    with command_line.without_stderr():
+        probabilities, seconds = tags(recording, every=3.0)
     for prefix, network in NETWORKS.items():
         rows = {tag.removeprefix(prefix): row for tag, row in probabilities.items() if tag.startswith(prefix)}
         title = f"{clip_names.readable(Path(recording).name)}: tags of {network}"

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def walk_style_space(*, start: str, end: str, root: Path = REPOSITORY, features: Path | None = None) -> None:
     """Walk between two genres or clips of a table of features; write the table, the playlist and the picture."""
     from music_featurization.evaluation import figures, results
+    from music_featurization.file_tree import in_a_line
     from music_featurization.style_space import picture, style_map, walk
 
     artifacts = Artifacts(root)
@@ -44,7 +45,7 @@ def walk_style_space(*, start: str, end: str, root: Path = REPOSITORY, features:
     genres, reduced = style_map.genres_of(clips, results.classes_of(artifacts)), style_map.pca(values)
     rows = [walk.find_end(text, clips, reduced, genres) for text in (start, end)]
     for word, row in zip(("from", "to  "), rows, strict=True):
-        print(f"{word} {clips['label'][row]} ({clips['genre'][row]}): {clips['name'][row]}")
+        print(in_a_line(f"{word} {clips['label'][row]} ({clips['genre'][row]}): {clips['name'][row]}"))
     path, line = walk.walk(reduced, *rows)
     print(walk.summary(clips, path, line))
 

@@ -1,12 +1,13 @@
 """Provide what the command lines of all scripts share: options, progress bars, error messages."""
 
 import argparse
+import contextlib
 import errno
 import importlib.util
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,20 @@ def open_standard_streams() -> None:
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, io.TextIOWrapper):  # in a notebook it is another kind of object
             output.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def without_stderr() -> Iterator[None]:
+    """Discard what libraries in C++ and C print to file descriptor 2, if no variable silences them."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def explain(error: Exception) -> str:

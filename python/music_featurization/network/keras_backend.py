@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from music_featurization import workers
+from music_featurization import command_line, workers
 from music_featurization.artifacts import PipelineError
 
 # Keras imports them, if they are installed, for features that workers do not need: a second, and 150 MB each.
@@ -29,7 +29,7 @@ def load_keras() -> ModuleType:
         os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"}
     # TensorFlow warns that it compiles the network again for each new length of a clip, which is intended.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _without_stderr(), _not_installed(NOT_NEEDED if is_worker else ()):
+    with command_line.without_stderr(), _not_installed(NOT_NEEDED if is_worker else ()):
         try:
             import keras
 
@@ -71,20 +71,6 @@ def to_numpy(variable: Any) -> np.ndarray:
     import keras
 
     return np.asarray(keras.ops.convert_to_numpy(variable))
-
-
-@contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Discard what C++ prints to file descriptor 2, because no variable silences it."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 @contextlib.contextmanager
