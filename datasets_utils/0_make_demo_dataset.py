@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Compose, play and encode a small data set in the shape of MagnaTagATune.
 
     python3 0_make_demo_dataset.py --root ../demo

@@ -64,6 +64,7 @@ def check(artifacts: Artifacts) -> int:
 
 
 def list_wrong(noun: str, problems: dict[str, str | None] | dict[Path, str | None], advice: str = "") -> int:
+    """Print what is wrong with the files of a kind, and return how many are wrong."""
     wrong = {path: problem for path, problem in problems.items() if problem}
     for path, problem in wrong.items():
         print(f"{path}: {problem}")

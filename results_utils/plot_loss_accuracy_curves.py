@@ -61,7 +61,7 @@ def describe(epochs: dict[str, list[float]], best: int | None, models: Path) -> 
         )
         if best <= len(epochs.get(key, []))
     ]
-    checkpoint = checkpoints.of_epoch(models, epochs, best) or "its checkpoint is not there"
+    checkpoint = checkpoints.of_epoch(models, epochs, best) or "its checkpoint is missing"
     return f"best epoch: {best} of {len(epochs['val_loss'])} ({', '.join(values)}): {checkpoint}"
 
 

@@ -57,9 +57,8 @@ def plot_style_space(
             print("this takes a minute or more", flush=True)
         points = style_map.make_map(files.map, values, method)
     centres = style_map.centroid_clips(clips, style_map.pca(values), genres)
-    description = (
-        f"{len(clips):,} clips, {len(genres)} genres, {style_map.METHODS[method]} of {values.shape[1]} features"
-    )
+    what = f"{len(clips):,} clips, {command_line.plural(len(genres), 'genre')}"
+    description = f"{what}, {style_map.METHODS[method]} of {values.shape[1]} features"
     figures.save(picture.draw_map(clips, points, genres, centres, f"Style space: {description}"), files.picture)
     write_text(files.page, page.render(clips, points, genres, centres, description, artifacts.results))
     if missing := sum(not style_map.has_recording(recording) for recording in clips["recording"]):

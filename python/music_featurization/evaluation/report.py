@@ -101,6 +101,7 @@ def _of_a_part(metrics: Metrics) -> list[str]:
         f"ROC AUC: {_roc_auc(metrics['roc_auc'])}",
         f"Balanced accuracy: {metrics['balanced_accuracy']:.4f}",
         *([f"No such clip: {', '.join(metrics['absent'])}"] if metrics["absent"] else []),
+        "",
         *_per_class(metrics["per_class"]),
     ]
 

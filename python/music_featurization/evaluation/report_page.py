@@ -121,8 +121,8 @@ def _remarks(metrics: Measurement) -> Iterator[str]:
         yield "The network was trained on another data set or split: it may have learned from clips of this test set."
     if metrics["trained_on_this_split"] is None:
         yield (
-            "It is not known whether the network was trained on this split; "
-            "its songs and artists are compared with the training set of this split."
+            "It is not known whether the network was trained on this split: "
+            "the songs and artists of the test clips are compared with its training set."
         )
     yield _shared(leakage)
 

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from music_featurization.artifacts import (
     write_array,
     write_json,
 )
+from music_featurization.command_line import plural
 from music_featurization.dataset import split
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation.metrics import Predictions
@@ -41,6 +42,13 @@ class Files(NamedTuple):
     features: Path
     features_npz: Path
     record: Path  # JSON: the fingerprints of the model and the clips, and the classes
+
+
+class Accuracy(TypedDict):
+    """Accuracy of a group of clips; None if there is no clip."""
+
+    clips: int
+    accuracy: float | None
 
 
 class TestSetResults(NamedTuple):
@@ -140,7 +148,7 @@ def is_up_to_date(artifacts: Artifacts, record: dict) -> bool:
     return all(existing.get(key) == record[key] for key in ("split", "classes", "model", "clips"))
 
 
-def _accuracies(clips: pandas.DataFrame, predicted: np.ndarray, trained: set[str] | None) -> dict:
+def _accuracies(clips: pandas.DataFrame, predicted: np.ndarray, trained: set[str] | None) -> dict[str, Accuracy]:
     is_right = predicted == clips["label"].to_numpy()
     groups = {"all": np.ones(len(is_right), dtype=bool)}
     if trained is not None:
@@ -152,9 +160,10 @@ def _accuracies(clips: pandas.DataFrame, predicted: np.ndarray, trained: set[str
     }
 
 
-def describe(part: str, accuracy: dict, table: Path) -> str:
-    """Say how many clips are right, as `write` returned it; separately for clips in training where the part has any."""
-    line = f"{accuracy['all']['clips']} clips of {part} done, accuracy {accuracy['all']['accuracy']:.4f}: {table}"
+def describe(part: str, accuracy: dict[str, Accuracy], table: Path) -> str:
+    """Describe what `write` returned in a line, and in further lines the clips that were in training and the others."""
+    total = accuracy["all"]
+    line = f"{plural(total['clips'], 'clip')} of {part} done, accuracy {total['accuracy']:.4f}: {table}"
     if part not in ("train", "all"):
         return line
     if "in_training" not in accuracy:
@@ -168,7 +177,7 @@ def describe(part: str, accuracy: dict, table: Path) -> str:
 
 def write(
     artifacts: Artifacts, record: dict, clips: pandas.DataFrame, probabilities: np.ndarray, features: np.ndarray
-) -> dict:
+) -> dict[str, Accuracy]:
     """Write the results of one part of the split.
 
     Parameters
@@ -184,9 +193,8 @@ def write(
 
     Returns
     -------
-    dict
-        `all`, and where it is known what the network was trained on `in_training` and `not_in_training`: each a dict of
-        `clips` and `accuracy` (None without clips).
+    dict of str to Accuracy
+        `all`, and if it is known what the network was trained on, `in_training` and `not_in_training`.
     """
     paths = files(artifacts, record["split"])
     is_known = _trained_on_this_split(artifacts, record)
