@@ -30,6 +30,7 @@ def do(clip):
 
 def name_process(clip):
     """The worker's process id, as the reason why this clip failed."""
+    do(clip)
     return str(os.getpid())
 
 

@@ -89,10 +89,15 @@ def test_joblib_can_be_used_beside():
         assert joblib.Parallel(2)(joblib.delayed(int)() for _ in range(2)) == [0, 0]
 
 
-def test_another_thread_can_use_workers():
-    """As in a program with a graphical interface, or a web server."""
+def test_another_thread_can_use_workers_at_the_same_time():
+    """As in a program with a graphical interface, or a web server; it must not end the workers of the first."""
+    clips = [f"slow-{number}" for number in range(40)]
+    first = workers.run(hostile_clips.name_process, clips, jobs=1)
+    results = [next(first)]
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(outcomes, ["fine-1", "fails-2"]).result() == {"fine-1": None, "fails-2": "no music"}
+        second = pool.submit(lambda: dict(workers.run(hostile_clips.name_process, clips, jobs=2))).result()
+    results += first
+    assert len(dict(results)) == len(second) == 40 and len({process for _, process in results}) == 1
 
 
 def test_one_thread_and_no_gpu_in_each_worker():

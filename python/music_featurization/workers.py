@@ -113,8 +113,10 @@ def end_workers() -> None:
     Otherwise Python waits for them when it ends; for ever if one of them was killed meanwhile.
     """
     for worker in multiprocessing.active_children():
-        worker.terminate()  # also of a loop whose end was interrupted
-    _end_executor()
+        worker.terminate()
+    for executor in _running:  # of a loop whose end was interrupted
+        executor.shutdown(kill_workers=True)
+    _end_idle()
 
 
 def _in_parallel(
@@ -152,6 +154,7 @@ def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable |
     os.environ["PYTHONWARNINGS"] = ",".join([*filters, QUIET_HELPER])  # inherited
     executor = _executor(jobs, prepare)
     pending: set[Future] = set()
+    _running.append(executor)
     try:
         with _ctrl_c_delayed():  # loky interrupted while it starts them prints tracebacks, or hangs
             executor.submit(int).result()
@@ -163,27 +166,36 @@ def _local_results(jobs: int, do: Callable, tasks: Iterable, prepare: Callable |
                 yield from (future.result() for future in done)
         yield from (future.result() for future in as_completed(pending))
     except BaseException:  # interrupted, or a worker died
-        _end_executor()
+        executor.shutdown(kill_workers=True)
         raise
+    finally:
+        _running.remove(executor)
+    with _lock:
+        _end_idle()
+        _idle.append((jobs, prepare, executor))
 
 
-_kept: list[tuple] = []  # the executor of the last loop, after its options; its workers wait for another loop
+# Executors, each of one loop at a time: several threads may have loops.
+_lock = threading.Lock()  # of _idle
+_running: list = []
+_idle: list[tuple] = []  # the executor of the last loop, after its options; its workers wait for another loop
 
 
 def _executor(jobs: int, prepare: Callable | None) -> Any:
     """Return the executor of the last loop if it has the same options, else a new one."""
     from joblib.externals import loky  # joblib.Parallel would run a single job in this process
 
-    if not _kept or _kept[0][:2] != (jobs, prepare):
-        _end_executor()
-        start: dict[str, Any] = {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare), "env": ENVIRONMENT}
-        _kept.append((jobs, prepare, loky.ProcessPoolExecutor(jobs, timeout=IDLE_SECONDS, **start)))
-    return _kept[0][2]
+    with _lock:
+        if _idle and _idle[0][:2] == (jobs, prepare):
+            return _idle.pop()[2]
+        _end_idle()
+    start: dict[str, Any] = {"initializer": _prepare_worker, "initargs": (os.getpid(), prepare), "env": ENVIRONMENT}
+    return loky.ProcessPoolExecutor(jobs, timeout=IDLE_SECONDS, **start)
 
 
-def _end_executor() -> None:
-    if _kept:
-        _, _, executor = _kept.pop()
+def _end_idle() -> None:
+    while _idle:
+        _, _, executor = _idle.pop()
         executor.shutdown(kill_workers=True)
 
 
