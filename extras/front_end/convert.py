@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from music_featurization import command_line
+from music_featurization import command_line, file_tree
 from music_featurization.artifacts import FRONT_END, REPOSITORY, PipelineError, replacing
 from music_featurization.audio import decoding, spectrogram
 from music_featurization.network import checkpoints, front_end
@@ -76,8 +76,8 @@ def convert(wheel: Path, output: Path, *, audio: Path | None = None, timed: bool
 
 def windows_of(folder: Path) -> np.ndarray:
     """Compute the windows, (n, 187, 96), of all recordings in a folder, as float16 files would give them."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    clips = [spectrogram.log_mel(decoding.stream(path, strict=False)) for path in files]
+    recordings = file_tree.files(folder, decoding.FILE_ENDINGS)
+    clips = [spectrogram.log_mel(decoding.stream(folder / name, strict=False)) for name in recordings]
     return np.concatenate([front_end.windows(clip.astype(np.float16)) for clip in clips])
 
 

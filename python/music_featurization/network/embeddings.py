@@ -150,7 +150,7 @@ def _problem_of(artifacts: Artifacts, name: str) -> str | None:
         embedding, clip = load_embedding(artifacts.embeddings / name), load_clip(artifacts.spectrograms / name)
     except PipelineError as error:
         return str(error)
-    windows = front_end.whole_windows(clip[:1]).shape[1] // front_end.WINDOW
+    windows = front_end.count_windows(clip.shape[1])
     if len(embedding) != windows:
         return f"embeddings of {len(embedding)} windows, but the spectrogram has {windows}"
     return None if is_up_to_date(artifacts, name) else "older than its spectrogram"

@@ -42,8 +42,12 @@ def whole_windows(log_mel: np.ndarray) -> np.ndarray:
     [1, 1, 1, 2, 10]
     """
     frames = log_mel.shape[1]
-    count = max(1, (2 * frames + WINDOW) // (2 * WINDOW))
-    return np.take(log_mel, np.arange(count * WINDOW) % frames, axis=1)
+    return np.take(log_mel, np.arange(count_windows(frames) * WINDOW) % frames, axis=1)
+
+
+def count_windows(frames: int) -> int:
+    """Return the number of windows of a clip of so many frames: a remainder of at least half a window counts."""
+    return max(1, (2 * frames + WINDOW) // (2 * WINDOW))
 
 
 def windows(log_mel: np.ndarray) -> np.ndarray:
