@@ -33,6 +33,8 @@ def test_replacing_is_invisible_until_it_is_whole(tmp_path):
         temporary.write_text("other")
         raise KeyboardInterrupt
     assert path.read_text() == "half" and os.listdir(path.parent) == ["x.csv"]
+    with pytest.raises(OSError, match=f"on device: '{path}'$"), artifacts.replacing(path):
+        raise OSError(28, "No space left on device")  # as writing to an open file does
     with pytest.raises(OSError, match=f"directory: '{path.parent}'$"), artifacts.replacing(path.parent) as temporary:
         temporary.write_text("other")
 

@@ -224,6 +224,13 @@ def test_names_that_no_table_can_contain_fail_alone(featurize_here, folder, tmp_
     assert "not valid UTF-8" in (tmp_path / "f.failures.csv").read_text()
 
 
+def test_table_in_the_home_folder(featurize_here, folder, tmp_path, monkeypatch):
+    """Shells do not replace the ~ here."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    featurize_here(folder / "clip.mp3", "--out=~/tables/f.csv")
+    assert os.listdir(tmp_path / "tables") == ["f.csv"]
+
+
 def test_a_file_is_tried_whatever_its_name(featurize_here, tmp_path):
     (tmp_path / "notes.txt").write_text("no music")
     featurize_here(tmp_path / "notes.txt", "--out", tmp_path / "f.csv", status=1)

@@ -126,7 +126,8 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+        # A full disk is reported without a name.
+        if isinstance(error, OSError) and error.errno and str(error.filename) in ("None", str(temporary)):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the message names the artifact
         raise
 

@@ -33,6 +33,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with `--root`, whose help shows the script's docstring as written."""
     parser = argparse.ArgumentParser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    # Shells do not replace the ~ of --out=~/features.csv.
+    parser.register("type", Path, lambda text: Path(os.path.expanduser(text)))
     what = "folder that contains datasets/, models/ and results/"
     parser.add_argument("--root", type=Path, default=REPOSITORY, metavar="DIR", help=what)
     return parser
