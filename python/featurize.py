@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--dask", metavar="ADDRESS", help="work on the Dask cluster whose scheduler has this address")
     add("--shard", type=command_line.shard, metavar="I/N", help="analyse only the I-th of N parts of the recordings")
     options = vars(parser.parse_args(argv))
+    # Imported after the arguments are checked, because it takes a second.
     from music_featurization.feature_tables.featurize import featurize
 
     artifacts = Artifacts(options.pop("root"))

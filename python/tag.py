@@ -67,10 +67,14 @@ def tag(
 
 def most_probable(probabilities: dict[str, float], prefix: str, top: int) -> str:
     """Return the most probable tags with this prefix as text, such as "guitar 0.62, classical 0.31"."""
-    ranked = sorted(
-        (-value, tag.removeprefix(prefix)) for tag, value in probabilities.items() if tag.startswith(prefix)
-    )
-    return ", ".join(f"{tag} {-value:.2f}" for value, tag in ranked[:top])
+    by_tag = without_prefix(probabilities, prefix)
+    ranked = sorted(by_tag, key=lambda tag: (-by_tag[tag], tag))
+    return ", ".join(f"{tag} {by_tag[tag]:.2f}" for tag in ranked[:top])
+
+
+def without_prefix(by_tag: dict, prefix: str) -> dict:
+    """Return the values of the tags that begin with this prefix, by the tag without it."""
+    return {tag.removeprefix(prefix): value for tag, value in by_tag.items() if tag.startswith(prefix)}
 
 
 def name_pictures(recordings: Sequence[str]) -> dict[str, str]:
@@ -97,7 +101,7 @@ def draw(recording: str, name: Path) -> Path:
     with command_line.without_stderr():
         probabilities, seconds = tags(recording, every=3.0)
     for prefix, network in NETWORKS.items():
-        rows = {tag.removeprefix(prefix): row for tag, row in probabilities.items() if tag.startswith(prefix)}
+        rows = without_prefix(probabilities, prefix)
         title = f"{clip_names.readable(Path(recording).name)}: tags of {network}"
         for theme in ("light", "dark"):
             files = [name.with_name(f"{name.name}_{prefix}{theme}{ending}") for ending in (".svg", ".png")]
