@@ -35,7 +35,7 @@ def write_published(folder, rows, missing=()):
         (folder / f"{part}_labels.txt").write_text("\n".join(labels) + "\n")
 
 
-def test_published_split_is_taken_over(six_genres, tmp_path, capsys):
+def test_published_split_is_taken_over(six_genres, tmp_path, capsys, monkeypatch):
     rows = list(table(six_genres, "six_genres.csv").itertuples())
     write_published(tmp_path / "published", rows[:-1], missing=["jazz.999_gone-0-29.jpg"])
     assert run_script(STEP_4, six_genres, "--split-from", tmp_path / "published") == 0
@@ -45,6 +45,9 @@ def test_published_split_is_taken_over(six_genres, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "train: 1 of 10 listed clips missing here, such as 999_gone-0-29" in printed
     assert "left out, in no part of the published split: 1 clip\n" in printed
+    monkeypatch.chdir(tmp_path)
+    assert run_script(STEP_4, six_genres, "--split-from", "published") == 0  # the same folder
+    assert "is up to date, nothing to do" in capsys.readouterr().out
 
 
 def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, capsys):

@@ -122,7 +122,7 @@ def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
     records = {
         artifacts.tagged: {"merge_synonyms": True, "genres_from_folders": False},
         artifacts.genres: {"genres": priority, "priority": priority},
-        artifacts.split_settings: {"genres": list(GENRES), "group_by": None, "split_by": "folder"},
+        artifacts.split_settings: {"genres": list(GENRES), "group_by": None, "split_by": "folder", "split_from": None},
         artifacts.demo_manifest: {"pieces": 60, "seed": 3},
     }
     for path, settings in records.items():

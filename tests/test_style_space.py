@@ -218,14 +218,14 @@ def test_walk_follows_the_music_where_the_straight_line_leaves_it():
 
 
 def test_playlist_plays_or_is_removed(tmp_path, capsys):
-    artifacts = make_space(tmp_path, clips=12, artist="#é {genre}")
+    artifacts = make_space(tmp_path, clips=12, artist="#é Dr. {genre}")
     write_recordings(artifacts, every=1)
     call_script(WALK, artifacts, "jazz", "rock")
     playlist = artifacts.results / "walk_jazz_rock.m3u8"
     lines = playlist.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "#EXTM3U"
     for information, path in zip(lines[1::2], lines[2::2], strict=True):
-        assert re.fullmatch(r"#EXTINF:29,#é (jazz|rock) - .+", information)
+        assert re.fullmatch(r"#EXTINF:29,#é Dr. (jazz|rock) - .+", information)
         assert not path.startswith("#") and soundfile.info(artifacts.results / path).duration > 0.9
     walked = [Path(row["clip"]).name.partition("_")[2] for row in read_walk(playlist.with_suffix(".csv"))]
     collapsed = [name for name, before in zip(walked, [None, *walked], strict=False) if name != before]
@@ -353,6 +353,25 @@ def test_click_on_a_clip_without_recording_shows_it_as_missing(page, hostile):
     page.wait_for_selector("#missing:not([hidden])")
     assert clip["missing"] in page.locator("#missing").inner_text()
     assert not page.locator("#player").is_visible()
+
+
+def test_recording_that_cannot_be_played_is_named(tmp_path, open_page):
+    """It is no music, its name contains what a URL escapes, and that of its folder is not UTF-8."""
+    recording = tmp_path / "\udcff/100% #.mp3"
+    recording.parent.mkdir()
+    recording.write_bytes(b"no music" * 99)
+    clips = pandas.DataFrame({"name": [recording.name], "label": "x", "artist": "x", "genre": "rock", "predicted": ""})
+    clips["recording"] = pandas.Series([str(recording)], dtype=object)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    text = style_space_page.render(clips, np.zeros((1, 2)), ["rock"], {"rock": 0}, "", folder)
+    (folder / "page.html").write_text(text, encoding="utf-8")
+    page = open_page((folder / "page.html").as_uri())
+    page.wait_for_selector("body[data-ready]")
+    page.fill("#search", "x")
+    page.locator("#found button").click()
+    page.wait_for_selector("#missing:not([hidden])")
+    assert page.locator("#missing").inner_text() == "recording cannot be played: 100% #.mp3"
 
 
 def test_genres_are_filtered_by_the_boxes(page):

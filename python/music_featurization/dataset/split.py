@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,7 +103,7 @@ def save(
     require(artifacts.genres, STEP_3)
     classes = read_genres(artifacts.genres_settings, STEP_3)
     settings = {"genres": classes, "group_by": group_by, "split_by": split_by}
-    settings["split_from"] = str(split_from) if split_from else None
+    settings["split_from"] = os.path.abspath(split_from.expanduser()) if split_from else None
     inputs, outputs = fingerprint(artifacts.genres), [artifacts.split(part) for part in PARTS]
     if is_up_to_date(outputs, artifacts.split_settings, settings, inputs, overwrite):
         return

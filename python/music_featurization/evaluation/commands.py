@@ -93,7 +93,9 @@ def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
         yield STEP_3, {"genres": list(map(str, priority or ()))} if is_other else {}
     if artifacts.split("test").exists():
         split = recorded_settings(artifacts.split_settings, STEP_4)
-        yield STEP_4, {name: split.get(name) for name in ("group_by", "split_by", "split_from")}
+        published = split.get("split_from")
+        options = {name: split.get(name) for name in ("group_by", "split_by")}
+        yield STEP_4, options | {"split_from": _from_repository(Path(published)) if published else None}
 
 
 def _training(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:

@@ -109,9 +109,9 @@ def playlist(clips: "pandas.DataFrame", rows: Sequence[int], folder: Path) -> tu
         if not path or not _fits_a_line(path):
             missing += 1
             continue
-        excerpt = parse(clip["name"])
+        seconds = parse(path).seconds
         title = " ".join(clip["label"].replace(" · ", " - ").split())
-        lines.append(f"#EXTINF:{-1 if excerpt.seconds is None else excerpt.seconds},{title}")
+        lines.append(f"#EXTINF:{-1 if seconds is None else seconds},{title}")
         lines.append(f"./{path}" if path.startswith("#") else path)
     return "\n".join(lines) + "\n", len(lines) // 2, missing
 
