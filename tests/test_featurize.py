@@ -208,11 +208,13 @@ def test_shards_are_joined(featurize_here, folder, tiny_model, tmp_path):
     for part in (1, 2, 3):
         out = featurize_here(folder, "--out", tmp_path / "f.csv", "--shard", f"{part}/3")
         assert f"in shard {part} of 3" in out and not (tmp_path / "f.csv").exists()
+    assert list(tmp_path.glob("f.failures-*-of-3.csv"))
+    (tmp_path / "f.failures_of_mine.csv").touch()  # of the user: it is kept
     assert "7 tracks: 4 done, 3 to do" in featurize_here(folder, "--out", tmp_path / "f.csv")
     featurize_here(folder, "--out", tmp_path / "whole.csv")
     for name in ("csv", "failures.csv"):
         assert (tmp_path / f"f.{name}").read_bytes() == (tmp_path / f"whole.{name}").read_bytes()
-    assert len(os.listdir(tmp_path)) == 4
+    assert len(os.listdir(tmp_path)) == 5
     both = ("--out", tmp_path / "f.csv", "--shard", "1/3", "--overwrite")
     assert "cannot be combined" in refused(FEATURIZE, None, folder, "--model", tiny_model, *both)
 

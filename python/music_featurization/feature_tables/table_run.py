@@ -158,7 +158,10 @@ def write_failures(out: Path, failures: dict[str, str], shard: Shard = None) -> 
     """Write `path,error` of the tracks of this run that could not be used; no failure, no file."""
     import pandas
 
-    for path in [failures_file(out, shard)] if shard else out.parent.glob(f"{glob.escape(out.stem)}.failures*.csv"):
+    outdated = [failures_file(out, shard)]
+    if shard is None:  # this run tries again what failed in the shards
+        outdated += out.parent.glob(f"{glob.escape(out.stem)}.failures-*-of-*.csv")
+    for path in outdated:
         path.unlink(missing_ok=True)
     if failures:
         rows = [(printable(path), reason) for path, reason in sorted(failures.items())]
