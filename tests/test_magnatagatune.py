@@ -1,4 +1,4 @@
-"""MagnaTagATune's standard split by folder, and telling its clips from those of collections that imitate it."""
+"""MagnaTagATune's standard split by folder, and how its clips differ from collections that imitate it."""
 
 import shutil
 

@@ -285,7 +285,7 @@ def test_every_part_of_a_small_collection_has_every_genre(counts, group, expecte
 @given(
     songs=st.lists(st.tuples(st.integers(0, 40), st.sampled_from(genres.GENRES)), min_size=120, max_size=200),
 )
-def test_groups_are_kept_together_whatever_they_are(songs):
+def test_groups_are_kept_together(songs):
     paths = [f"a/artist {song % 15}-album-01-song {song}-{n}-{n + 29}.npy" for n, (song, _) in enumerate(songs)]
     clips = pandas.DataFrame({"spectrogram": paths, "genre": [genre for _, genre in songs]})
     clips["clip_id"] = clips.index.map(str)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def check(artifacts: Artifacts, spectrograms: Collection[str]) -> Iterator[tuple[Path, str | None]]:
-    """Yield the path, relative to the root, of every table that exists, and what is wrong and what to run, or None."""
+    """Yield every table that exists, relative to the root, and its problem and the step to run, or None."""
     checks: list[tuple[str, list[Path], Callable[[Artifacts, Collection[str]], str | None]]] = [
         (STEP_2, [artifacts.tagged], _problem_of_tags),
         (STEP_3, [artifacts.genres], _problem_of_genres),

@@ -1,4 +1,4 @@
-"""The instruments and voices of the demo, with what they are in General MIDI and in MagnaTagATune."""
+"""The instruments and voices of the demo: their General MIDI programs, tags in MagnaTagATune and registers."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The text of res.txt: the published original's lines in their order and wording, and what they do not say."""
+"""The text of res.txt: the lines of the published original in its order and wording, then further results."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from music_featurization.evaluation.metrics import ClassMetrics, FrontEndMetrics
 
 
 def text(metrics: Measurement, classes: Sequence[str]) -> str:
-    """Write the report; `classes` are the genres in label order."""
+    """Return the report; `classes` are the genres in label order."""
     parts = [
         [
             *_matrix_and_top(metrics),

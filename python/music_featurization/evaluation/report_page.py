@@ -54,7 +54,7 @@ def render(
     artifacts: Artifacts,
     root: Path | None = None,
 ) -> str:
-    """Write the page as HTML.
+    """Return the page as HTML.
 
     `drawings` are functions from a theme to a figure (or None) by name: `confusion`, `loss`, `accuracy` and `map`;
     `root` is the value of --root, for the commands.
@@ -248,7 +248,7 @@ def _plain(value: object) -> str:
 
 
 def _part(name: str, value: object) -> str:
-    """Write an entry of a setting that has several; one that is true or false as its name, or "not" and its name."""
+    """Return an entry of a setting that has several as text; a bool as its name, or as "not" and its name."""
     if isinstance(value, bool):
         return name if value else f"not {name}"
     return f"{name}: {_plain(value)}"

@@ -24,7 +24,7 @@ def render(
     description: str,
     folder: Path,
 ) -> str:
-    """Write the page as HTML.
+    """Return the page as HTML.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def table(clips: "pandas.DataFrame", path: Walk, line: Walk) -> "pandas.DataFram
 
 
 def playlist(clips: "pandas.DataFrame", rows: Sequence[int], folder: Path) -> tuple[str, int, int]:
-    """Write the clips of a walk as an extended M3U playlist with paths relative to its folder.
+    """Return the clips of a walk as an extended M3U playlist with paths relative to its folder.
 
     A clip that occurs several times in succession is played once.
 
