@@ -116,6 +116,17 @@ def test_run_again_adds_what_is_missing(featurize_here, folder, tmp_path):
     assert (kept.features == before.features).all()
 
 
+@pytest.mark.parametrize("lacks", ["probability_jazz", "note", "feature_511"])
+def test_table_from_which_a_column_was_removed(featurize_here, folder, tiny_model, tmp_path, lacks):
+    out, more = tmp_path / "f.csv", write_wav(tmp_path / "more.wav")
+    featurize_here(folder / "clip.mp3", "--out", out)
+    pandas.read_csv(out).drop(columns=lacks).to_csv(out, index=False)
+    before = out.read_bytes()
+    message = refused(FEATURIZE, None, more, "--out", out, "--model", tiny_model)
+    assert f"{out} " in message and lacks.split("_")[0] in message and "--overwrite" in message
+    assert out.read_bytes() == before
+
+
 @pytest.mark.parametrize("tracks_per_part", [1, 64])
 @pytest.mark.parametrize("options", [(), ("--overwrite",)])
 def test_interrupted_run_keeps_what_is_finished(

@@ -131,7 +131,8 @@ def compare(
 def finish(out: Path, tables: Sequence[FeatureTable]) -> FeatureTable | None:
     """Write all rows, sorted by path; of a track that is in several tables, the rows of the last one.
 
-    Without any row there is no table: it is removed, and None returned.
+    Without any row there is no table: it is removed, and None returned. Raises a PipelineError if a table lacks a
+    column of this run's.
     """
     newest: list[FeatureTable] = []
     seen: set[str] = set()
@@ -142,6 +143,13 @@ def finish(out: Path, tables: Sequence[FeatureTable]) -> FeatureTable | None:
     if not newest:
         out.unlink(missing_ok=True)
         return None
+    for table in newest[1:]:
+        missing = [str(name) for name in newest[0].rows if name not in table.rows]
+        if missing or table.features.shape[1] != newest[0].features.shape[1]:
+            raise PipelineError(
+                f"{out} lacks {', '.join(missing) or 'some of the features'}, which this run's rows have. "
+                "Restore these columns, give another --out, or --overwrite to make it again."
+            )
     table = feature_table.concatenate(newest)
     order = table.rows.sort_values([name for name in ("recording", "start") if name in table.rows]).index
     table = table.select(order.to_numpy())
