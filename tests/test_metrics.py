@@ -76,10 +76,12 @@ def test_class_without_test_clips_is_reported_and_left_out_of_the_means():
     assert "No test clip: opera" in text_of(measured)
 
 
-def test_single_class_has_no_roc_curve_and_no_clip_no_metrics():
-    measured = evaluate(np.zeros(6, int))
-    assert measured["roc_auc"] is None and "ROC AUC = undefined" in text_of(measured)
-    json.dumps(measured, allow_nan=False)
+def test_single_class_has_no_roc_curve_and_no_clip_no_metrics(recwarn):
+    for predicted in (PREDICTED, np.zeros(6, int)):
+        measured = evaluate(np.zeros(6, int), predicted)
+        assert measured["roc_auc"] is None and "ROC AUC = undefined" in text_of(measured)
+        assert measured["matthews"] == 0 and not recwarn.list
+        json.dumps(measured, allow_nan=False)
     empty = np.zeros(0, int)
     with pytest.raises(PipelineError, match="empty"):
         evaluate(empty, empty, np.zeros((0, 3)))

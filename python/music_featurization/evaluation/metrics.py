@@ -84,12 +84,12 @@ def evaluate(predictions: Predictions) -> Metrics:
         raise PipelineError(f"The test set is empty: there is nothing to measure. Run {STEP_4}.")
     per_class = _evaluate_classes(predictions)
     present, normalised = [row for row in per_class if row["support"]], normalise(probabilities)
-    sums = np.asarray(probabilities, np.float64).sum(axis=1)
+    sums, labels = np.asarray(probabilities, np.float64).sum(axis=1), np.union1d(truth, predicted)
     return {
         "clips": len(truth),
         "accuracy": float(metrics.accuracy_score(truth, predicted)),
         "balanced_accuracy": float(np.mean([row["recall"] for row in present])),
-        "matthews": float(metrics.matthews_corrcoef(truth, predicted)),
+        "matthews": float(metrics.matthews_corrcoef(truth, predicted)) if len(labels) > 1 else 0.0,
         "f_score": float(np.mean([row["f_score"] for row in present])),
         "top": {str(k): top_k_accuracy(truth, normalised, k) for k in (1, 2, 3)},
         "roc_auc": roc_auc(truth, normalised),
