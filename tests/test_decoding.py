@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import random
+import re
 import resource
 import struct
 import time
@@ -373,6 +374,17 @@ WITH_A_GAP = {
     "long.ogg": lambda: written("OGG", "VORBIS", seconds=6),
     "video.mkv": lambda: odd.video("matroska"),
 }
+
+
+def test_zeros_between_fragments(tmp_path):
+    """A demuxer takes them for the end."""
+    content = encoded("mp4", "aac", options=FRAGMENTED)
+    begin, length = len(content) * 2 // 5, len(content) // 3
+    (tmp_path / "a.m4a").write_bytes(content[:begin] + bytes(length) + content[begin + length :])
+    assert reason(tmp_path / "a.m4a").startswith("truncated: ")
+    assert re.match(r"ends early: 1\.\d of \d\.\d s", read(tmp_path / "a.m4a", strict=False)[1][0])
+    (tmp_path / "a.m4a").write_bytes(content + bytes(5000))
+    assert_whole(tmp_path / "a.m4a", by_ffmpeg(tmp_path / "a.m4a"))
 
 
 @pytest.mark.parametrize("name", WITH_A_GAP)

@@ -325,11 +325,19 @@ def _walk_chunks(file: Part, layout: _Layout) -> Declared:
             has_audio = True
             declared = _judge_chunk(begin, size_64 if size_64 and length == 0xFFFFFFFF else length, size)
         if not 0 <= length < size:
+            if layout is _MP4 and name == bytes(4) and _occurs(file, b"moof", position):  # a fragment after zeros
+                return Declared(0.0, f"{size - position} of {size} bytes cannot be read", position / size)
             break
         if layout is _WAVE64 and name[:4] == b"data":
             declared = declared._replace(libsndfile_suffices=begin + length + layout.alignment > size)
         position = -(-(begin + length) // layout.alignment) * layout.alignment
     return declared
+
+
+def _occurs(file: Part, mark: bytes, position: int) -> bool:
+    """Return whether some bytes occur after a position, not too far away."""
+    file.seek(position)
+    return any(mark in file.read(WINDOW) for _ in range(MOST_JUNK // WINDOW))
 
 
 def _judge_segment(file: Part) -> Declared:
