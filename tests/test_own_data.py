@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_pipeline import refused, run_script, table
 
-from music_featurization.artifacts import STEP_2, STEP_3, STEP_4, PipelineError
+from music_featurization.artifacts import STEP_1, STEP_2, STEP_3, STEP_4, PipelineError
 from music_featurization.dataset import annotations, clip_names, genres, split, tags
 
 
@@ -48,6 +48,11 @@ def test_published_split_is_taken_over(six_genres, tmp_path, capsys, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert run_script(STEP_4, six_genres, "--split-from", "published") == 0  # the same folder
     assert "is up to date, nothing to do" in capsys.readouterr().out
+    write_published(tmp_path / "published", rows[:-3])
+    assert run_script(STEP_1, six_genres, "--check") == 1
+    assert "made from another six_genres.csv or published split" in capsys.readouterr().out
+    assert run_script(STEP_4, six_genres, "--split-from", "published") == 0
+    assert "left out, in no part of the published split: 3 clips" in capsys.readouterr().out
 
 
 def test_published_split_of_another_genre_is_reported(six_genres, tmp_path, capsys):

@@ -13,7 +13,21 @@ if TYPE_CHECKING:
     import pandas
 
 
+PARTS = ("train", "val", "test")
 COPY_AGAIN = "Copy the published files again."
+
+
+def files(folder: Path) -> list[Path]:
+    """Return the paths of the six files."""
+    return [folder / f"{part}_{what}.txt" for part in PARTS for what in ("files", "labels")]
+
+
+def require_files(folder: Path) -> list[Path]:
+    """Return the paths of the six files; raise a PipelineError that names one that is missing."""
+    for path in files(folder):
+        if not path.is_file():
+            raise PipelineError(f"{path} does not exist. --split-from needs a folder with six such files.")
+    return files(folder)
 
 
 def read(table: pandas.DataFrame, folder: Path) -> tuple[dict[str, pandas.DataFrame], list[str]]:
@@ -36,7 +50,7 @@ def read(table: pandas.DataFrame, folder: Path) -> tuple[dict[str, pandas.DataFr
     parts: dict[str, pandas.DataFrame] = {}
     remarks: list[str] = []
     part_of: dict[str, str] = {}
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         listed = _read_part(folder, part)
         for key in listed:
             if part_of.setdefault(key, part) != part:
@@ -89,7 +103,5 @@ def _read_part(folder: Path, part: str) -> dict[str, str]:
 def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise PipelineError(f"{path} does not exist. --split-from needs a folder with six such files.") from error
     except UnicodeDecodeError as error:
         raise PipelineError(f"{path} is not UTF-8 text ({error}). {COPY_AGAIN}") from error

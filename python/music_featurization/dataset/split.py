@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Parts = dict[str, pandas.DataFrame]  # rows of the table of genres, in its order
 
-PARTS = ("train", "val", "test")
+PARTS = published_split.PARTS
 FEWEST_CLIPS = 10
 # What follows where a part has no clip of a genre.
 WITHOUT_GENRE = {
@@ -104,7 +104,8 @@ def save(
     classes = read_genres(artifacts.genres_settings, STEP_3)
     settings = {"genres": classes, "group_by": group_by, "split_by": split_by}
     settings["split_from"] = os.path.abspath(split_from.expanduser()) if split_from else None
-    inputs, outputs = fingerprint(artifacts.genres), [artifacts.split(part) for part in PARTS]
+    published = published_split.require_files(split_from) if split_from else []
+    inputs, outputs = fingerprint(artifacts.genres, *published), [artifacts.split(part) for part in PARTS]
     if is_up_to_date(outputs, artifacts.split_settings, settings, inputs, overwrite):
         return
     table = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)

@@ -18,7 +18,7 @@ from music_featurization.artifacts import (
     read_table,
 )
 from music_featurization.command_line import plural
-from music_featurization.dataset import split
+from music_featurization.dataset import published_split, split
 from music_featurization.dataset.tags import GENRE_COLUMNS, TAGGED_COLUMNS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _problem_of_genres(artifacts: Artifacts, spectrograms: Collection[str]) -> s
     classes = read_genres(artifacts.genres_settings, STEP_3)
     split.refuse_wrong_labels(table, classes, artifacts.genres, STEP_3)
     record = read_json(artifacts.genres_settings, STEP_3)
-    return _source_changed(artifacts.tagged, record) or _clip_twice(table) or _without_spectrogram(table, spectrograms)
+    return _source_changed(record, artifacts.tagged) or _clip_twice(table) or _without_spectrogram(table, spectrograms)
 
 
 def _problem_of_split(artifacts: Artifacts, spectrograms: Collection[str]) -> str | None:
@@ -65,7 +65,9 @@ def _problem_of_split(artifacts: Artifacts, spectrograms: Collection[str]) -> st
 
     table = pandas.concat([split.read_part(artifacts, part)[list(GENRE_COLUMNS)] for part in split.PARTS])
     record = read_json(artifacts.split_settings, STEP_4, settings=dict)
-    problem = _clip_twice(table) or _source_changed(artifacts.genres, record)
+    split_from = record["settings"].get("split_from")
+    published = published_split.files(Path(split_from)) if split_from else []
+    problem = _clip_twice(table) or _source_changed(record, artifacts.genres, *published)
     if problem or not artifacts.genres.exists():
         return problem
     whole = read_table(artifacts.genres, GENRE_COLUMNS, STEP_3)[list(GENRE_COLUMNS)]
@@ -73,14 +75,15 @@ def _problem_of_split(artifacts: Artifacts, spectrograms: Collection[str]) -> st
     if foreign.any():
         return f"{table['spectrogram'].iloc[foreign.argmax()]} is not the same in {artifacts.genres.name}"
     missing = len(whole) - len(table)
-    if missing and not record["settings"].get("split_from"):  # a published split may leave clips out
+    if missing and not split_from:  # a published split may leave clips out
         return f"in no part: {plural(missing, 'clip')} of {artifacts.genres.name}"
     return None
 
 
-def _source_changed(source: Path, record: dict) -> str | None:
-    changed = source.exists() and record.get("inputs") != fingerprint(source)
-    return f"made from another {source.name}, or that was changed since" if changed else None
+def _source_changed(record: dict, *sources: Path) -> str | None:
+    changed = all(source.exists() for source in sources) and record.get("inputs") != fingerprint(*sources)
+    names = sources[0].name + (" or published split" if len(sources) > 1 else "")
+    return f"made from another {names}, or that was changed since" if changed else None
 
 
 def _clip_twice(table: pandas.DataFrame) -> str | None:
