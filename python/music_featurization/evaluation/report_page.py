@@ -65,6 +65,7 @@ def render(
     return templates.render(
         "report.html",
         title="Music genres: results",
+        themes=palette.THEMES,
         lead=f"{metrics['clips']:,} test clips, {len(test_set.classes)} genres: {', '.join(test_set.classes)}. "
         f"Tested on {tested_on}, reported by MusicFeaturization {_version(PACKAGES[0])}.",
         metrics=metrics,

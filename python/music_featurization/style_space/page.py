@@ -8,7 +8,7 @@ import numpy as np
 
 from music_featurization import templates
 from music_featurization.artifacts import PipelineError
-from music_featurization.evaluation.palette import genre_style
+from music_featurization.evaluation import palette
 from music_featurization.file_tree import printable
 from music_featurization.style_space.style_map import has_recording
 
@@ -45,7 +45,7 @@ def render(
     data = {
         "genres": [
             {"name": genre, "colour": style.colour, "symbol": style.symbol, "centre": centres[genre]}
-            for genre, style in zip(genres, map(genre_style, range(len(genres))), strict=True)
+            for genre, style in zip(genres, map(palette.genre_style, range(len(genres))), strict=True)
         ],
         "clips": {
             "x": _rounded(points[:, 0]),
@@ -56,8 +56,14 @@ def render(
             "missing": ["" if path in exists else printable(path) for path in clips["recording"]],
         },
     }
-    content = {"title": "Style space", "description": description, "data": data, "plotly": _plotly()}
-    return templates.render("style_space.html", **content)
+    return templates.render(
+        "style_space.html",
+        title="Style space",
+        themes=palette.THEMES,
+        description=description,
+        data=data,
+        plotly=_plotly(),
+    )
 
 
 def _rounded(numbers: np.ndarray) -> list[float]:

@@ -8,8 +8,6 @@ from urllib.parse import quote
 
 import jinja2
 
-from music_featurization.evaluation import palette
-
 
 @functools.cache
 def _environment() -> jinja2.Environment:
@@ -22,7 +20,6 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.globals["themes"] = palette.THEMES
     environment.filters |= {"data_uri": _data_uri, "decimal": _decimal}
     return environment
 
