@@ -128,6 +128,9 @@ def test_full_disk_leaves_the_earlier_export(tmp_path, monkeypatch):
     arguments = ("--format", "savedmodel", "--output", tmp_path / "out", "--overwrite")
     assert "out cannot be written: No space left on device" in refused(EXPORT, tmp_path, PROVIDED_MODEL, *arguments)
     assert contents(tmp_path) == before
+    (tmp_path / "out").rename(tmp_path / ".out-old")  # as if killed before the new export is in its place
+    refused(EXPORT, tmp_path, PROVIDED_MODEL, *arguments)
+    assert contents(tmp_path) == before
 
 
 def test_missing_package_is_named_with_the_command(tmp_path, monkeypatch):

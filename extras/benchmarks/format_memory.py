@@ -25,7 +25,7 @@ import sys
 from music_featurization.audio import decoding
 samples = sum(map(len, decoding.stream(sys.argv[1])))
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(samples / decoding.SAMPLE_RATE, int(status["VmHWM"].split()[0]) / 1024)
+print(samples / decoding.SAMPLE_RATE, int(status["VmHWM"].split()[0]) * 1024 / 1e6)
 """
 
 

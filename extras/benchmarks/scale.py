@@ -66,7 +66,8 @@ def children(pid: int) -> list[int]:
 def peak(pid: int) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
-        return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+        kilobytes = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+        return round(kilobytes * 1024 / 1e6)
     except (FileNotFoundError, ProcessLookupError):
         return 0
 

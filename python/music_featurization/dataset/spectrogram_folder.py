@@ -292,7 +292,7 @@ def remove(folder: Path, shard: Shard | None = None) -> None:
     """Remove all .npy files of a folder, its settings and lists of failures; with a shard only the shard's files."""
     for path in list_spectrograms(folder):
         if in_shard(path, shard):
-            (folder / path).unlink()
+            (folder / path).unlink(missing_ok=True)  # another shard's run may remove it too
     for file in [folder / SETTINGS_FILE, *folder.glob("failures*.csv")] if shard is None else ():
         file.unlink(missing_ok=True)
 

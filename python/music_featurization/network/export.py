@@ -145,7 +145,9 @@ def _write_saved_model(network: "keras.Model", output: Path) -> None:
     unfinished, old = (output.with_name(f".{output.name}-{what}") for what in ("unfinished", "old"))
     make_folder(output.parent)
     with file_lock.locked(output.with_name(f".{output.name}.lock"), output, "--output"):
-        _remove(unfinished, old)  # of a run that was killed
+        if old.exists() and not output.exists():  # a run was killed between the two renames below
+            os.replace(old, output)
+        _remove(unfinished, old)
         try:
             tf.saved_model.save(module, str(unfinished), signatures={"serving_default": function})
             if output.exists():
