@@ -50,8 +50,8 @@ def plot_style_space(
     clips, values = style_map.read(artifacts, features)
     genres = style_map.genres_of(clips, results.classes_of(artifacts))
     points = None if overwrite else style_map.read_map(files.map, values, method)
-    state = "to be made" if points is None else "made before, drawn again"
-    print(f"{command_line.plural(len(clips), 'clip')}, map {state}: {files.map}")
+    doing = "computing the map" if points is None else "drawing the map computed before,"
+    print(f"{command_line.plural(len(clips), 'clip')}: {doing} {files.map}")
     if points is None:
         if len(clips) > LONG:
             print("this takes a minute or more", flush=True)

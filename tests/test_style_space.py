@@ -87,7 +87,7 @@ def test_any_text_survives_in_a_script(text):
 def test_map_is_made_once_and_the_same_again(hostile, capsys):
     files = style_map.files(hostile)
     before = [path.read_bytes() for path in files]
-    for options, message in ((), "made before, drawn again"), (("--overwrite",), "to be made"):
+    for options, message in ((), "drawing the map computed before"), (("--overwrite",), "computing the map"):
         call_script(MAP, hostile, *options)
         assert message in capsys.readouterr().out
         assert [path.read_bytes() for path in files] == before

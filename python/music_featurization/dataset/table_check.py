@@ -66,6 +66,8 @@ def _problem_of_split(artifacts: Artifacts, spectrograms: Collection[str]) -> st
     table = pandas.concat([split.read_part(artifacts, part)[list(GENRE_COLUMNS)] for part in split.PARTS])
     record = read_json(artifacts.split_settings, STEP_4, settings=dict)
     split_from = record["settings"].get("split_from")
+    if not isinstance(split_from, str | None):
+        return f"in {artifacts.split_settings.name}, split_from is not a path"
     published = published_split.files(Path(split_from)) if split_from else []
     problem = _clip_twice(table) or _source_changed(record, artifacts.genres, *published)
     if problem or not artifacts.genres.exists():
