@@ -19,7 +19,7 @@ except ImportError as error:
 from music_featurization.artifacts import REPOSITORY, Artifacts, write_text
 from music_featurization.evaluation import figures, measurement, report_page, results
 from music_featurization.network import history
-from music_featurization.style_space import picture
+from music_featurization.style_space import picture, style_map
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +39,8 @@ def make_report(*, root: Path = REPOSITORY) -> Path:
         "map": picture.drawing_of_test_set(artifacts),
         **{name: functools.partial(figures.curves, epochs, name, best) for name in figures.CURVES},
     }
-    page = report_page.render(test_set, metrics, drawings, artifacts, None if root == REPOSITORY else root)
+    map_method = style_map.method_of_map(style_map.files(artifacts).map)
+    page = report_page.render(test_set, metrics, drawings, artifacts, None if root == REPOSITORY else root, map_method)
     write_text(artifacts.report_page, page)
     return artifacts.report_page
 

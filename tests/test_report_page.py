@@ -33,6 +33,7 @@ from music_featurization.artifacts import (
 from music_featurization.dataset.genres import GENRES
 from music_featurization.evaluation import commands, measurement, results
 from music_featurization.network import recipe
+from music_featurization.style_space import style_map
 
 
 @pytest.fixture
@@ -133,6 +134,11 @@ def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
     recipe_of_run = {**recipe.RECIPES["crnn"], "learning_rate": 0.01, "class_weights": False}
     trained |= recipe_of_run | {"start_from": fingerprint(PROVIDED_MODEL), "split": "0", "front_end": {}}
     artifacts.training_settings.write_text(json.dumps({"settings": trained}))
+    call_script(MAP, artifacts)
+    stored = style_map.files(artifacts).map
+    with np.load(stored) as arrays:  # as if made by UMAP, which is not installed
+        made_from = str(arrays["made_from"]).replace("tsne", "umap")
+        np.savez(stored, points=arrays["points"], made_from=made_from)
     root = f"--root '{artifacts.root}'"
     assert commands_of(write_report(artifacts)) == [
         f"python3 datasets_utils/0_make_demo_dataset.py {root} --pieces 60 --seed 3",
@@ -148,6 +154,7 @@ def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
         f"python3 python/2-testing.py {root} --split all",
         f"python3 python/3-format_dataset.py {root} --split all",
         f"python3 results_utils/manage_prediction.py {root}",
+        f"python3 results_utils/plot_style_space.py {root} --method umap",
         f"python3 results_utils/make_report.py {root}",
     ]
 

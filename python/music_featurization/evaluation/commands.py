@@ -46,11 +46,14 @@ def given_options(function: Callable, **options: Any) -> dict[str, Any]:
     }
 
 
-def lines(artifacts: Artifacts, root: Path | None = None) -> list[str]:
-    """Return the commands that make the results again in the repository's folder; `root` is the value of --root."""
+def lines(artifacts: Artifacts, root: Path | None = None, map_method: str | None = None) -> list[str]:
+    """Return the commands that make the results again in the repository's folder.
+
+    `root` is the value of --root, `map_method` the method of the test set's map, None if there is no map.
+    """
     root_option = ["--root", _from_repository(root)] if root else []
     commands = []
-    for script, options in (*_data_set(artifacts), *_training(artifacts), *_testing(artifacts)):
+    for script, options in (*_data_set(artifacts), *_training(artifacts), *_testing(artifacts, map_method)):
         if "genres" in options and any("," in name for name in options["genres"]):
             names = shlex.join(options["genres"])
             commands.append(f"printf '%s\\n' {names} > genres.txt")
@@ -120,7 +123,7 @@ def _checkpoint(model_fingerprint: str) -> str:
     return _from_repository(PROVIDED_MODEL) if is_provided else f"CHECKPOINT_{model_fingerprint}"
 
 
-def _testing(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
+def _testing(artifacts: Artifacts, map_method: str | None) -> Iterator[tuple[str, dict]]:
     """Yield testing and the steps after it; another part of the split only if music_dataset.csv was made from it."""
     if record := results.read_record(artifacts):
         yield TESTING, record.get("options") or {}
@@ -132,6 +135,6 @@ def _testing(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
             yield TESTING, results.read_record(artifacts, part).get("options") or {"split": part}
         yield FORMAT, {} if part == "test" else {"split": part}
     yield PREDICTION, {}
-    if artifacts.style_space_page.exists():
-        yield MAP, {}
+    if map_method:
+        yield MAP, {} if map_method == "tsne" else {"method": map_method}
     yield REPORT, {}

@@ -53,11 +53,12 @@ def render(
     drawings: "dict[str, Callable[[str], Figure | None]]",
     artifacts: Artifacts,
     root: Path | None = None,
+    map_method: str | None = None,
 ) -> str:
     """Return the page as HTML.
 
     `drawings` are functions from a theme to a figure (or None) by name: `confusion`, `loss`, `accuracy` and `map`;
-    `root` is the value of --root, for the commands.
+    `root` and `map_method` are for `commands.lines`.
     """
     confused, wrong = most_confused(test_set, artifacts)
     taggrams, no_taggrams = draw_taggrams(test_set, artifacts)
@@ -79,7 +80,7 @@ def render(
         data_set=count_data_set(artifacts, test_set.classes),
         settings=settings(artifacts, test_set.record),
         versions=versions(artifacts, test_set.record),
-        commands=commands.lines(artifacts, root),
+        commands=commands.lines(artifacts, root, map_method),
     )
 
 

@@ -157,6 +157,15 @@ def read_map(path: Path, features: np.ndarray, method: str | None = None) -> np.
     return None
 
 
+def method_of_map(path: Path) -> str | None:
+    """Return by which of `METHODS` a map was made; None if it has not been made or is damaged."""
+    if path.exists():
+        with contextlib.suppress(PipelineError):
+            method = str(read_arrays(path, MAP, {"made_from": ("U", 0)})["made_from"]).partition(" ")[0]
+            return method if method in METHODS else None
+    return None
+
+
 def make_map(path: Path, features: np.ndarray, method: str = "tsne") -> np.ndarray:
     """Compute the map of these features, shape (N, 2), and store it as .npz for `read_map`."""
     points = embed(pca(features), method)
