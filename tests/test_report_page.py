@@ -124,7 +124,7 @@ def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
         artifacts.tagged: {"merge_synonyms": True, "genres_from_folders": False},
         artifacts.genres: {"genres": priority, "priority": priority},
         artifacts.split_settings: {"genres": list(GENRES), "group_by": None, "split_by": "folder", "split_from": None},
-        artifacts.demo_manifest: {"pieces": 60, "seed": 3},
+        artifacts.demo_manifest: {"pieces": 60, "seed": 3, "soundfonts": ["TimGM6mb.sf2 12ab", "my font.sf2 34cd"]},
     }
     for path, settings in records.items():
         path.touch()
@@ -141,7 +141,7 @@ def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
         np.savez(stored, points=arrays["points"], made_from=made_from)
     root = f"--root '{artifacts.root}'"
     assert commands_of(write_report(artifacts)) == [
-        f"python3 datasets_utils/0_make_demo_dataset.py {root} --pieces 60 --seed 3",
+        f"python3 datasets_utils/0_make_demo_dataset.py {root} --pieces 60 --seed 3 --soundfont TimGM6mb.sf2 'my font.sf2'",
         f"python3 datasets_utils/1_generate_spectrograms.py {root}",
         f"python3 datasets_utils/2_assign_genre.py {root} --merge-synonyms",
         "printf '%s\\n' 'rock, live' jazz > genres.txt",

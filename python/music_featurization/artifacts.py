@@ -107,6 +107,7 @@ class Artifacts:
 # The networks that come with the project, independent of --root.
 PROVIDED_MODEL = REPOSITORY / "models" / "best_model.h5"
 FRONT_END = REPOSITORY / "models" / "front_end.h5"
+SOUND_FONT = "TimGM6mb.sf2"  # of the demo, by default; it comes with pretty_midi
 
 
 @contextlib.contextmanager

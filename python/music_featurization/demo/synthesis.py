@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from music_featurization.artifacts import PipelineError
+from music_featurization.artifacts import SOUND_FONT, PipelineError
 from music_featurization.demo.composer import PlayedPart
 from music_featurization.demo.instruments import VOICES
 from music_featurization.demo.singing import sing
@@ -50,7 +50,7 @@ def default_soundfont() -> Path:
     """Return the path of the sound font that comes with pretty_midi."""
     import pretty_midi
 
-    return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
+    return Path(pretty_midi.__file__).parent / SOUND_FONT
 
 
 def check_soundfont(path: Path) -> Path:

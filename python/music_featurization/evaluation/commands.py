@@ -15,6 +15,7 @@ from music_featurization.artifacts import (
     PROVIDED_MODEL,
     REPORT,
     REPOSITORY,
+    SOUND_FONT,
     STEP_0,
     STEP_1,
     STEP_2,
@@ -72,8 +73,11 @@ def _words(options: dict) -> list[str]:
     for name, value in options.items():
         if value is None or value is False:
             continue
-        value = ",".join(map(str, value)) if isinstance(value, list) else value
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        words.append(f"--{name.replace('_', '-')}")
+        if isinstance(value, tuple):
+            words += value
+        elif value is not True:
+            words.append(",".join(map(str, value)) if isinstance(value, list) else str(value))
     return words
 
 
@@ -85,7 +89,7 @@ def recorded_settings(path: Path, script: str) -> dict:
 def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
     """Yield steps 0 to 4 as far as they were run."""
     if demo := recorded_settings(artifacts.demo_manifest, STEP_0):
-        yield STEP_0, {name: demo.get(name) for name in ("pieces", "seed")}
+        yield STEP_0, {name: demo.get(name) for name in ("pieces", "seed")} | {"soundfont": _soundfonts(demo)}
     if artifacts.spectrogram_settings.exists():
         yield STEP_1, {}
     if artifacts.tagged.exists():
@@ -99,6 +103,13 @@ def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
         published = split.get("split_from")
         options = {name: split.get(name) for name in ("group_by", "split_by")}
         yield STEP_4, options | {"split_from": _from_repository(Path(published)) if published else None}
+
+
+def _soundfonts(demo: dict) -> tuple[str, ...] | None:
+    """Return the names of the sound fonts, None for the one that comes with pretty_midi; their folders are not known."""
+    recorded = demo.get("soundfonts")
+    names = [str(font).rpartition(" ")[0] for font in recorded] if isinstance(recorded, list) else []
+    return None if names in ([], [SOUND_FONT]) else tuple(names)
 
 
 def _training(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
