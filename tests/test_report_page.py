@@ -141,7 +141,8 @@ def test_commands_of_every_step_have_the_options_that_were_given(tmp_path):
         np.savez(stored, points=arrays["points"], made_from=made_from)
     root = f"--root '{artifacts.root}'"
     assert commands_of(write_report(artifacts)) == [
-        f"python3 datasets_utils/0_make_demo_dataset.py {root} --pieces 60 --seed 3 --soundfont TimGM6mb.sf2 'my font.sf2'",
+        f"python3 datasets_utils/0_make_demo_dataset.py {root} --pieces 60 --seed 3"
+        " --soundfont TimGM6mb.sf2 'my font.sf2'",
         f"python3 datasets_utils/1_generate_spectrograms.py {root}",
         f"python3 datasets_utils/2_assign_genre.py {root} --merge-synonyms",
         "printf '%s\\n' 'rock, live' jazz > genres.txt",

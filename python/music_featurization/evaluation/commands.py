@@ -102,11 +102,11 @@ def _data_set(artifacts: Artifacts) -> Iterator[tuple[str, dict]]:
         split = recorded_settings(artifacts.split_settings, STEP_4)
         published = split.get("split_from")
         options = {name: split.get(name) for name in ("group_by", "split_by")}
-        yield STEP_4, options | {"split_from": _from_repository(Path(published)) if published else None}
+        yield STEP_4, options | {"split_from": _from_repository(Path(str(published))) if published else None}
 
 
 def _soundfonts(demo: dict) -> tuple[str, ...] | None:
-    """Return the names of the sound fonts, None for the one that comes with pretty_midi; their folders are not known."""
+    """Return the names of the sound fonts, whose folders are not known; None for the one of pretty_midi."""
     recorded = demo.get("soundfonts")
     names = [str(font).rpartition(" ")[0] for font in recorded] if isinstance(recorded, list) else []
     return None if names in ([], [SOUND_FONT]) else tuple(names)
