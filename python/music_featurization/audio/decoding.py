@@ -57,7 +57,7 @@ def stream(
     Parameters
     ----------
     path : path-like
-        A file in any format that libsndfile or FFmpeg reads; the ending of its name has no effect.
+        A file in a format of libsndfile, or of `FFMPEG_OPTIONS`; the ending of its name has no effect.
     strict : bool
         Refuse a recording that is longer than `max_seconds`, damaged, or has lost its end. Otherwise yield what can be
         decoded.
