@@ -19,7 +19,7 @@ except ImportError as error:
 from music_featurization.artifacts import REPOSITORY, Artifacts, write_text
 from music_featurization.evaluation import figures, measurement, report_page, results
 from music_featurization.network import history
-from music_featurization.style_space import picture, style_map
+from music_featurization.style_space import picture
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,12 +34,12 @@ def make_report(*, root: Path = REPOSITORY) -> Path:
     test_set, metrics = results.read(artifacts), measurement.read(artifacts)
     epochs = history.read(artifacts.history) if artifacts.history.exists() else {}
     best = history.best_epoch(epochs)
+    draw_map, map_method = picture.drawing_of_test_set(artifacts)
     drawings = {
         "confusion": functools.partial(figures.confusion_matrix, metrics, test_set.classes),
-        "map": picture.drawing_of_test_set(artifacts),
+        "map": draw_map,
         **{name: functools.partial(figures.curves, epochs, name, best) for name in figures.CURVES},
     }
-    map_method = style_map.method_of_map(style_map.files(artifacts).map)
     page = report_page.render(test_set, metrics, drawings, artifacts, None if root == REPOSITORY else root, map_method)
     write_text(artifacts.report_page, page)
     return artifacts.report_page

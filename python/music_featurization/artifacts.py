@@ -128,7 +128,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         # A full disk is reported without a name.
-        if isinstance(error, OSError) and error.errno and str(error.filename) in ("None", str(temporary)):
+        if isinstance(error, OSError) and error.errno and str(error.filename or temporary) == str(temporary):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the message names the artifact
         raise
 

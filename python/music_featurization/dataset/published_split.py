@@ -19,15 +19,20 @@ COPY_AGAIN = "Copy the published files again."
 
 def files(folder: Path) -> list[Path]:
     """Return the paths of the six files."""
-    return [folder / f"{part}_{what}.txt" for part in PARTS for what in ("files", "labels")]
+    return [path for part in PARTS for path in _files_of(folder, part)]
+
+
+def _files_of(folder: Path, part: str) -> tuple[Path, Path]:
+    return folder / f"{part}_files.txt", folder / f"{part}_labels.txt"
 
 
 def require_files(folder: Path) -> list[Path]:
     """Return the paths of the six files; raise a PipelineError that names one that is missing."""
-    for path in files(folder):
+    paths = files(folder)
+    for path in paths:
         if not path.is_file():
             raise PipelineError(f"{path} does not exist. --split-from needs a folder with six such files.")
-    return files(folder)
+    return paths
 
 
 def read(table: pandas.DataFrame, folder: Path) -> tuple[dict[str, pandas.DataFrame], list[str]]:
@@ -82,7 +87,7 @@ def _differences(listed: dict[str, str], row_of: dict[str, int], ours: pandas.Se
 
 def _read_part(folder: Path, part: str) -> dict[str, str]:
     """Read the genre by `<clip_id>_<name>`, in the order of the file; check the labels against the genres."""
-    files, labels = (_lines(folder / f"{part}_{what}.txt") for what in ("files", "labels"))
+    files, labels = map(_lines, _files_of(folder, part))
     if len(files) != len(labels):
         lines = f"{part}_files.txt has {len(files)} lines, {part}_labels.txt {len(labels)}"
         raise PipelineError(f"{folder}: {lines}. {COPY_AGAIN}")

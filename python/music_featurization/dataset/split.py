@@ -186,7 +186,6 @@ def _split_twice(
 def _with_every_genre(parts: Parts, table: pandas.DataFrame, groups: pandas.Series) -> Parts:
     """Return the parts, or those of `_genre_by_genre` if a part lacks a genre that has enough groups for it."""
     possible = groups.groupby(table["genre"]).nunique().clip(upper=len(PARTS))
-
     genres = list(possible.index)
 
     def rank(parts: Parts) -> tuple[bool, int]:

@@ -69,6 +69,7 @@ def _from_repository(path: Path) -> str:
 
 
 def _words(options: dict) -> list[str]:
+    """Return options as words of a command: a tuple is several words, a list one, joined by commas."""
     words = []
     for name, value in options.items():
         if value is None or value is False:

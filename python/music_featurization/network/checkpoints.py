@@ -78,10 +78,10 @@ def require_compatible(model_file: Path, classes: Sequence[str] | None = None) -
         If the file is missing, unreadable or does not fit.
     """
     about = read_about(model_file)
+    require_our_network(model_file, about)
     model_classes = about.get("classes", classes)
     if model_classes is None:
-        raise PipelineError(f"{model_file} does not contain the names of its classes. Give one made by {TRAINING}.")
-    require_our_spectrograms(model_file, about)
+        raise _without_classes(model_file)
     if classes is not None and tuple(model_classes) != tuple(classes):
         raise PipelineError(
             f"{model_file} was trained on the classes {', '.join(model_classes)}; the data set has "
@@ -90,10 +90,13 @@ def require_compatible(model_file: Path, classes: Sequence[str] | None = None) -
     return tuple(model_classes)
 
 
-def require_our_spectrograms(model_file: Path, about: dict) -> None:
-    """Raise a PipelineError if a network's `about` names no classes or other spectrograms than ours."""
+def require_our_network(model_file: Path, about: dict) -> None:
+    """Raise a PipelineError if a network's `about` names no classes or other spectrograms than ours.
+
+    A file of other origin, which has an empty `about`, is accepted.
+    """
     if about and "classes" not in about:
-        raise PipelineError(f"{model_file} does not contain the names of its classes. Give one made by {TRAINING}.")
+        raise _without_classes(model_file)
     ours = spectrogram.SETTINGS
     trained = about.get("spectrogram_settings", ours)
     differing = sorted(key for key in {**trained, **ours} if trained.get(key) != ours.get(key))
@@ -103,6 +106,10 @@ def require_our_spectrograms(model_file: Path, about: dict) -> None:
             f"{model_file} was trained on spectrograms with {theirs}; this project's spectrograms have {needed}. "
             f"Give another network, or train one with {TRAINING}."
         )
+
+
+def _without_classes(model_file: Path) -> PipelineError:
+    return PipelineError(f"{model_file} does not contain the names of its classes. Give one made by {TRAINING}.")
 
 
 def save(model: "keras.Model", path: Path, about: dict) -> None:

@@ -74,7 +74,7 @@ def require_same_network(path: Path, network_name: str) -> dict:
     about = checkpoints.read_about(path)
     if about.get("network", network_name) != network_name:
         raise _other_network(path, about["network"], network_name)
-    checkpoints.require_our_spectrograms(path, about)
+    checkpoints.require_our_network(path, about)
     return about
 
 

@@ -71,18 +71,21 @@ def _draw_legend(figure: "Figure", handles: dict, title: str) -> None:
             handle.set_sizes([60])
 
 
-def drawing_of_test_set(artifacts: Artifacts) -> "Callable[[str], Figure | None]":
-    """Return a function from a theme to the map of the test set; it returns None if the map has not been made."""
+def drawing_of_test_set(artifacts: Artifacts) -> "tuple[Callable[[str], Figure | None], str | None]":
+    """Return a function from a theme to the map of the test set, and the method by which the map was made.
+
+    If it has not been made, the function returns None, and the method is None.
+    """
     path = style_map.files(artifacts).map
     if not path.exists():
-        return lambda theme: None
+        return lambda theme: None, None
     clips, features = style_map.read(artifacts)
-    points = style_map.read_map(path, features)
+    method, points = style_map.method_of_map(path, features), style_map.read_map(path, features)
     if points is None:
-        return lambda theme: None
+        return lambda theme: None, None
     genres = style_map.genres_of(clips, results.classes_of(artifacts))
     centres = style_map.centroid_clips(clips, style_map.pca(features), genres)
-    return lambda theme: draw_map(clips, points, genres, centres, f"{len(clips):,} test clips", theme)
+    return lambda theme: draw_map(clips, points, genres, centres, f"{len(clips):,} test clips", theme), method
 
 
 def draw_walk(

@@ -157,13 +157,9 @@ def read_map(path: Path, features: np.ndarray, method: str | None = None) -> np.
     return None
 
 
-def method_of_map(path: Path) -> str | None:
-    """Return by which of `METHODS` a map was made; None if it has not been made or is damaged."""
-    if path.exists():
-        with contextlib.suppress(PipelineError):
-            method = str(read_arrays(path, MAP, {"made_from": ("U", 0)})["made_from"]).partition(" ")[0]
-            return method if method in METHODS else None
-    return None
+def method_of_map(path: Path, features: np.ndarray) -> str | None:
+    """Return by which of `METHODS` the map of these features was made; None if `read_map` finds none."""
+    return next((method for method in METHODS if read_map(path, features, method) is not None), None)
 
 
 def make_map(path: Path, features: np.ndarray, method: str = "tsne") -> np.ndarray:
