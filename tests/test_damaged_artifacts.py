@@ -102,7 +102,7 @@ def test_damage_gives_one_line(finished, tmp_path, capfd, artifact, ways, reader
     good = min(finished.glob(artifact))
     damaged, wrong = list(ways(good.read_bytes()).items()), []
     # A part of the damage, another part for each reader.
-    every = 1 if request.config.getoption("--thorough") else max(1, len(damaged) // 3)
+    every = 1 if request.config.getoption("--thorough") else max(1, len(damaged) // 4)
     for number, reader in enumerate(readers):
         for name, content in damaged[number % every :: every]:
             root = tmp_path / "root"
